@@ -1,0 +1,283 @@
+"""From a decoded image to what a network sees: upright sRGB pixels, a size, a normalised tensor.
+
+Training, evaluation and the service all come through here, so a model is asked about the same pixels that
+it learnt from. What differs between weights (mean, standard deviation, longest side) is data,
+:class:`Preprocessing`, and travels in the weights' metadata.
+"""
+
+import io
+import math
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageCms
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+Pixels = NDArray[np.uint8]
+_Positive = Annotated[float, Field(gt=0)]
+
+SMALLEST_SIDE: Final = 32  # pixels; one cell of the networks' stride-32 grid
+
+CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)  # openai/CLIP, clip/clip.py
+CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)  # torchvision's ResNets
+IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+
+_ORIENTATION_TAG: Final = 0x0112
+_TRANSPOSES: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Rounds to nearest: 257 is odd, so there are no ties.
+_SIXTEEN_TO_EIGHT: Final = ((np.arange(65536) + 128) // 257).astype(np.uint8)
+
+
+class Preprocessing(BaseModel):
+    """How pixels become the input of a network.
+
+    Attributes:
+        mean: per RGB channel, for values in [0, 1].
+        std: per RGB channel, for values in [0, 1].
+        longest_side: in pixels, what larger images are brought down to; None scores at native size.
+        version: of the procedure in this module; raised when the same file would give other pixels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    mean: tuple[float, float, float]
+    std: tuple[_Positive, _Positive, _Positive]
+    longest_side: int | None = Field(default=None, ge=SMALLEST_SIDE)
+    version: str = "1"
+
+    def fitted_size(self, width: int, height: int, max_pixels: int | None = None) -> tuple[int, int]:
+        """The size that an image is scored at.
+
+        Never larger than the image. The aspect is kept: where the short side would fall under 32 pixels, it
+        is kept at 32 and the long side stays longer than :attr:`longest_side`. `max_pixels` holds always;
+        for a strip so long that its 32 rows alone exceed it, the long side is squeezed.
+
+        Args:
+            width: of the image, in pixels.
+            height: likewise.
+            max_pixels: a bound on width times height, at least 32 * 32; None for no bound.
+
+        Returns:
+            ``(width, height)`` in pixels.
+
+        Raises:
+            ValueError: `max_pixels` is under 1024, or a side is not positive.
+        """
+        short, long = sorted((width, height))
+        if short < 1:
+            raise ValueError(f"An image has positive sides, not {width} x {height}.")
+        if max_pixels is not None and max_pixels < SMALLEST_SIDE**2:
+            raise ValueError(f"max_pixels must be at least {SMALLEST_SIDE**2}, not {max_pixels}.")
+
+        scale = 1.0
+        if self.longest_side is not None:
+            scale = min(scale, self.longest_side / long)
+        if max_pixels is not None:
+            scale = min(scale, math.sqrt(max_pixels / (short * long)))
+        least = min(SMALLEST_SIDE, short)
+        scale = max(scale, least / short)
+
+        fitted_short, fitted_long = max(least, round(short * scale)), max(least, round(long * scale))
+        if max_pixels is not None and fitted_short * fitted_long > max_pixels:
+            # Rounding up both sides may pass the bound by a row; rounding down cannot.
+            fitted_short = max(least, math.floor(short * scale))
+            fitted_long = min(fitted_long, max_pixels // fitted_short)
+        return (fitted_short, fitted_long) if width <= height else (fitted_long, fitted_short)
+
+    def fit(self, pixels: Pixels, max_pixels: int | None = None) -> Pixels:
+        """Scales an image down, antialiased, to the size of :meth:`fitted_size`.
+
+        Bicubic, as CLIP's own preprocessing: Pillow widens the kernel by the scale, so nothing aliases, and
+        it rings less than Lanczos, which a quality model could take for over-sharpening.
+
+        Args:
+            pixels: ``(H, W, 3)`` uint8.
+            max_pixels: see :meth:`fitted_size`.
+
+        Returns:
+            ``(h, w, 3)`` uint8; the same array where nothing is to be done.
+
+        Raises:
+            ValueError: `pixels` has another shape or dtype, or `max_pixels` is under 1024.
+        """
+        _check(pixels)
+        height, width = pixels.shape[:2]
+        size = self.fitted_size(width, height, max_pixels)
+        if size == (width, height):
+            return pixels
+        resized = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=None)
+        return np.array(resized)
+
+    def tensor(self, pixels: Pixels) -> Tensor:
+        """The normalised input of a network.
+
+        Args:
+            pixels: ``(H, W, 3)`` uint8.
+
+        Returns:
+            ``(1, 3, H, W)`` float32, contiguous, on the CPU: ``(pixels / 255 - mean) / std``.
+
+        Raises:
+            ValueError: `pixels` has another shape or dtype.
+        """
+        _check(pixels)
+        planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32))
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        return planes.div_(255.0).sub_(mean).div_(std).unsqueeze(0)
+
+
+@dataclass(frozen=True)
+class Upright:
+    """An image as people see it.
+
+    Attributes:
+        pixels: ``(H, W, 3)`` uint8, sRGB.
+        orientation_applied: whether the file's orientation asked for a turn or a flip.
+        color_converted: whether an embedded colour profile was converted to sRGB.
+    """
+
+    pixels: Pixels
+    orientation_applied: bool
+    color_converted: bool
+
+
+def upright_srgb(image: Image.Image) -> Upright:
+    """Upright 8-bit sRGB pixels of any image that Pillow opens.
+
+    In this order: grey of more than 8 bits becomes 8 bits (16-bit integers divided by 257; floats in [0, 1]
+    times 255), an embedded ICC profile is converted to sRGB (perceptual intent), alpha is laid over white,
+    the EXIF orientation is applied. Unreadable EXIF and ICC data are ignored, and so is a profile for another
+    kind of pixels than the image has. Only the current frame is read. (Of 16-bit colour Pillow itself keeps
+    the high bytes.)
+
+    Args:
+        image: of any mode that Pillow opens; it is loaded, and otherwise left as it is. Best not loaded yet:
+            a TIFF file is turned while it is loaded, which could not be told afterwards.
+
+    Returns:
+        Pixels and what was done to them.
+
+    Raises:
+        ValueError: 32-bit samples without a known white: floats outside [0, 1] or not finite, integers
+            beyond 16 bits.
+        OSError: the image data cannot be decoded (the usual one; Pillow raises others too).
+    """
+    orientation = _orientation(image)
+    image.load()
+    # Of a TIFF file Pillow drops the tag once it has turned the image.
+    turn = _TRANSPOSES.get(orientation) if _orientation(image) == orientation else None
+    icc = image.info.get("icc_profile")
+
+    deep = image.mode.startswith("I") or image.mode == "F"
+    image, alpha = _eight_bits(image) if deep else _without_alpha(image)
+    converted = _to_srgb(image, icc)
+    if converted is not None:
+        image = converted
+    elif image.mode != "RGB":
+        image = image.convert("RGB")
+    if alpha is not None:
+        image.paste((255, 255, 255), mask=ImageChops.invert(alpha))
+    if turn is not None:
+        image = image.transpose(turn)
+    return Upright(
+        pixels=np.array(image),
+        orientation_applied=orientation in _TRANSPOSES,
+        color_converted=converted is not None,
+    )
+
+
+def _check(pixels: Pixels) -> None:
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+        raise ValueError(f"Pixels are (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}.")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # corrupt EXIF raises whatever its bytes lead to: SyntaxError, struct.error, ...
+        return 1
+
+
+def _eight_bits(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Grey of 16 or 32 bits as mode L, and alpha (L) where it names a transparent value."""
+    samples = np.asarray(image)
+    low, high = samples.min(), samples.max()
+    if image.mode == "F":
+        if not (low >= 0.0 and high <= 1.0):  # also catches NaN
+            raise ValueError("Floating-point samples must lie in [0, 1]; what white is in others is unknown.")
+        grey = np.rint(samples * np.float32(255.0)).astype(np.uint8)
+    else:
+        if low < 0 or high > 65535:
+            raise ValueError("Integer samples must fit in 16 bits; what white is in others is unknown.")
+        grey = _SIXTEEN_TO_EIGHT[samples]
+    transparent = image.info.get("transparency")
+    alpha = None
+    if isinstance(transparent, int):
+        alpha = Image.fromarray(np.where(samples == transparent, np.uint8(0), np.uint8(255)))
+    return Image.fromarray(grey), alpha
+
+
+def _without_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Colour (1, L, P, RGB, CMYK, ...) and alpha (L; None where all is opaque), not composed yet."""
+    if not image.has_transparency_data:
+        return image, None
+    grey = image.mode in ("1", "L", "LA")  # stays grey, for a profile of grey to apply to
+    image = image if image.mode == "RGBA" else image.convert("RGBA")
+    alpha = image.getchannel("A")
+    color = image.getchannel("R") if grey else image.convert("RGB")
+    return color, None if alpha.getextrema() == (255, 255) else alpha
+
+
+def _to_srgb(image: Image.Image, icc: object) -> Image.Image | None:
+    """RGB by the image's profile, or None where there is nothing to convert or no way to."""
+    try:
+        if image.mode == "LAB":  # L*a*b* is a colour space of its own and needs no embedded profile
+            source, mode = ImageCms.createProfile("LAB"), "LAB"
+        elif isinstance(icc, bytes) and icc:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            mode = _profile_mode(profile.profile.xcolor_space, image.mode)
+            if not mode or _is_srgb(profile):
+                return None
+            source = profile.profile
+        else:
+            return None
+        return ImageCms.profileToProfile(
+            image if image.mode == mode else image.convert(mode),
+            ImageCms.ImageCmsProfile(source),
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.PERCEPTUAL,
+            outputMode="RGB",
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # a corrupt profile
+        return None
+
+
+def _profile_mode(space: str, mode: str) -> str:
+    """The Pillow mode in which a profile of this colour space applies to an image of this mode, or ''."""
+    match space.strip():
+        case "RGB":  # grey images with an RGB profile are common, and mean grey in that RGB space
+            return "" if mode in ("CMYK", "LAB") else "RGB"
+        case "GRAY":
+            return "L" if mode in ("1", "L") else ""
+        case "CMYK":
+            return "CMYK" if mode == "CMYK" else ""
+        case _:
+            return ""
+
+
+def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    description = (profile.profile.profile_description or "").strip().lower()
+    return description.startswith("srgb") and "linear" not in description

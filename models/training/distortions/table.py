@@ -1,0 +1,177 @@
+"""The table of distortions, how a picture gets one, and which faults make which adjective true."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from models.training.distortions import blur, brightness, colour, compression, contrast, noise, spatial
+
+Operation = Callable[[Tensor, float, Generator], Tensor]
+
+LEVELS = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """A way to spoil a picture at five levels.
+
+    Attributes:
+        name: key in :data:`DISTORTIONS` or :data:`EXTRA_FAULTS`.
+        group: one of the seven groups of the published set.
+        levels: the parameter at levels 1 to 5.
+        apply: takes a ``(3, H, W)`` float32 image in [0, 1], a parameter of ``levels`` and a generator;
+            returns a new image of the same shape, not yet cut off to [0, 1].
+        ordered: whether each level is worse than the one before; rankings leave the others out.
+        first_ordered: the first level that changes the picture, 1 or 2; the level below it is the identity.
+    """
+
+    name: str
+    group: str
+    levels: tuple[float, float, float, float, float]
+    apply: Operation
+    ordered: bool = True
+    first_ordered: int = 1
+
+
+def _by_name(*distortions: Distortion) -> dict[str, Distortion]:
+    return {distortion.name: distortion for distortion in distortions}
+
+
+# Types and levels as QualiCLIP (arXiv 2403.11176) and ARNIQA (arXiv 2310.14918) train on them.
+DISTORTIONS: dict[str, Distortion] = _by_name(
+    Distortion("gaussian-blur", "blur", (0.1, 0.5, 1, 2, 5), blur.gaussian_blur, first_ordered=2),
+    Distortion("lens-blur", "blur", (1, 2, 4, 6, 8), blur.lens_blur),
+    Distortion("motion-blur", "blur", (1, 2, 4, 6, 10), blur.motion_blur, first_ordered=2),
+    Distortion("colour-diffusion", "colour", (1, 3, 6, 8, 12), colour.colour_diffusion),
+    Distortion("green-shift", "colour", (1, 3, 6, 8, 12), colour.green_shift),
+    Distortion("hsv-saturation", "colour", (0.4, 0.2, 0.1, 0, -0.4), colour.hsv_saturation),
+    Distortion("lab-gain", "colour", (1, 2, 3, 6, 9), colour.lab_gain, first_ordered=2),
+    Distortion("jpeg2000", "compression", (16, 32, 45, 120, 170), compression.jpeg2000),
+    Distortion("jpeg", "compression", (43, 36, 24, 7, 4), compression.jpeg),
+    Distortion("white-noise", "noise", (0.001, 0.002, 0.003, 0.005, 0.01), noise.white_noise),
+    Distortion("ycbcr-noise", "noise", (0.0001, 0.0005, 0.001, 0.002, 0.003), noise.ycbcr_noise),
+    Distortion("impulse-noise", "noise", (0.001, 0.005, 0.01, 0.02, 0.03), noise.impulse_noise),
+    Distortion("multiplicative-noise", "noise", (0.001, 0.005, 0.01, 0.02, 0.05), noise.multiplicative_noise),
+    Distortion("brighten", "brightness", (0.1, 0.2, 0.4, 0.7, 1.1), brightness.brighten),
+    Distortion("darken", "brightness", (0.05, 0.1, 0.2, 0.4, 0.8), brightness.darken),
+    Distortion("mean-shift", "brightness", (0, 0.08, -0.08, 0.15, -0.15), brightness.mean_shift, False, 2),
+    Distortion("jitter", "spatial", (0.05, 0.1, 0.2, 0.5, 1), spatial.jitter),
+    Distortion("patch-copies", "spatial", (20, 40, 60, 80, 100), spatial.patch_copies),
+    Distortion("pixelate", "spatial", (0.01, 0.05, 0.1, 0.2, 0.5), spatial.pixelate),
+    Distortion("quantisation", "spatial", (20, 16, 13, 10, 7), spatial.quantisation),
+    Distortion("colour-blocks", "spatial", (2, 4, 6, 8, 10), spatial.colour_blocks),
+    Distortion("over-sharpen", "contrast", (1, 2, 3, 6, 12), contrast.over_sharpen),
+    Distortion("linear-contrast", "contrast", (0, 0.15, -0.4, 0.3, -0.6), contrast.linear_contrast, False, 2),
+    Distortion("nonlinear-contrast", "contrast", (0.4, 0.3, 0.2, 0.1, 0.05), contrast.nonlinear_contrast),
+)
+
+# Faults that only the adjectives need; types and levels are our own.
+EXTRA_FAULTS: dict[str, Distortion] = _by_name(
+    Distortion("upscaling", "blur", (1.5, 2, 3, 4, 6), spatial.upscaling),
+    Distortion("denoising", "blur", (0.02, 0.04, 0.07, 0.12, 0.2), noise.denoising),
+    Distortion("partial-defocus", "blur", (1, 2, 4, 6, 8), blur.partial_defocus),
+    Distortion("low-light", "brightness", (0.5, 0.35, 0.22, 0.14, 0.08), brightness.low_light),
+    Distortion("haze", "contrast", (0.2, 0.4, 0.7, 1.1, 1.6), contrast.haze),
+    Distortion("low-contrast-dark", "contrast", (0.2, 0.35, 0.5, 0.65, 0.8), contrast.low_contrast_dark),
+    Distortion("ghosting", "spatial", (2, 4, 7, 10, 14), spatial.ghosting),
+)
+
+_ALL = DISTORTIONS | EXTRA_FAULTS
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A distortion at the levels at which it makes a pair's bad word true."""
+
+    distortion: str
+    levels: tuple[int, ...] = (3, 4, 5)
+
+
+# Saturation's fifth level turns colours into their opposites, which is not a loss of colour.
+_LOSS_OF_SATURATION = Fault("hsv-saturation", (3, 4))
+# Linear contrast lies below zero at these two levels only.
+_FLATTENING = Fault("linear-contrast", (3, 5))
+
+# The types whose levels are not severities stay out of "good/bad", but for the strong flattening.
+_BAD = (
+    *(Fault(distortion.name, (4, 5)) for distortion in _ALL.values() if distortion.ordered),
+    Fault("linear-contrast", (5,)),
+)
+
+FAULTS: dict[str, tuple[Fault, ...]] = {
+    "clear": (Fault("gaussian-blur"), Fault("lens-blur")),
+    "sharp": (Fault("gaussian-blur"), Fault("upscaling"), Fault("denoising")),
+    "focused": (Fault("lens-blur"), Fault("partial-defocus")),
+    "crisp": (Fault("motion-blur"),),
+    "bright": (Fault("darken"),),
+    "well-exposed": (Fault("brighten"),),
+    "well-lit": (Fault("darken"), Fault("low-light")),
+    "colorful": (_LOSS_OF_SATURATION,),
+    "vivid": (_LOSS_OF_SATURATION, Fault("colour-diffusion")),
+    "natural": (Fault("lab-gain"),),
+    "contrasty": (_FLATTENING,),
+    "punchy": (Fault("nonlinear-contrast"), Fault("haze")),
+    "distinct": (Fault("low-contrast-dark"),),
+    "clean": (Fault("white-noise"), Fault("ycbcr-noise")),
+    "smooth": (Fault("white-noise"), Fault("multiplicative-noise")),
+    "pristine": (Fault("impulse-noise"),),
+    "good": _BAD,
+    "intact": (Fault("jitter"), Fault("patch-copies"), Fault("green-shift"), Fault("colour-blocks")),
+    "artifact-free": (Fault("jpeg"), Fault("pixelate"), Fault("quantisation")),
+    "stable": (Fault("motion-blur"), Fault("ghosting")),
+}
+"""The faults that make the bad word of a pair of :data:`models.adjectives.PAIRS` true, by the good word."""
+
+
+@torch.no_grad()
+def distort(image: Tensor, name: str, level: int, generator: Generator) -> Tensor:
+    """A picture spoilt by one distortion.
+
+    Args:
+        image: ``(3, H, W)`` float32 sRGB in [0, 1], both sides at least 32 px; left as it is.
+        name: key in :data:`DISTORTIONS` or :data:`EXTRA_FAULTS`.
+        level: 1 (weakest) to 5.
+        generator: source of everything random. Two calls that start from the same state make the same draw,
+            also at different levels.
+
+    Returns:
+        A new ``(3, H, W)`` float32 image in [0, 1].
+
+    Raises:
+        KeyError: there is no distortion of that name.
+        ValueError: the level is not among 1 to 5.
+    """
+    distortion = _ALL[name]
+    if level not in LEVELS:
+        raise ValueError(f"The level of a distortion is 1 to 5, not {level}.")
+    if level < distortion.first_ordered:
+        return image.clone()
+    return distortion.apply(image, distortion.levels[level - 1], generator).clamp(0, 1)
+
+
+def distort_levels(image: Tensor, name: str, generator: Generator, levels: Sequence[int] = LEVELS) -> Tensor:
+    """One picture at several levels of a distortion, all from the same random draw.
+
+    Angles, noise patterns and displacements are shared and scaled; patches, blocks and impulses of a lower
+    level are among those of a higher one. The generator is left as after :func:`distort` at the last level.
+
+    Args:
+        image: as for :func:`distort`.
+        name: as for :func:`distort`.
+        generator: as for :func:`distort`.
+        levels: the levels wanted, at least one, each 1 to 5.
+
+    Returns:
+        ``(len(levels), 3, H, W)`` float32 in [0, 1].
+
+    Raises:
+        KeyError, ValueError: as :func:`distort`.
+    """
+    start = generator.get_state()
+    spoilt = []
+    for level in levels:
+        generator.set_state(start)
+        spoilt.append(distort(image, name, level, generator))
+    return torch.stack(spoilt)

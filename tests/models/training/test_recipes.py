@@ -1,0 +1,162 @@
+"""The recipes and the loop on very small models: they learn, go on once interrupted, write weights."""
+
+import csv
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.bpclip import BPCLIP
+from models.loading import load_model
+from models.qualiclip import QualiCLIP, QualiCLIPConfig
+from models.training import runs
+from models.training.bpclip import FullReferenceRecipe, NoReferenceRecipe
+from models.training.loop import CHECKPOINT, LOG, Budget, TrainingError, one_cycle, train
+from models.training.photos import list_photos, list_scored
+from models.training.qualiclip import QualiCLIPRecipe
+from models.training.runs import Job, run_job
+from models.weights import WeightsInvalid, read
+from tests.models.test_bpclip import TINY, TINY_FR
+
+TINY_QUALICLIP = QualiCLIPConfig(embed_dim=16, layers=(1, 1, 1, 1), width=8, head_width=64, text_layers=0)
+
+
+def short(steps: int, **changes: object) -> Budget:
+    return replace(Budget(minutes=60, steps=steps, workers=0), **changes)  # type: ignore[arg-type]
+
+
+def losses(run: Path) -> list[float]:
+    with (run / LOG).open() as file:
+        return [sum(float(value) for value in row[3:]) for row in list(csv.reader(file))[1:]]
+
+
+def quali(photo_folder: Path) -> QualiCLIPRecipe:
+    torch.manual_seed(0)
+    return QualiCLIPRecipe(QualiCLIP(TINY_QUALICLIP, 10.0), list_photos(photo_folder), crop=64, groups=2)
+
+
+@pytest.mark.parametrize("kind", ["qualiclip", "bpclip", "bpclip-fr"])
+def test_every_recipe_trains_its_model(kind: str, photo_folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    pristine = list_photos(photo_folder)
+    if kind == "qualiclip":
+        recipe = quali(photo_folder)
+    elif kind == "bpclip":
+        free = replace(TINY, frozen_batch_norm=False)
+        recipe = NoReferenceRecipe(
+            BPCLIP(free, 10.0), list_scored(photo_folder), pristine, crop=64, batch=4, groups=2
+        )
+    else:
+        recipe = FullReferenceRecipe(
+            BPCLIP(TINY_FR, 10.0), pristine, crop=64, batch=4, scale_pairs=16, quiet=True
+        )
+    before = {key: value.clone() for key, value in recipe.module.state_dict().items()}
+    averaged = train(recipe, short(4), tmp_path, quiet=True)
+    after = averaged.state_dict()
+    assert all(torch.isfinite(value).all() for value in after.values())
+    learned = [name for name, p in recipe.module.named_parameters() if p.requires_grad]
+    changed = [name for name in learned if not torch.equal(before[name], after[name])]
+    # The key bias of the pooling changes no output and gets no gradient.
+    assert set(learned) - set(changed) <= {"visual.attnpool.k_proj.bias"}
+    assert len(losses(tmp_path)) == 4
+
+
+@pytest.mark.slow
+def test_repetition_makes_better(photo_folder: Path, tmp_path: Path) -> None:
+    recipe = NoReferenceRecipe(
+        BPCLIP(replace(TINY, frozen_batch_norm=False), 10.0),
+        list_scored(photo_folder),
+        list_photos(photo_folder),
+        crop=64,
+        batch=12,
+        groups=4,
+    )
+    train(recipe, short(60), tmp_path, quiet=True)
+    found = losses(tmp_path)
+    assert sum(found[-10:]) < 0.9 * sum(found[:10])
+
+
+def test_an_interrupted_training_ends_where_an_unbroken_one_does(photo_folder: Path, tmp_path: Path) -> None:
+    unbroken = train(quali(photo_folder), short(4, minutes=1e9), tmp_path / "a", quiet=True)
+    interrupted = quali(photo_folder)
+    calls = 0
+    loss = interrupted.loss
+
+    def fails_at_the_third(parts):  # type: ignore[no-untyped-def]
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return loss(parts)
+
+    interrupted.loss = fails_at_the_third  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        train(interrupted, short(4, minutes=1e9), tmp_path / "b", quiet=True)
+    resumed = train(quali(photo_folder), short(4, minutes=1e9), tmp_path / "b", quiet=True)
+    for key, value in unbroken.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[key], value, rtol=1e-3, atol=1e-4)
+    assert len(losses(tmp_path / "b")) == 4
+
+
+def test_a_checkpoint_of_something_else_is_refused(photo_folder: Path, tmp_path: Path) -> None:
+    train(quali(photo_folder), short(1), tmp_path, quiet=True)
+    other = quali(photo_folder)
+    other.name = "other"
+    with pytest.raises(TrainingError, match="checkpoint of qualiclip, not of other"):
+        train(other, short(2), tmp_path, quiet=True)
+    (tmp_path / CHECKPOINT).write_bytes(b"cut off")
+    with pytest.raises(TrainingError, match="damaged; remove it"):
+        train(quali(photo_folder), short(2), tmp_path, quiet=True)
+
+
+def test_the_learning_rate_rises_and_falls_once() -> None:
+    rates = [one_cycle(i / 1000) for i in range(1001)]
+    peak = rates.index(max(rates))
+    assert 0.04 < peak / 1000 < 0.06
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert 0 < rates[0] < 0.05
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_jobs_write_weights_that_load(
+    photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "COMPACT", TINY_QUALICLIP)
+    monkeypatch.setattr(runs, "compact", lambda full_reference: TINY_FR if full_reference else TINY)
+    small = partial(FullReferenceRecipe, crop=64, scale_pairs=16)
+    monkeypatch.setattr(runs, "FullReferenceRecipe", small)
+    budget = short(1)
+    files = {}
+    for model in ("qualiclip", "bpclip", "bpclip-fr"):
+        job = Job(
+            model=model,
+            pristine=photo_folder,
+            scored=photo_folder,
+            out=tmp_path / f"{model}.safetensors",
+            run=tmp_path / model,
+            init=files.get("bpclip") if model == "bpclip-fr" else None,
+            license="none, a test",
+            budget=budget,
+        )
+        files[model] = run_job(job, quiet=True)
+        loaded = load_model(model, str(files[model]))
+        assert loaded.metadata.license == "none, a test"
+        assert "digest" in loaded.metadata.training_data
+        assert loaded.metadata.temperature == 10.0
+    # Full-reference begins from no-reference: what both have is taken over, and batch norm stays as it was.
+    first, second = read(files["bpclip"], "bpclip").tensors, read(files["bpclip-fr"], "bpclip-fr").tensors
+    assert torch.equal(first["backbone.resnet.bn1.running_var"], second["backbone.resnet.bn1.running_var"])
+
+
+def test_jobs_say_what_they_lack(photo_folder: Path, tmp_path: Path) -> None:
+    job = Job("bpclip", photo_folder, tmp_path / "out", tmp_path / "run", short(1))
+    with pytest.raises(TrainingError, match="needs a folder of photographs with scores"):
+        run_job(job, quiet=True)
+    with pytest.raises(TrainingError, match="begins from weights of bpclip"):
+        run_job(replace(job, model="bpclip-fr"), quiet=True)
+    (tmp_path / "junk").write_bytes(b"junk")
+    with pytest.raises(WeightsInvalid):
+        run_job(replace(job, model="bpclip-fr", init=tmp_path / "junk"), quiet=True)

@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.training.photos import DataError, PhotoReader, digest, is_held_out, list_photos, list_scored
+from models.training.samples import Groups, Pairs, ScoredCrops
+
+
+def test_one_in_eight_is_held_out_by_name() -> None:
+    names = [f"photo-{i}.jpg" for i in range(4000)]
+    assert 0.11 < sum(map(is_held_out, names)) / len(names) < 0.14
+    # The rule is a promise to everyone who measures, so these are spelled out.
+    assert [name for name in names[:60] if is_held_out(name)] == [
+        "photo-9.jpg",
+        "photo-14.jpg",
+        "photo-23.jpg",
+        "photo-27.jpg",
+    ]
+
+
+def test_splits_part_a_folder(photo_folder: Path) -> None:
+    everything = list_photos(photo_folder, "all")
+    train, held_out = list_photos(photo_folder, "train"), list_photos(photo_folder, "holdout")
+    assert len(everything) == 12
+    assert sorted(train + held_out) == everything
+    assert held_out
+    assert sorted(p.path for p in list_scored(photo_folder, "holdout")) == held_out
+    assert digest(train) == digest(train[::-1]) != digest(held_out)
+
+
+def test_tables_that_cannot_be_used_are_refused_in_a_sentence(photo_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no folder"):
+        list_photos(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="holds no photographs"):
+        list_photos(tmp_path)
+    with pytest.raises(DataError, match="no table of scores"):
+        list_scored(tmp_path)
+    for text, sentence in [
+        ("image,score\n", "columns image and mos"),
+        ("image,mos\na-1.jpg,best\n", "not a number from 0 to 1"),
+        ("image,mos\na-1.jpg,1.5\n", "not a number from 0 to 1"),
+        ("image,mos\na-1.jpg,0.5\n", "file is missing"),
+        ("image,mos\n", "has no photographs"),
+    ]:
+        (tmp_path / "scores.csv").write_text(text)
+        with pytest.raises(DataError, match=sentence):
+            list_scored(tmp_path, "all")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no more")
+    with pytest.raises(DataError, match="cannot be decoded"):
+        PhotoReader().read(tmp_path / "broken.jpg")
+
+
+def test_the_reader_keeps_within_its_bound(photo_folder: Path) -> None:
+    reader = PhotoReader(cache_bytes=2_000_000)
+    first, *_ = paths = list_photos(photo_folder, "all")
+    assert reader.read(first) is reader.read(first)
+    for path in paths:
+        assert reader.read(path).dtype == torch.uint8
+    assert reader._held <= 2_000_000
+
+
+def test_a_group_is_one_photograph_getting_worse(photo_folder: Path) -> None:
+    groups = Groups(list_photos(photo_folder), crop=64, views=2, compound=0.0, seed=4)
+    for index in range(12):
+        group = groups[index]
+        assert group.images.shape == (2, 3, 3, 64, 64)
+        assert group.images.dtype == torch.uint8
+        assert group.severity.shape == (3,)
+        assert group.pair_severity.shape == (20, 3)
+        assert group.labels.shape == (3, 20)
+        known = group.severity[group.severity >= 0].tolist()
+        assert known == sorted(known)
+
+
+def test_samples_are_functions_of_seed_and_index(photo_folder: Path) -> None:
+    paths, scored = list_photos(photo_folder), list_scored(photo_folder)
+    for make in (
+        lambda seed: Groups(paths, 48, 1, seed=seed),
+        lambda seed: Pairs(paths, 48, seed=seed),
+        lambda seed: ScoredCrops(scored, 48, seed=seed),
+    ):
+        first, again, other = make(0)[5], make(0)[5], make(1)[5]
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+        assert not torch.equal(first[0], other[0])
+
+
+def test_an_epoch_sees_every_scored_photograph_once(photo_folder: Path) -> None:
+    scored = list_scored(photo_folder, "all")
+    crops = ScoredCrops(scored, 32)
+    seen = sorted(round(float(crops[i].mos), 2) for i in range(len(scored)))
+    assert seen == sorted(photo.mos for photo in scored)
+
+
+def test_pairs_hold_identical_and_spoilt_pictures(photo_folder: Path) -> None:
+    pairs = Pairs(list_photos(photo_folder), crop=48, seed=1)
+    same = [torch.equal(pair.distorted, pair.reference) for pair in (pairs[i] for i in range(60))]
+    assert 1 <= sum(same) <= 20
