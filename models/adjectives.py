@@ -7,10 +7,11 @@ decision.
 """
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    # HTTP processes read the table; they have no need of torch, nor of the half gigabyte that it takes.
+    from torch import Tensor
 
 Dimension = Literal["sharpness", "brightness", "colorfulness", "contrast", "noisiness", "overall"]
 Polarity = Literal["positive", "negative"]
@@ -67,7 +68,7 @@ _PAIRS_OF: dict[Dimension, list[int]] = {
 }
 
 
-def pair_probabilities(similarities: Tensor, temperature: float) -> Tensor:
+def pair_probabilities(similarities: "Tensor", temperature: float) -> "Tensor":
     """Softmax of each adjective over its antonym pair.
 
     Args:
@@ -78,10 +79,10 @@ def pair_probabilities(similarities: Tensor, temperature: float) -> Tensor:
         ``(..., 40)`` probabilities; the two of a pair sum to one.
     """
     pairs = similarities.unflatten(-1, (len(PAIRS), 2))
-    return cast(Tensor, (temperature * pairs).softmax(dim=-1).flatten(-2))
+    return cast("Tensor", (temperature * pairs).softmax(dim=-1).flatten(-2))
 
 
-def dimension_scores(probabilities: Tensor) -> Tensor:
+def dimension_scores(probabilities: "Tensor") -> "Tensor":
     """Mean probability of each dimension's good words.
 
     Args:
@@ -90,5 +91,7 @@ def dimension_scores(probabilities: Tensor) -> Tensor:
     Returns:
         ``(..., 6)`` in [0, 1], in the order of :data:`DIMENSIONS`.
     """
+    import torch
+
     good = probabilities.unflatten(-1, (len(PAIRS), 2))[..., 0]
     return torch.stack([good[..., _PAIRS_OF[dimension]].mean(dim=-1) for dimension in DIMENSIONS], dim=-1)

@@ -8,14 +8,16 @@ it learnt from. What differs between weights (mean, standard deviation, longest 
 import io
 import math
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageCms
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+
+if TYPE_CHECKING:
+    # HTTP processes prepare images; they have no need of torch, nor of the half gigabyte that it takes.
+    from torch import Tensor
 
 Pixels = NDArray[np.uint8]
 _Positive = Annotated[float, Field(gt=0)]
@@ -121,7 +123,7 @@ class Preprocessing(BaseModel):
         resized = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=None)
         return np.array(resized)
 
-    def tensor(self, pixels: Pixels) -> Tensor:
+    def tensor(self, pixels: Pixels) -> "Tensor":
         """The normalised input of a network.
 
         Args:
@@ -134,6 +136,8 @@ class Preprocessing(BaseModel):
             ValueError: `pixels` has another shape or dtype.
         """
         _check(pixels)
+        import torch
+
         planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32))
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return planes.div_(255.0).sub_(mean).div_(std).unsqueeze(0)

@@ -41,9 +41,9 @@ class NoReferenceRecipe:
         scored: Sequence[ScoredPhoto],
         pristine: Sequence[Path],
         *,
-        crop: int = 224,
-        batch: int = 32,
-        groups: int = 8,
+        crop: int = 192,
+        batch: int = 24,
+        groups: int = 16,
         seed: int = 0,
     ) -> None:
         self.module: nn.Module = module
@@ -65,9 +65,10 @@ class NoReferenceRecipe:
         return {
             "mse": 5 * F.mse_loss(people, scored.mos),
             "plcc": plcc_loss(people, scored.mos),
-            "rank": 2 * ranking_loss(quality, group.severity, _RANKING_MARGIN),
-            "words": 0.5
-            * adjectives_loss(similarities.flatten(0, 1), group.labels.flatten(0, 1), self.model.temperature),
+            "rank": 4 * ranking_loss(quality, group.severity, _RANKING_MARGIN),
+            "words": adjectives_loss(
+                similarities.flatten(0, 1), group.labels.flatten(0, 1), self.model.temperature
+            ),
             "rank_words": 0.5 * word_ranking_loss(similarities, group.pair_severity, _WORD_MARGIN),
         }
 

@@ -36,7 +36,9 @@ def consistency_loss(first: Tensor, second: Tensor, margin: float) -> Tensor:
 
 
 def adjectives_loss(similarities: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of the right word of each pair; good and bad words weigh alike.
+    """Cross-entropy of the right word of each pair; all pairs weigh alike, and so do their two words.
+
+    Without that, faults that make only one word true would be drowned by those that make many.
 
     Args:
         similarities: ``(N, 2 P)`` cosines of ``P`` antonym pairs, the good word first.
@@ -44,12 +46,15 @@ def adjectives_loss(similarities: Tensor, labels: Tensor, temperature: float) ->
         temperature: what the cosines are multiplied by.
 
     Returns:
-        Mean over the pairs that have a label; zero where there are none.
+        Mean over the words that are true of any sample; zero where none is.
     """
     words = similarities.unflatten(-1, (-1, 2))
     logits = temperature * (words[..., 0] - words[..., 1])
     losses = F.binary_cross_entropy_with_logits(logits, (labels == GOOD).float(), reduction="none")
-    return (_mean_where(losses, labels == GOOD) + _mean_where(losses, labels == BAD)) / 2
+    true = torch.stack([labels == GOOD, labels == BAD])  # (2, N, P)
+    counts = true.sum(dim=1)
+    of_words = torch.where(true, losses, 0).sum(dim=1) / counts.clamp(min=1)
+    return of_words.sum() / (counts > 0).sum().clamp(min=1)
 
 
 def word_ranking_loss(similarities: Tensor, pair_severity: Tensor, margin: float) -> Tensor:
@@ -69,7 +74,3 @@ def plcc_loss(predicted: Tensor, target: Tensor) -> Tensor:
     """One minus the linear correlation over a batch, halved: in [0, 1]."""
     predicted, target = predicted - predicted.mean(), target - target.mean()
     return (1 - F.cosine_similarity(predicted, target, dim=0)) / 2
-
-
-def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)

@@ -37,7 +37,7 @@ def test_consistency_has_a_margin() -> None:
     torch.testing.assert_close(consistency_loss(first, second, 0.01), torch.tensor(0.09 / 2))
 
 
-def test_good_and_bad_words_weigh_alike_and_unknown_ones_nothing() -> None:
+def test_rare_words_weigh_like_frequent_ones_and_unknown_ones_nothing() -> None:
     cosines = torch.zeros(4, 2)
     cosines[0] = torch.tensor([0.0, 1.0])
     labels = torch.tensor([[0], [1], [1], [-1]])

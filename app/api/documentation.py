@@ -1,0 +1,125 @@
+"""The OpenAPI document beyond what FastAPI derives: problems, request bodies, and the pages that show it."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from app.api.schemas import Problem
+from app.errors import InternalError, NotFound, ServiceError, TemporaryError
+from app.middleware import PROBLEM_JSON
+
+IMAGE_TYPES: Final = tuple(
+    f"image/{kind}" for kind in ("jpeg", "png", "webp", "tiff", "bmp", "avif", "gif", "heic")
+)
+_SWAGGER_UI: Final = Path(str(files("fastapi_offline"))) / "static"
+_SWAGGER_FILES: Final = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"})
+_BINARY: Final = {"type": "string", "format": "binary"}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """The interactive page of the interface."""
+    base = request.url.path.removesuffix("/docs")
+    return get_swagger_ui_html(
+        openapi_url=f"{base}/openapi.json",
+        title=f"{request.app.title}: interface",
+        swagger_js_url=f"{base}/docs/swagger-ui-bundle.js",
+        swagger_css_url=f"{base}/docs/swagger-ui.css",
+        swagger_favicon_url=f"{base}/docs/favicon.png",
+    )
+
+
+@router.get("/docs/{name}")
+async def docs_file(name: str) -> Response:
+    """A file of the interactive page; from here, since the service works without a network."""
+    if name not in _SWAGGER_FILES:
+        raise NotFound("No route has this path.")
+    return FileResponse(_SWAGGER_UI / name)
+
+
+@router.get("/openapi.json")
+async def openapi(request: Request) -> Response:
+    """The OpenAPI document."""
+    return JSONResponse(request.app.openapi())
+
+
+def problems(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that can fail in these ways, and by a fault of ours."""
+    by_status: dict[int, list[type[ServiceError]]] = {}
+    possible: tuple[type[ServiceError], ...] = (*errors, InternalError)
+    for error in possible:
+        by_status.setdefault(error.status, []).append(error)
+    return {status: _response(found) for status, found in sorted(by_status.items())}
+
+
+def multipart(*fields: str) -> dict[str, Any]:
+    """The content of a request body with exactly these file fields."""
+    schema = {
+        "type": "object",
+        "properties": dict.fromkeys(fields, _BINARY),
+        "required": list(fields),
+        "additionalProperties": False,
+    }
+    return {"multipart/form-data": {"schema": schema}}
+
+
+def raw_image() -> dict[str, Any]:
+    """The content of a request body that is an image itself."""
+    return {kind: {"schema": _BINARY} for kind in (*IMAGE_TYPES, "application/octet-stream")}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of the application, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            servers=[{"url": "/"}, {"url": "/v1", "description": "The same routes, for clients that pin."}],
+        )
+        _drop_validation_errors(document)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _drop_validation_errors(document: dict[str, Any]) -> None:
+    """Takes out FastAPI's own form of validation errors, which the server never answers with."""
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+
+
+def _response(errors: list[type[ServiceError]]) -> dict[str, Any]:
+    headers = {"X-Request-ID": {"description": "Finds the request in the log.", "schema": {"type": "string"}}}
+    if any(issubclass(error, TemporaryError) for error in errors):
+        headers["Retry-After"] = {
+            "description": "Seconds to wait.",
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    return {
+        "description": "; ".join(f"`{error.slug}`: {error.title}" for error in errors),
+        "headers": headers,
+        "content": {
+            PROBLEM_JSON: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {
+                    error.slug: {"summary": error.title, "value": error().body("7d3c0e5a9b1f4c62")}
+                    for error in errors
+                },
+            }
+        },
+    }

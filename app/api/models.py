@@ -1,0 +1,56 @@
+"""GET /models: what is loaded, and what it takes."""
+
+from fastapi import APIRouter
+
+from app import errors
+from app.api.answers import weights_used
+from app.api.dependencies import ServiceDep
+from app.api.documentation import problems
+from app.api.schemas import AdjectivePair, Limits, LoadedModel, ModelsAnswer
+from app.images import supported_formats
+from app.worker.tasks import FULL_REFERENCE
+from models.adjectives import DIMENSIONS, PAIRS
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/models", summary="What is loaded", responses=problems(errors.Starting))
+async def models(service: ServiceDep) -> ModelsAnswer:
+    """The loaded models with their weights, limits and accuracy, and the adjectives by dimension."""
+    state, settings = service.loaded(), service.settings
+    return ModelsAnswer(
+        models=[
+            LoadedModel(
+                name=card.name,
+                kind="full-reference" if card.name == FULL_REFERENCE else "no-reference",
+                weights=weights_used(card),
+                source=card.source,
+                training_data=card.training_data,
+                device=state.device,
+                dtype=state.dtype,
+                parameters=card.parameters,
+                longest_side=card.preprocessing.longest_side,
+                validated_sides=card.validated_sides,
+                text_encoder=card.text_encoder,
+                temperature=card.temperature,
+                accuracy=card.accuracy,
+            )
+            for card in state.cards
+        ],
+        limits=Limits(
+            max_body_bytes=settings.max_body_bytes,
+            max_pixels=settings.max_pixels,
+            max_side=settings.max_side,
+            min_side=settings.min_side,
+            max_scored_pixels=settings.max_scored_pixels,
+            formats=list(supported_formats()),
+        ),
+        adjectives={
+            dimension: [
+                AdjectivePair(positive=pair.positive, negative=pair.negative)
+                for pair in PAIRS
+                if pair.dimension == dimension
+            ]
+            for dimension in DIMENSIONS
+        },
+    )

@@ -1,0 +1,253 @@
+"""What crosses the wire, as pydantic models; the OpenAPI document and the answers are made from them."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.adjectives import Dimension, Polarity
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+Cosine = Annotated[float, Field(ge=-1.001, le=1.001)]  # rounding may step over one
+Milliseconds = Annotated[float, Field(ge=0)]
+
+
+class Answer(BaseModel):
+    """Base of all answers: fields are written once and known in full."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Dimensions(Answer):
+    """Mean probability of each dimension's good words, in [0, 1]; higher is better."""
+
+    sharpness: Unit
+    brightness: Unit
+    colorfulness: Unit
+    contrast: Unit
+    noisiness: Unit = Field(description="1 is free of noise.")
+    overall: Unit
+
+
+class AdjectiveResult(Answer):
+    """How well an adjective describes the image."""
+
+    adjective: str
+    dimension: Dimension | None = Field(description="Null for words that were asked for beyond the 40.")
+    polarity: Polarity | None = Field(description="Null for words that were asked for beyond the 40.")
+    similarity: Cosine = Field(
+        description="Cosine of image and word; for BPCLIP the mean over its four levels."
+    )
+    probability: Unit | None = Field(description="Softmax over the antonym pair; null for words without one.")
+
+
+class PromptPair(Answer):
+    """One of QualiCLIP's antonym pairs of prompts."""
+
+    positive: str
+    negative: str
+    probability: Unit = Field(description="Of the positive prompt.")
+
+
+class Size(Answer):
+    """In pixels."""
+
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+
+
+class WeightsUsed(Answer):
+    """The weights that a result comes from."""
+
+    name: str
+    sha256: str
+    license: str
+
+
+class ModelAnswer(Answer):
+    """What one model says."""
+
+    score: Unit = Field(description="Higher is better.")
+    dimensions: Dimensions
+    adjectives: list[AdjectiveResult] = Field(
+        min_length=40, description="All 40 in the order of the table, then the words that were asked for."
+    )
+    prompt_pairs: list[PromptPair] = Field(description="Empty for BPCLIP, which has none.")
+    scored: Size = Field(description="The size that this model really saw.")
+    weights: WeightsUsed
+
+
+class Image(Answer):
+    """What was decoded, the provenance of the measurement; width and height are the upright image's."""
+
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+    format: str
+    bytes: int = Field(ge=1)
+    sha256: str = Field(description="Of the file.")
+    frames: int = Field(ge=1, description="The first is scored.")
+    orientation_applied: bool
+    color_converted: bool = Field(description="Whether an embedded ICC profile was converted to sRGB.")
+
+
+class QualityMap(Answer):
+    """Local quality on the model's stride-32 grid; higher is better."""
+
+    width: int
+    height: int
+    values: list[list[Unit]]
+
+
+class TimingMs(Answer):
+    """Where the time went, in milliseconds."""
+
+    decode: Milliseconds
+    queue: Milliseconds = Field(description="Waiting, for decoding and for the device.")
+    inference: Milliseconds
+    total: Milliseconds
+
+
+class Batch(Answer):
+    """The batch that the request was computed in; a score does not depend on it."""
+
+    images: int = Field(ge=1, description="Requests in the batch.")
+
+
+class UntimedScore(Answer):
+    """The no-reference result of an image."""
+
+    score: Unit = Field(description="Of the model named in `model`. Higher is better.")
+    model: str
+    dimensions: Dimensions
+    models: dict[str, ModelAnswer]
+    image: Image
+    warnings: list[str] = Field(description="Why the score should be read with care: `code: sentence`.")
+    quality_map: QualityMap | None = None
+    batch: Batch
+
+
+class ScoreAnswer(UntimedScore):
+    """The answer to POST /score."""
+
+    timing_ms: TimingMs
+
+
+class AdjectiveDifference(Answer):
+    """Distorted minus reference, for one adjective."""
+
+    adjective: str
+    dimension: Dimension
+    polarity: Polarity
+    similarity: float
+    probability: float
+
+
+class DimensionDifferences(Answer):
+    """Distorted minus reference, in [-1, 1]; negative where the distorted image is worse."""
+
+    sharpness: float
+    brightness: float
+    colorfulness: float
+    contrast: float
+    noisiness: float
+    overall: float
+
+
+class Differences(Answer):
+    """Distorted minus reference, by the no-reference model named in `model`."""
+
+    model: str
+    score: float
+    dimensions: DimensionDifferences
+    adjectives: list[AdjectiveDifference] = Field(min_length=40, max_length=40)
+
+
+class SignalMeasures(Answer):
+    """How far the samples are apart, on the compared pixels before any scaling for the models."""
+
+    psnr_db: float | None = Field(description="Over RGB; null for identical pixels.")
+    ssim: float = Field(description="On luma, with a Gaussian window of 11x11.")
+
+
+class CompareAnswer(Answer):
+    """The answer to POST /compare."""
+
+    score: Unit = Field(description="Full-reference BPCLIP: 1 is indistinguishable from the reference.")
+    model: Literal["bpclip"]
+    dimensions: Dimensions
+    models: dict[str, ModelAnswer] = Field(description="`bpclip`: the full-reference model on the pair.")
+    reference: UntimedScore
+    distorted: UntimedScore
+    differences: Differences
+    signal: SignalMeasures
+    resized_from: Size | None = Field(
+        description="The distorted image's own size, where `resize=reference` changed it before comparing."
+    )
+    warnings: list[str]
+    timing_ms: TimingMs
+    batch: Batch
+
+
+class LoadedModel(Answer):
+    """A loaded model and its weights."""
+
+    name: str
+    kind: Literal["no-reference", "full-reference"]
+    weights: WeightsUsed
+    source: str
+    training_data: str
+    device: str
+    dtype: str
+    parameters: int
+    longest_side: int | None = Field(
+        description="What larger images are scaled down to; null is native size."
+    )
+    validated_sides: tuple[int, int] = Field(
+        description="Shortest and longest side of the validation images."
+    )
+    text_encoder: bool = Field(description="Whether words beyond the 40 can be compared.")
+    temperature: float
+    accuracy: dict[str, float] = Field(description="As measured on these weights, or published with them.")
+
+
+class Limits(Answer):
+    """What an image may measure, and how it is brought down."""
+
+    max_body_bytes: int
+    max_pixels: int
+    max_side: int
+    min_side: int
+    max_scored_pixels: int
+    formats: list[str]
+
+
+class AdjectivePair(Answer):
+    """An antonym pair, the good word first."""
+
+    positive: str
+    negative: str
+
+
+class ModelsAnswer(Answer):
+    """The answer to GET /models."""
+
+    models: list[LoadedModel]
+    limits: Limits
+    adjectives: dict[Dimension, list[AdjectivePair]]
+
+
+class Health(Answer):
+    """The answer of a probe."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Problem(BaseModel):
+    """An error, by RFC 9457. Some problems carry fields of their own beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="`/problems/` and the slug; the path serves its explanation.")
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str
+    request_id: str

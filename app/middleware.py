@@ -1,0 +1,145 @@
+"""What happens around every request: its id, its headers, its line in the log, its metrics."""
+
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.body import ClientGone
+from app.errors import InternalError, ServiceError
+from app.logs import log_fields
+from app.metrics import Metrics
+
+PROBLEM_JSON: Final = "application/problem+json"
+
+_log = logging.getLogger("iqa.access")
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
+_CLIENT_GONE: Final = 499  # nginx's number; it is logged and never sent
+_QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})  # asked every few seconds; logged at debug level
+
+
+class HasPhase(Protocol):
+    """Whoever knows whether the process is draining."""
+
+    draining: bool
+
+
+@dataclass
+class Record:
+    """One request, as the log and the headers tell of it.
+
+    Attributes:
+        request_id: taken over from the client, or made.
+        started: on the clock of ``time.monotonic()``.
+        slug: of the problem it was answered with.
+        timing_ms: parts of the time it took, by name.
+        fields: further ones for the log.
+    """
+
+    request_id: str
+    started: float = field(default_factory=time.monotonic)
+    slug: str | None = None
+    timing_ms: dict[str, float] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def elapsed_ms(self) -> float:
+        return (time.monotonic() - self.started) * 1000
+
+
+def record_of(request: Request) -> Record:
+    """The record of the request that is being answered."""
+    record: Record = request.state.record
+    return record
+
+
+def problem(error: ServiceError, record: Record) -> Response:
+    """The answer to a failed request."""
+    record.slug = error.slug
+    return JSONResponse(
+        error.body(record.request_id),
+        status_code=error.status,
+        headers=error.headers,
+        media_type=PROBLEM_JSON,
+    )
+
+
+class RequestScope:
+    """The outermost layer of the application; plain ASGI: it neither buffers nor hides a disconnect."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, phase: HasPhase) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._phase = phase
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = Record(_request_id(Headers(scope=scope).get("x-request-id")))
+        scope.setdefault("state", {})["record"] = record
+        answer = _Answer(send, record, self._phase.draining)
+        try:
+            await self._app(scope, receive, answer)
+        except ClientGone:
+            answer.status = _CLIENT_GONE
+        except Exception:
+            _log.exception("request %s met a fault of ours", record.request_id)
+            if answer.status == 0:
+                await problem(InternalError(), record)(scope, receive, answer)
+        finally:
+            self._conclude(scope, record, answer.status)
+
+    def _conclude(self, scope: Scope, record: Record, status: int) -> None:
+        route = getattr(scope.get("route"), "path", "unknown")
+        elapsed_ms = record.elapsed_ms()
+        self._metrics.requests.labels(route, str(status), record.slug or "").inc()
+        self._metrics.request_seconds.labels(route).observe(elapsed_ms / 1000)
+        level = logging.DEBUG if scope["path"].removeprefix("/v1") in _QUIET else logging.INFO
+        if _log.isEnabledFor(level):
+            log_fields(
+                _log,
+                level,
+                "request",
+                id=record.request_id,
+                method=scope["method"],
+                path=scope["path"],
+                status=status or None,
+                slug=record.slug,
+                **record.fields,
+                **{f"{name}_ms": round(value, 1) for name, value in record.timing_ms.items()},
+                total_ms=round(elapsed_ms, 1),
+            )
+
+
+class _Answer:
+    """The way out: adds the headers that every answer carries, and remembers its status."""
+
+    def __init__(self, send: Callable[[Message], Awaitable[None]], record: Record, draining: bool) -> None:
+        self.status = 0
+        self._send = send
+        self._record = record
+        self._draining = draining
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self._record.request_id
+            headers["Cache-Control"] = "no-store"
+            parts = self._record.timing_ms | {"total": self._record.elapsed_ms()}
+            headers["Server-Timing"] = ", ".join(f"{name};dur={value:.1f}" for name, value in parts.items())
+            if self._draining:
+                headers["Connection"] = "close"  # so that the client's next request goes to another replica
+        await self._send(message)
+
+
+def _request_id(sent: str | None) -> str:
+    return sent if sent is not None and _SANE_ID.fullmatch(sent) else uuid4().hex

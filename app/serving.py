@@ -1,0 +1,94 @@
+"""``python -m app.serving``: one HTTP process, on the listening socket it inherits from the supervisor."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+
+from app.lifeline import Lifeline
+from app.logs import configure_logging
+from app.main import create_app
+from app.service import Service
+from app.settings import Settings
+
+_KEEP_ALIVE_S: Final = 75
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signals: the supervisor says when to drain, and a drained process exits with 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def main() -> int:
+    """Serves by the orders on standard input until the parent says ``drain`` or dies."""
+    lifeline = Lifeline()
+    orders = lifeline.orders
+    settings = Settings.model_validate(orders["settings"])
+    configure_logging(settings.log_format, settings.log_level)
+    asyncio.run(_serve(lifeline, settings, orders["endpoints"], socket.socket(fileno=orders["socket"])))
+    return 0
+
+
+async def _serve(
+    lifeline: Lifeline, settings: Settings, endpoints: list[str], listener: socket.socket
+) -> None:
+    app = create_app(settings, endpoints)
+    server = Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            # Longer than proxies keep idle connections, so that they close them and never meet a closed one.
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
+        )
+    )
+    drain, hurry = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    commands = {"drain": drain, "hurry": hurry}
+
+    def on_command(command: str) -> None:
+        loop.call_soon_threadsafe(commands[command].set)
+
+    lifeline.watch(on_command)
+    service: Service = app.state.service
+    shutdown = asyncio.create_task(_shut_down(server, service, drain, hurry, settings.drain_delay_s))
+    announce = asyncio.create_task(_announce(lifeline, server, service))
+    await server.serve(sockets=[listener])
+    for task in (shutdown, announce):
+        task.cancel()
+
+
+async def _announce(lifeline: Lifeline, server: Server, service: Service) -> None:
+    """Tells the parent once the process listens and all workers are warm as seen from here."""
+    while not (server.started and service.pool.ready):
+        await asyncio.sleep(0.02)
+    lifeline.report("ready")
+
+
+async def _shut_down(
+    server: Server, service: Service, drain: asyncio.Event, hurry: asyncio.Event, delay_s: float
+) -> None:
+    """The two phases of draining: everything is served but nobody is invited, then the listener closes."""
+    await drain.wait()
+    service.draining = True
+    try:
+        async with asyncio.timeout(delay_s):
+            await hurry.wait()
+    except TimeoutError:
+        pass
+    server.should_exit = True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

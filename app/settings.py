@@ -1,0 +1,165 @@
+"""One tree of settings, read from ``IQA_*`` variables; flags of the command line win over them."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX: Final = "IQA_"
+
+_NO_REFERENCE: Final = ("qualiclip", "bpclip")
+_MEBI: Final = 2**20
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; the message is for the person who set them, one line per fault."""
+
+
+class Settings(BaseSettings):
+    """What can be configured. Sizes are in bytes or pixels, times in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, validate_default=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    http_processes: int = Field(
+        1, ge=1, le=64, description="Processes that speak HTTP; they share the workers."
+    )
+
+    devices: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("auto",), description="auto, cpu, or a list such as cuda:0,cuda:1: one inference process each."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Precision of inference."
+    )
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads of each inference process; unset shares the cores among them."
+    )
+
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        _NO_REFERENCE, description="No-reference models to load."
+    )
+    qualiclip_weights: str = Field("bundled", description="bundled, official, or a path.")
+    bpclip_weights: str = Field("bundled", description="bundled, or a path.")
+    bpclip_fr_weights: str = Field("bundled", description="bundled, or a path.")
+
+    max_body_bytes: int = Field(20 * _MEBI, ge=1024, description="Largest file.")
+    max_pixels: int = Field(
+        50_000_000, ge=1024, description="Most pixels of an image, checked before decoding."
+    )
+    max_side: int = Field(30_000, ge=32, description="Longest side of an image.")
+    min_side: int = Field(
+        32, ge=32, description="Shortest side of an image; the models' grid has cells of 32."
+    )
+    max_scored_pixels: int = Field(
+        2 * _MEBI, ge=1024, description="Most pixels that a model sees; larger images are scaled down."
+    )
+
+    queue_pixels: int = Field(
+        64 * _MEBI, ge=1, description="Most pixels to score that are accepted and not yet answered."
+    )
+    batch_pixels: int = Field(2 * _MEBI, ge=1, description="Most pixels of one batch of several images.")
+    batch_images: int = Field(32, ge=1, description="Most requests of one batch.")
+    decode_threads: int = Field(2, ge=1, le=64, description="Images decoded at a time in each HTTP process.")
+
+    timeout_s: float = Field(
+        30.0, gt=0, le=3600, description="Time in which work must start, without X-Timeout-Ms."
+    )
+    body_timeout_s: float = Field(30.0, gt=0, le=3600, description="Time in which a body must arrive.")
+    drain_delay_s: float = Field(
+        2.0,
+        ge=0,
+        le=3600,
+        description="How long everything is still served after SIGTERM while /readyz says 503.",
+    )
+    drain_timeout_s: float = Field(
+        60.0, ge=0, le=3600, description="Longest wait for accepted work after that."
+    )
+
+    cache_bytes: int = Field(0, ge=0, description="Size of the result cache; 0 is off.")
+    api_keys_file: Path | None = Field(None, description="File of API keys.")
+    log_format: Literal["console", "json"] = Field("console", description="Form of the log.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged."
+    )
+
+    @field_validator("devices", "models", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _known_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) < len(value) or not set(value) <= set(_NO_REFERENCE):
+            raise ValueError(f"must name one or both of {', '.join(_NO_REFERENCE)}, each once")
+        return value
+
+    @field_validator("devices")
+    @classmethod
+    def _known_devices(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        several_names = len(value) > 1 and "auto" in value
+        if not value or several_names or not all(_is_device(device) for device in value):
+            raise ValueError("must be auto, cpu, or a list such as cuda:0,cuda:1")
+        return value
+
+    @model_validator(mode="after")
+    def _no_keys_yet(self) -> "Settings":
+        # To start without the lock that someone asked for would be worse than not to start.
+        if self.api_keys_file is not None:
+            raise ValueError(
+                "IQA_API_KEYS_FILE is set, but this version cannot check API keys: unset it to start."
+            )
+        return self
+
+    def sources(self) -> dict[str, str]:
+        """Where the weights of each model come from that is to be loaded; full-reference BPCLIP always is."""
+        chosen = {"qualiclip": self.qualiclip_weights, "bpclip": self.bpclip_weights}
+        return {name: chosen[name] for name in self.models} | {"bpclip-fr": self.bpclip_fr_weights}
+
+
+def read_settings(**flags: Any) -> Settings:
+    """Settings from the environment, with `flags` over it; a flag of None counts as not given.
+
+    Raises:
+        SettingsError: a value is not usable; the message says which and why.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError("\n".join(_faults(error))) from error
+
+
+def unknown_variables(environment: Iterable[str] | None = None) -> list[str]:
+    """Names of ``IQA_*`` variables that no setting has: most likely misspelt."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    names = os.environ if environment is None else environment
+    return sorted(name for name in names if name.startswith(PREFIX) and name not in known)
+
+
+def _is_device(name: str) -> bool:
+    kind, _, index = name.partition(":")
+    return name in ("auto", "cpu", "cuda") or (kind == "cuda" and index.isdigit())
+
+
+def _faults(error: ValidationError) -> list[str]:
+    """One sentence per fault, in the words of the environment."""
+    faults = []
+    for fault in error.errors(include_url=False):
+        message = fault["msg"].removeprefix("Value error, ")
+        if not fault["loc"]:
+            faults.append(message)
+            continue
+        name = PREFIX + str(fault["loc"][0]).upper()
+        if fault["type"] == "extra_forbidden":
+            faults.append(f"{name} is not a setting.")
+        else:
+            faults.append(f"{name}={fault['input']} is not usable: {message[:1].lower()}{message[1:]}.")
+    return faults

@@ -1,0 +1,295 @@
+"""The parent of all processes: starts them, says when they are ready, restarts them, drains."""
+
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import multiprocess
+
+from app.child import Child
+from app.logs import configure_logging
+from app.metrics import MULTIPROCESS_DIR
+from app.settings import Settings
+
+_log = logging.getLogger("iqa.supervisor")
+
+_FIRST_BACKOFF_S: Final = 0.5
+_LONGEST_BACKOFF_S: Final = 30.0
+_HEALTHY_S: Final = 30.0
+"""A process that lived so long is restarted at once when it dies; only quick deaths are backed off from."""
+_SILENCE_S: Final = 30.0
+"""A worker that was ready and is silent for so long is killed; it reports twice a second."""
+_LONGEST_SOCKET_PATH: Final = 90  # the system's limit is 107 bytes, the file name included
+
+
+def serve(settings: Settings) -> int:
+    """Runs the service until a signal ends it.
+
+    Returns:
+        The exit code: 0 after draining, 1 if it could not start, with the reason on standard error.
+    """
+    configure_logging(settings.log_format, settings.log_level)
+    if settings.cache_bytes:
+        _log.warning("IQA_CACHE_BYTES is set, but this version has no result cache")
+    try:
+        listener = _bind(settings.host, settings.port)
+    except OSError as error:
+        return _refuse(_why_not_bound(settings, error))
+    with listener, contextlib.suppress(KeyboardInterrupt):
+        return asyncio.run(Supervisor(settings, listener).run())
+    return 130  # interrupted before anything was started
+
+
+class CannotStart(Exception):
+    """The service cannot start; the message is one sentence for the person who started it."""
+
+
+@dataclass(eq=False)
+class _Post:
+    """A place that is always to be filled by a process."""
+
+    name: str
+    start: Callable[[int], Awaitable[Child]]  # told how often it was restarted
+    child: Child | None = None
+    ready: bool = False
+    heard_at: float = 0.0
+    restarts: int = 0
+
+
+class Supervisor:
+    """The processes of one service.
+
+    Args:
+        settings: of all of them.
+        listener: the bound socket that the HTTP processes share.
+    """
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._folder = _private_folder()
+        devices = _devices(settings.devices)
+        self._endpoints = [f"ipc://{self._folder}/worker-{number}" for number in range(len(devices))]
+        self._workers = [
+            _Post(f"worker {number} ({device})", self._worker(number, device, len(devices)))
+            for number, device in enumerate(devices)
+        ]
+        self._fronts = [
+            _Post(f"http process {number}", self._front()) for number in range(settings.http_processes)
+        ]
+        self._stopping = asyncio.Event()
+        self._announced = False
+
+    async def run(self) -> int:
+        """Starts everything, keeps it running, and drains at SIGTERM or SIGINT; the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        keepers = [asyncio.create_task(self._keep(post)) for post in (*self._workers, *self._fronts)]
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
+            for keeper in keepers:
+                if keeper.done():
+                    keeper.result()
+            await self._drain()
+            return 0
+        except CannotStart as error:
+            return _refuse(str(error))
+        finally:
+            for task in (*keepers, stopping):
+                task.cancel()
+            await asyncio.gather(*keepers, stopping, return_exceptions=True)
+            children = [post.child for post in (*self._fronts, *self._workers) if post.child is not None]
+            await asyncio.gather(*(child.stop() for child in children))
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _on_signal(self) -> None:
+        if self._stopping.is_set():
+            for post in self._fronts:
+                if post.child is not None:
+                    post.child.command("hurry")
+        self._stopping.set()
+
+    async def _drain(self) -> None:
+        """Lets the HTTP processes finish what they have accepted; the workers run until then."""
+        delay_s = self._settings.drain_delay_s
+        _log.info(
+            "draining: served for another %g s, then the listener closes; a second signal hurries", delay_s
+        )
+        # While this process holds the socket too, the kernel would go on accepting connections.
+        self._listener.close()
+        children = [post.child for post in self._fronts if post.child is not None]
+        for child in children:
+            child.command("drain")
+        most_s = delay_s + self._settings.drain_timeout_s + 5.0
+        ends = [asyncio.create_task(child.wait()) for child in children]
+        finished, unfinished = await asyncio.wait(ends, timeout=most_s)
+        if unfinished or any(end.result() for end in finished):
+            _log.error("not every HTTP process finished what it had accepted")
+
+    async def _keep(self, post: _Post) -> None:
+        """Fills a post again and again."""
+        backoff_s = _FIRST_BACKOFF_S
+        while True:
+            began = time.monotonic()
+            post.child = await post.start(post.restarts)
+            watch = asyncio.create_task(self._watch_silence(post))
+            try:
+                reason = await self._listen(post)
+                code = await post.child.wait()
+            finally:
+                watch.cancel()
+            self._bury(post.child.pid)
+            post.ready = False
+            if self._stopping.is_set() and post in self._fronts:
+                return  # drained; the workers are needed until all of them are
+            if not self._announced:
+                raise CannotStart(reason or f"The {post.name} ended with code {code} while starting.")
+            lived_s = time.monotonic() - began
+            backoff_s = _FIRST_BACKOFF_S if lived_s > _HEALTHY_S else min(2 * backoff_s, _LONGEST_BACKOFF_S)
+            pause_s = 0.0 if lived_s > _HEALTHY_S or post.restarts == 0 else backoff_s
+            _log.error(
+                "the %s ended with code %d%s; restarted in %g s",
+                post.name,
+                code,
+                f" ({reason})" if reason else "",
+                pause_s,
+            )
+            await asyncio.sleep(pause_s)
+            post.restarts += 1
+
+    async def _listen(self, post: _Post) -> str | None:
+        """Hears what a child has to say until it ends; the reason, if it gave one."""
+        reason = None
+        assert post.child is not None
+        async for report in post.child.reports():
+            post.heard_at = time.monotonic()
+            if report["event"] == "ready":
+                post.ready = True
+                self._announce()
+            elif report["event"] == "failed":
+                reason = report["reason"]
+        return reason
+
+    def _announce(self) -> None:
+        if not self._announced and all(post.ready for post in (*self._workers, *self._fronts)):
+            self._announced = True
+            host, port = self._listener.getsockname()[:2]
+            host = f"[{host}]" if ":" in host else host
+            print(
+                f"iqa-service is ready at http://{host}:{port} (interface: http://{host}:{port}/docs)",
+                flush=True,
+            )
+
+    async def _watch_silence(self, post: _Post) -> None:
+        """Kills a worker that hangs. HTTP processes run no model and do not report."""
+        while post in self._workers:
+            await asyncio.sleep(_SILENCE_S / 10)
+            if post.ready and time.monotonic() - post.heard_at > _SILENCE_S and post.child is not None:
+                _log.error("the %s has been silent for %g s and is killed", post.name, _SILENCE_S)
+                post.child.kill()
+
+    def _worker(self, number: int, device: str, count: int) -> Callable[[int], Awaitable[Child]]:
+        threads = self._settings.threads
+        if threads is None and "OMP_NUM_THREADS" not in os.environ:
+            threads = max(1, _cores() // count)
+        orders = {
+            "settings": json.loads(self._settings.model_dump_json()),
+            "endpoint": self._endpoints[number],
+            "device": device,
+            "threads": threads,
+        }
+        return lambda restarts: Child.start("app.worker", {**orders, "restarts": restarts})
+
+    def _front(self) -> Callable[[int], Awaitable[Child]]:
+        orders = {
+            "settings": json.loads(self._settings.model_dump_json()),
+            "endpoints": self._endpoints,
+            "socket": self._listener.fileno(),
+        }
+        environment = {}
+        if self._settings.http_processes > 1:
+            environment[MULTIPROCESS_DIR] = str(self._folder)
+        return lambda restarts: Child.start(
+            "app.serving", orders, sockets=(self._listener.fileno(),), environment=environment
+        )
+
+    def _bury(self, pid: int) -> None:
+        """Takes a dead process's gauges out of the metrics."""
+        if self._settings.http_processes > 1:
+            multiprocess.mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _why_not_bound(settings: Settings, error: OSError) -> str:
+    where = f"{settings.host}:{settings.port}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"{where} is already in use; choose another port with IQA_PORT or --port."
+        case errno.EACCES:
+            return f"Listening on {where} is not permitted; ports under 1024 need privileges, choose another."
+        case _:
+            return f"Listening on {where} is not possible: {error.strerror or error}."
+
+
+def _refuse(reason: str) -> int:
+    print(f"iqa serve: {reason}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _devices(names: tuple[str, ...]) -> list[str]:
+    """One device per worker; `auto` is every CUDA device, or the CPU."""
+    if names != ("auto",):
+        return list(names)
+    # Only a machine with a GPU pays for asking torch, which takes seconds and is not needed here otherwise.
+    nodes = (*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("dxg"))
+    if not nodes:
+        return ["cpu"]
+    command = [sys.executable, "-P", "-c", "import torch; print(torch.cuda.device_count())"]
+    with contextlib.suppress(OSError, ValueError):
+        count = int(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+        if count:
+            return [f"cuda:{number}" for number in range(count)]
+    return ["cpu"]
+
+
+def _cores() -> int:
+    """CPU cores that this process may use; not every system can tell those from all it has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _private_folder() -> Path:
+    """A folder that only this user can enter, for the sockets between the processes."""
+    folder = Path(tempfile.mkdtemp(prefix="iqa-"))
+    if len(str(folder)) > _LONGEST_SOCKET_PATH:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="iqa-", dir="/tmp"))
+    return folder

@@ -1,0 +1,285 @@
+"""The HTTP process's side of the workers: where jobs are kept until they are answered.
+
+A worker that dies loses its jobs; here they are still known, and go out again as soon as the restarted worker
+says that it is warm. Only jobs that were on the device when it died count that death against themselves.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import zmq
+import zmq.asyncio
+from zmq.utils.monitor import recv_monitor_message
+
+from app.errors import DeadlineExceeded, InternalError, ServiceError, Starting, WorkerUnavailable
+from app.worker import wire
+from app.worker.wire import Done, Job, State, Task
+
+_log = logging.getLogger("iqa.client")
+
+_TICK_S: Final = 0.25
+_SILENCE_S: Final = 5.0
+"""A worker that has not answered for so long is not called ready."""
+_SLACK_S: Final = 0.1
+"""The worker drops late work itself; the client waits so much longer for it to say so."""
+_LONGEST_RUN_S: Final = 240.0
+"""What was started and is not answered in this time never will be; longer than the worker's own patience."""
+_MOST_DEATHS: Final = 2
+"""Deaths of the worker that a job may have been aboard at; at the next one it is given up."""
+_RESTART_S: Final = 5.0
+"""What Retry-After says while a worker loads; about a cold start on two cores."""
+
+
+@dataclass(eq=False)
+class _Pending:
+    """A job that is not answered yet."""
+
+    job: Job
+    answer: asyncio.Future[Done]
+    timeout_s: float
+    sent: bool = False  # the worker has it
+    started_at: float | None = None
+    lost: bool = False  # a worker had it and died
+    deaths: int = 0  # of workers that had it on the device
+
+    @property
+    def given_up_at(self) -> float:
+        if self.started_at is not None:
+            return self.started_at + _LONGEST_RUN_S
+        return self.job.deadline + _SLACK_S
+
+    def fail(self, error: ServiceError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Link:
+    """The connection to one worker.
+
+    Args:
+        endpoint: its ipc address.
+        on_resend: called with the number of jobs that are sent again.
+
+    Attributes:
+        state: what it last said of itself; None before the first word and after the connection broke.
+        was_warm: whether it ever was; until then callers are told that the service is starting.
+    """
+
+    def __init__(self, endpoint: str, on_resend: Callable[[int], None] = lambda count: None) -> None:
+        self.state: State | None = None
+        self.was_warm = False
+        self._endpoint = endpoint
+        self._on_resend = on_resend
+        self._heard_at = 0.0
+        self._connected = False
+        self._pending: dict[int, _Pending] = {}
+        self._numbers = itertools.count()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        """Connects, and keeps at it; needs a running event loop."""
+        self._socket: zmq.asyncio.Socket = zmq.asyncio.Context.instance().socket(zmq.DEALER)
+        self._socket.set_hwm(0)
+        self._socket.linger = 0
+        self._socket.immediate = True  # nothing is queued for a worker that is not there
+        self._socket.reconnect_ivl = 20  # milliseconds
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        )
+        self._socket.connect(self._endpoint)
+        steps = (self._hear, self._watch, self._tick)
+        self._tasks = [asyncio.create_task(self._forever(step)) for step in steps]
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(0)
+
+    @property
+    def warm(self) -> bool:
+        """Whether the worker is warm and has answered lately."""
+        return self.state is not None and self.state.warm and time.monotonic() - self._heard_at < _SILENCE_S
+
+    @property
+    def outstanding_pixels(self) -> int:
+        return sum(pending.job.pixels for pending in self._pending.values())
+
+    async def ask(self, tasks: Sequence[Task], pixels: int, deadline: float) -> Done:
+        """Has tasks done as one job. If the caller is cancelled, the worker is told to drop it.
+
+        Raises:
+            DeadlineExceeded: it could not start before `deadline`, on the clock of ``time.monotonic()``.
+            WorkerUnavailable: the worker died too often, or is not there in time.
+            InternalError: a task failed.
+        """
+        now = time.monotonic()
+        job = Job(next(self._numbers), deadline, pixels, tuple(tasks))
+        pending = _Pending(job, asyncio.get_running_loop().create_future(), max(0.0, deadline - now))
+        self._pending[job.id] = pending
+        done = None
+        try:
+            if self.warm:
+                await self._send_job(pending)
+            done = await pending.answer
+        finally:
+            del self._pending[job.id]
+            if pending.sent and done is None:
+                self._send_nowait(wire.pack_ids(wire.CANCEL, [job.id]))
+            pending.answer.cancel()
+        if done.failure == "expired":
+            raise DeadlineExceeded(f"The work waited {pending.timeout_s:.1f} s and could not start.")
+        if done.failure == "failed":
+            raise InternalError
+        return done
+
+    async def _send_job(self, pending: _Pending) -> None:
+        pending.sent = True
+        with contextlib.suppress(zmq.Again):  # disconnected this very moment; it is sent again after that
+            await self._socket.send_multipart(wire.pack_job(pending.job), zmq.NOBLOCK, copy=False)
+
+    def _send_nowait(self, frames: list[Any]) -> None:
+        """Sends a small message if the worker is there; what it misses, it need not know after a restart."""
+        if self._connected:
+            sent = asyncio.ensure_future(self._socket.send_multipart(frames, zmq.NOBLOCK))
+            sent.add_done_callback(lambda future: future.cancelled() or future.exception())
+
+    async def _forever(self, step: Callable[[], Any]) -> None:
+        while True:
+            try:
+                await step()
+            except Exception:
+                _log.exception("the connection to a worker stumbled")
+                await asyncio.sleep(_TICK_S)
+
+    async def _hear(self) -> None:
+        kind, header = await self._socket.recv_multipart()
+        self._heard_at = time.monotonic()
+        if kind == wire.STATE:
+            await self._learn(wire.unpack_state(header))
+        elif kind == wire.STARTED:
+            for number in wire.unpack_ids(header):
+                if pending := self._pending.get(number):
+                    pending.started_at = self._heard_at
+        elif kind == wire.DONE:
+            done = wire.unpack_done(header)
+            if self.state is not None and done.pixels_per_s:
+                self.state = replace(self.state, pixels_per_s=done.pixels_per_s)
+            if (pending := self._pending.get(done.id)) and not pending.answer.done():
+                pending.answer.set_result(done)
+
+    async def _learn(self, state: State) -> None:
+        if self.state is not None and self.state.boot != state.boot:
+            self._forget_worker()
+        self.state = state
+        if not state.warm:
+            return
+        self.was_warm = True
+        unsent = [pending for pending in self._pending.values() if not pending.sent]
+        if again := sum(pending.lost for pending in unsent):
+            _log.warning("%d jobs are sent again to a restarted worker", again)
+            self._on_resend(again)
+        for pending in unsent:
+            await self._send_job(pending)
+
+    async def _watch(self) -> None:
+        event = await recv_monitor_message(self._monitor)
+        self._connected = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+        if self._connected:
+            self._send_nowait([wire.HELLO])
+        else:
+            self._forget_worker()
+
+    def _forget_worker(self) -> None:
+        """The worker is gone, and with it what it had."""
+        self.state = None
+        now = time.monotonic()
+        for pending in self._pending.values():
+            pending.lost |= pending.sent
+            pending.sent = False
+            if pending.started_at is None:
+                continue
+            pending.started_at = None
+            pending.deaths += 1
+            if pending.deaths > _MOST_DEATHS:
+                pending.fail(
+                    WorkerUnavailable("The inference process ended repeatedly.", retry_after=_RESTART_S)
+                )
+            # It had started in time; that the worker died is not to be held against it.
+            pending.job = replace(pending.job, deadline=max(pending.job.deadline, now + pending.timeout_s))
+
+    async def _tick(self) -> None:
+        self._send_nowait([wire.HELLO])
+        now = time.monotonic()
+        for pending in list(self._pending.values()):
+            if pending.given_up_at > now:
+                continue
+            if self.warm and pending.started_at is None:
+                pending.fail(
+                    DeadlineExceeded(f"The work waited {pending.timeout_s:.1f} s and could not start.")
+                )
+            else:
+                pending.fail(
+                    WorkerUnavailable("The inference process does not answer.", retry_after=_RESTART_S)
+                )
+        await asyncio.sleep(_TICK_S)
+
+
+class Pool:
+    """The links to all workers; each job goes to the one with the least outstanding work."""
+
+    def __init__(
+        self, endpoints: Sequence[str], on_resend: Callable[[int], None] = lambda count: None
+    ) -> None:
+        self.links = [Link(endpoint, on_resend) for endpoint in endpoints]
+        self._last_state: State | None = None
+
+    def open(self) -> None:
+        for link in self.links:
+            link.open()
+
+    async def close(self) -> None:
+        for link in self.links:
+            await link.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every worker is warm and answering."""
+        return all(link.warm for link in self.links)
+
+    @property
+    def started(self) -> bool:
+        """Whether every worker has been warm at least once."""
+        return all(link.was_warm for link in self.links)
+
+    @property
+    def pixels_per_s(self) -> float:
+        """The measured rate of all workers together; 0 where nothing was measured yet."""
+        return sum(link.state.pixels_per_s for link in self.links if link.state is not None)
+
+    def state(self) -> State:
+        """What the workers have loaded; it is the same for all.
+
+        Raises:
+            Starting: none has been warm yet.
+        """
+        for link in self.links:
+            if link.state is not None and link.state.warm:
+                self._last_state = link.state
+                return link.state
+        if self._last_state is None:
+            raise Starting("The models are still being loaded.", retry_after=_RESTART_S)
+        return self._last_state
+
+    async def ask(self, tasks: Sequence[Task], pixels: int, deadline: float) -> Done:
+        """See :meth:`Link.ask`. A worker that is warm is preferred to one that is not."""
+        link = min(self.links, key=lambda link: (not link.warm, link.outstanding_pixels))
+        return await link.ask(tasks, pixels, deadline)

@@ -1,0 +1,124 @@
+"""What the inference process is asked and what it answers: plain data, in process and over the wire."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.preprocessing import Preprocessing
+from models.signal import Signal
+
+FULL_REFERENCE: Final = "bpclip-fr"
+"""The slot of the full-reference weights. In answers the model is ``bpclip``."""
+
+
+@dataclass(frozen=True)
+class ScoreTask:
+    """An image to be scored without a reference.
+
+    Attributes:
+        pixels: ``(H, W, 3)`` uint8 sRGB; each model scales it down to the size that it scores.
+        models: names of the no-reference models to ask.
+        words: adjectives beyond the 40, compared by the models whose weights carry a text encoder.
+    """
+
+    pixels: NDArray[np.uint8]
+    models: tuple[str, ...]
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CompareTask:
+    """A distorted image to be held against its reference.
+
+    Attributes:
+        reference: ``(H, W, 3)`` uint8 sRGB.
+        distorted: likewise, of the same size.
+        models: names of the no-reference models to ask about each of the two; may be empty.
+        words: as :attr:`ScoreTask.words`, for those models.
+        signal: whether PSNR and SSIM of the pair are wanted too.
+    """
+
+    reference: NDArray[np.uint8]
+    distorted: NDArray[np.uint8]
+    models: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    signal: bool = True
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """What one model says of one image, or of one pair.
+
+    Attributes:
+        score: in [0, 1], higher is better.
+        dimensions: six values in [0, 1], in the order of ``models.adjectives.DIMENSIONS``.
+        similarities: 40 cosines, in the order of ``models.adjectives.ADJECTIVES``.
+        probabilities: 40, each over its antonym pair.
+        prompt_probabilities: of the good prompt of each pair; empty for BPCLIP.
+        words: cosines with the words of the task; None where they were not compared.
+        width: of what the model saw, in pixels.
+        height: likewise.
+    """
+
+    score: float
+    dimensions: tuple[float, ...]
+    similarities: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    prompt_probabilities: tuple[float, ...]
+    words: tuple[float, ...] | None
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """The no-reference models' results, by name, in the order asked for."""
+
+    models: dict[str, ModelResult]
+
+
+@dataclass(frozen=True)
+class CompareResult:
+    """The full-reference result of a pair, the no-reference results of both, and PSNR and SSIM if wanted."""
+
+    full_reference: ModelResult
+    reference: ScoreResult
+    distorted: ScoreResult
+    signal: Signal | None
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A loaded model as it is described to clients, and as its input is prepared.
+
+    Attributes:
+        name: of the slot: qualiclip, bpclip or bpclip-fr.
+        weights: name of the weights.
+        sha256: of the weights file.
+        license: of the weights.
+        source: where the weights come from.
+        training_data: what they were trained on.
+        accuracy: as their metadata states it.
+        validated_sides: shortest and longest side, in pixels, that the accuracy was measured on.
+        text_encoder: whether words beyond the 40 can be compared.
+        prompt_pairs: QualiCLIP's, the good one first; empty for BPCLIP.
+        temperature: what cosines are multiplied by before the softmax over a pair.
+        preprocessing: of the model's input.
+        parameters: how many the network has.
+    """
+
+    name: str
+    weights: str
+    sha256: str
+    license: str
+    source: str
+    training_data: str
+    accuracy: dict[str, float]
+    validated_sides: tuple[int, int]
+    text_encoder: bool
+    prompt_pairs: tuple[tuple[str, str], ...]
+    temperature: float
+    preprocessing: Preprocessing
+    parameters: int

@@ -1,0 +1,62 @@
+"""The routes beside the scores, on a running server."""
+
+import httpx
+import pytest
+
+from app.errors import PROBLEMS
+from models.adjectives import DIMENSIONS
+from tests.app.problems import is_problem
+
+
+def test_models_says_what_is_loaded(client: httpx.Client) -> None:
+    answer = client.get("/models").json()
+    kinds = {model["name"]: model["kind"] for model in answer["models"]}
+    assert kinds == {"qualiclip": "no-reference", "bpclip": "no-reference", "bpclip-fr": "full-reference"}
+    first = answer["models"][0]
+    assert (first["device"], first["dtype"], first["longest_side"]) == ("cpu", "float32", 384)
+    assert first["parameters"] > 1000
+    assert answer["limits"]["max_pixels"] == 1_000_000
+    assert list(answer["adjectives"]) == list(DIMENSIONS)
+    assert answer["adjectives"]["sharpness"][0] == {"positive": "clear", "negative": "blurry"}
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/v1/readyz"])
+def test_probes(client: httpx.Client, path: str) -> None:
+    response = client.get(path)
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert response.headers["x-request-id"]
+
+
+def test_metrics_count_requests_and_batches(client: httpx.Client, photo: bytes) -> None:
+    def value(name: str) -> float:
+        lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith(name + " ")]
+        return float(lines[0].split()[1]) if lines else 0.0
+
+    success = 'iqa_requests_total{route="/score",slug="",status="200"}'
+    before = value(success), value("iqa_batch_images_count"), value("iqa_decode_seconds_count")
+    assert client.post("/score", content=photo).status_code == 200
+    after = value(success), value("iqa_batch_images_count"), value("iqa_decode_seconds_count")
+    assert [late - early for early, late in zip(before, after, strict=True)] == [1, 1, 1]
+    assert value("iqa_queued_pixels") == 0
+
+
+@pytest.mark.parametrize("slug", list(PROBLEMS))
+def test_every_problem_has_its_page(client: httpx.Client, slug: str) -> None:
+    response = client.get(f"/problems/{slug}")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert f"<code>{slug}</code>" in response.text
+
+
+def test_an_unknown_problem_is_not_found(client: httpx.Client) -> None:
+    is_problem(client.get("/problems/none"), 404, "not-found")
+
+
+def test_the_page_for_people_is_not_there_yet(client: httpx.Client) -> None:
+    is_problem(client.get("/"), 501, "not-implemented")
+
+
+def test_docs_show_the_document(client: httpx.Client) -> None:
+    assert '"/openapi.json"' in client.get("/docs").text.replace("'", '"')
+    assert '"/v1/openapi.json"' in client.get("/v1/docs").text.replace("'", '"')
+    assert client.get("/v1/openapi.json").json() == client.get("/openapi.json").json()

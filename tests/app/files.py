@@ -1,0 +1,40 @@
+"""Image files in memory, for tests."""
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def encoded(pixels: NDArray[np.uint8] | Image.Image, format: str = "JPEG", **options: Any) -> bytes:
+    """The bytes of an image file."""
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def turned(pixels: NDArray[np.uint8], orientation: int) -> bytes:
+    """A PNG file that says it is to be turned."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(pixels, "PNG", exif=exif)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG file of a few bytes that claims any size."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 64))
+        + chunk(b"IEND", b"")
+    )

@@ -1,0 +1,122 @@
+"""A real server for tests: every process of it, on a free loopback port."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+_ROOT = Path(__file__).parents[2]
+_MAIN = """
+import sys
+from app.settings import read_settings
+from app.supervisor import serve
+sys.exit(serve(read_settings()))
+"""
+_PATIENCE_S = 90.0
+
+
+class Server:
+    """A running service. Its log is collected in :attr:`log`."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.log: list[str] = []
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _MAIN],
+            cwd=_ROOT,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(_ROOT),
+                "OMP_NUM_THREADS": "1",
+                "IQA_PORT": "0",
+                "IQA_LOG_FORMAT": "json",
+                "IQA_DRAIN_DELAY_S": "0",
+                **environment,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._readers = [
+            threading.Thread(target=self._read_output, daemon=True),
+            threading.Thread(target=self._read_log, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def wait_ready(self) -> str:
+        """The base URL, once the line is printed that says so."""
+        line = self._lines.get(timeout=_PATIENCE_S)
+        assert "ready at http://" in line, (line, self.log)
+        return line.split()[4]
+
+    def wait(self) -> int:
+        """The exit code, and the rest of the log with it."""
+        code = self.process.wait(_PATIENCE_S)
+        for reader in self._readers:
+            reader.join(_PATIENCE_S)
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def children(self, module: str) -> list[int]:
+        """Process ids of the children that run a module."""
+        listed = subprocess.run(
+            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return [int(line.split()[0]) for line in listed.stdout.splitlines() if line.endswith(module)]
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The log so far."""
+        return [json.loads(line) for line in list(self.log) if line.startswith("{")]
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+    def _read_output(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put("")
+
+    def _read_log(self) -> None:
+        assert self.process.stderr is not None
+        self.log.extend(self.process.stderr)
+
+
+@contextmanager
+def running(environment: Mapping[str, str]) -> Iterator[tuple[Server, httpx.Client]]:
+    """A ready server and a client of it."""
+    server = Server(environment)
+    try:
+        with httpx.Client(base_url=server.wait_ready(), timeout=60) as client:
+            yield server, client
+    finally:
+        server.close()
+
+
+def eventually(condition: Any, patience_s: float = _PATIENCE_S) -> None:
+    """Waits until a condition holds."""
+    end = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.02)

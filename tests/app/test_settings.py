@@ -1,0 +1,73 @@
+"""Settings: where they come from, and what is said about wrong ones."""
+
+import re
+
+import pytest
+
+from app.settings import Settings, SettingsError, read_settings, unknown_variables
+
+
+def test_defaults_are_the_contract() -> None:
+    settings = read_settings()
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.models == ("qualiclip", "bpclip")
+    assert (settings.max_body_bytes, settings.max_pixels, settings.min_side) == (20 * 2**20, 50_000_000, 32)
+    assert settings.timeout_s == 30
+
+
+def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IQA_PORT", "9000")
+    monkeypatch.setenv("IQA_HOST", "0.0.0.0")
+    settings = read_settings(port=9001, host=None)
+    assert (settings.host, settings.port) == ("0.0.0.0", 9001)
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IQA_DEVICES", "cuda:0, cuda:1")
+    monkeypatch.setenv("IQA_MODELS", "bpclip")
+    settings = read_settings()
+    assert (settings.devices, settings.models) == (("cuda:0", "cuda:1"), ("bpclip",))
+
+
+def test_the_full_reference_weights_are_always_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IQA_BPCLIP_FR_WEIGHTS", "/mine")
+    assert read_settings(models="qualiclip").sources() == {"qualiclip": "bundled", "bpclip-fr": "/mine"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("IQA_PORT", "http", "IQA_PORT=http is not usable: .*integer"),
+        ("IQA_PORT", "70000", "IQA_PORT=70000 is not usable: .*65535"),
+        ("IQA_MIN_SIDE", "8", "IQA_MIN_SIDE=8 is not usable: .*32"),
+        ("IQA_DEVICES", "gpu", "IQA_DEVICES=gpu is not usable: must be auto"),
+        ("IQA_DEVICES", "auto,cpu", "IQA_DEVICES=.* is not usable: must be auto"),
+        ("IQA_MODELS", "clip", "IQA_MODELS=clip is not usable: must name"),
+        ("IQA_DTYPE", "int8", "IQA_DTYPE=int8 is not usable"),
+        ("IQA_API_KEYS_FILE", "/keys", "IQA_API_KEYS_FILE is set, but"),
+    ],
+)
+def test_a_wrong_value_gets_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert re.fullmatch(sentence + ".*", str(caught.value))
+
+
+def test_every_wrong_value_is_named() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings(port=-1, timeout_s=0, colour="red")
+    assert [line.split("=")[0].split()[0] for line in str(caught.value).splitlines()] == [
+        "IQA_PORT", "IQA_TIMEOUT_S", "IQA_COLOUR"
+    ]  # fmt: skip
+
+
+def test_misspelt_variables_are_found() -> None:
+    assert unknown_variables(["IQA_PORT", "IQA_PROT", "PATH"]) == ["IQA_PROT"]
+
+
+def test_settings_survive_the_way_to_a_child() -> None:
+    settings = read_settings(models="bpclip", devices="cpu", log_format="json")
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings

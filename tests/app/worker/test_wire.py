@@ -1,0 +1,51 @@
+"""What goes over the wire comes out as it went in."""
+
+import numpy as np
+import pytest
+
+from app.worker import wire
+from app.worker.tasks import CompareResult, CompareTask, ModelResult, ScoreResult, ScoreTask
+from app.worker.wire import Done, Job, WireError
+from models.signal import Signal
+
+PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+OTHER = PIXELS[::-1]  # not contiguous
+RESULT = ModelResult(0.1, (0.5,) * 6, (1 / 3,) * 40, (0.7,) * 40, (), None, 6, 4)
+
+
+def test_a_job_comes_out_as_it_went_in() -> None:
+    job = Job(
+        7, 12.5, 144, (ScoreTask(PIXELS, ("bpclip",), ("moody",)), CompareTask(PIXELS, OTHER, signal=False))
+    )
+    kind, header, *buffers = wire.pack_job(job)
+    assert kind == wire.JOB
+    assert len(buffers) == 2  # what two tasks share is sent once
+    out = wire.unpack_job(header, [bytes(buffer) for buffer in buffers])
+    assert (out.id, out.deadline, out.pixels) == (7, 12.5, 144)
+    score, compare = out.tasks
+    assert isinstance(score, ScoreTask)
+    assert isinstance(compare, CompareTask)
+    assert (score.models, score.words, compare.signal) == (("bpclip",), ("moody",), False)
+    assert (score.pixels == PIXELS).all()
+    assert (compare.reference == PIXELS).all()
+    assert (compare.distorted == OTHER).all()
+
+
+def test_a_job_with_a_buffer_missing_is_refused() -> None:
+    _, header, buffer = wire.pack_job(Job(1, 0.0, 1, (ScoreTask(PIXELS, ("bpclip",)),)))
+    for buffers in ([], [bytes(buffer)[:-1]], [bytes(buffer)] * 2):
+        with pytest.raises(WireError):
+            wire.unpack_job(header, buffers)
+
+
+def test_results_come_out_as_they_went_in() -> None:
+    compared = CompareResult(RESULT, ScoreResult({}), ScoreResult({"bpclip": RESULT}), Signal(None, 1.0))
+    done = Done(3, None, (ScoreResult({"qualiclip": RESULT}), compared), 1.5, 0.25, 2, 288, True, 1e6)
+    kind, header = wire.pack_done(done)
+    assert kind == wire.DONE
+    assert wire.unpack_done(header) == done
+
+
+def test_ids() -> None:
+    kind, header = wire.pack_ids(wire.CANCEL, [3, 4])
+    assert (kind, wire.unpack_ids(header)) == (wire.CANCEL, [3, 4])

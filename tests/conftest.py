@@ -1,0 +1,74 @@
+"""What all tests share: small random weights, and an environment without anybody's settings."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import bpclip, qualiclip
+from models.bpclip import BPCLIP
+from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
+from models.qualiclip import PROMPTS, QualiCLIP
+from models.weights import Metadata, ModelName, save
+
+_LONGEST_SIDE = 384
+
+
+@pytest.fixture(scope="session")
+def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``MODEL.safetensors`` of random weights in tiny architectures, for the three models."""
+    folder = tmp_path_factory.mktemp("weights")
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        tiny = replace(qualiclip.COMPACT, embed_dim=32, layers=(1, 1, 1, 1), width=8, head_width=32)
+        _save(folder, "qualiclip", QualiCLIP(tiny), tiny.as_metadata())
+        for name, full_reference in (("bpclip", False), ("bpclip-fr", True)):
+            config = replace(
+                bpclip.compact(full_reference),
+                layers=(1, 1, 1, 1),
+                channels=(8, 8, 16, 16),
+                stem_channels=8,
+                inner_width=16,
+                text_width=32,
+            )
+            _save(folder, name, BPCLIP(config), config.as_metadata())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def weights_environment(weights_folder: Path) -> dict[str, str]:
+    """The settings that make the service load the random weights."""
+    return {
+        "IQA_QUALICLIP_WEIGHTS": str(weights_folder / "qualiclip.safetensors"),
+        "IQA_BPCLIP_WEIGHTS": str(weights_folder / "bpclip.safetensors"),
+        "IQA_BPCLIP_FR_WEIGHTS": str(weights_folder / "bpclip-fr.safetensors"),
+    }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_settings() -> None:
+    """Tests do not see the settings of whoever runs them."""
+    for name in [name for name in os.environ if name.startswith("IQA_")]:
+        del os.environ[name]
+
+
+def _save(folder: Path, name: ModelName, model: torch.nn.Module, architecture: dict[str, object]) -> None:
+    tensors = {
+        key: value for key, value in model.state_dict().items() if not key.endswith("num_batches_tracked")
+    }
+    metadata = Metadata(
+        model=name,
+        name=f"{name}-tiny",
+        architecture=architecture,
+        preprocessing=Preprocessing(mean=CLIP_MEAN, std=CLIP_STD, longest_side=_LONGEST_SIDE),
+        prompts=list(PROMPTS) if name == "qualiclip" else [],
+        text_encoder=False,
+        license="Apache-2.0",
+        source="random numbers",
+        training_data="none",
+        validated_sides=(64, _LONGEST_SIDE),
+        created="2025-01-01",
+    )
+    save(folder / f"{name}.safetensors", tensors, metadata)
