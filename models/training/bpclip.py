@@ -34,6 +34,7 @@ class NoReferenceRecipe:
     """See :class:`models.training.loop.Recipe`."""
 
     name = "bpclip"
+    learning_rate = 2e-3
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class FullReferenceRecipe:
     """See :class:`models.training.loop.Recipe`."""
 
     name = "bpclip-fr"
+    learning_rate = 1e-3  # it goes on from what bpclip learned
 
     def __init__(
         self,

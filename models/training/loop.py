@@ -38,12 +38,16 @@ class TrainingError(Exception):
 class Recipe(Protocol):
     """What is trained and on what.
 
-    ``module`` is what learns; ``datasets`` are endless and give the parts of a batch, of ``batch_sizes``
-    samples each; ``loss`` turns a batch into named terms that are added up.
+    ``module`` is what learns, ``learning_rate`` the largest that suits it; ``datasets`` are endless and give
+    the parts of a batch, of ``batch_sizes`` samples each; ``loss`` turns a batch into named terms that are
+    added up.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def learning_rate(self) -> float: ...
 
     @property
     def module(self) -> nn.Module: ...
@@ -64,7 +68,7 @@ class Budget:
     Attributes:
         minutes: of training, summed over interruptions; the learning rate follows a one-cycle curve over it.
         steps: stops after so many steps, whatever the time; None for no such bound.
-        learning_rate: the largest.
+        learning_rate: the largest; None for the recipe's own.
         weight_decay: of AdamW.
         ema_decay: of the moving average of the weights, which is what is kept.
         workers: processes that prepare batches; 0 prepares them in this one.
@@ -73,7 +77,7 @@ class Budget:
 
     minutes: float
     steps: int | None = None
-    learning_rate: float = 2e-3
+    learning_rate: float | None = None
     weight_decay: float = 1e-4
     ema_decay: float = 0.998
     workers: int = 1
@@ -106,7 +110,8 @@ def train(recipe: Recipe, budget: Budget, run: Path, *, quiet: bool = False) -> 
         # torch's channels-last kernels for small batches on a CPU are faster by a third.
         module = module.to(memory_format=torch.channels_last)
     average = copy.deepcopy(module).requires_grad_(False)
-    optimiser = torch.optim.AdamW(_parameter_groups(module, budget.weight_decay), lr=budget.learning_rate)
+    highest_rate = budget.learning_rate or recipe.learning_rate
+    optimiser = torch.optim.AdamW(_parameter_groups(module, budget.weight_decay), lr=highest_rate)
     state = _State(0, 0.0)
     if (run / CHECKPOINT).exists():
         state = _resume(run / CHECKPOINT, recipe.name, module, average, optimiser)
@@ -124,7 +129,7 @@ def train(recipe: Recipe, budget: Budget, run: Path, *, quiet: bool = False) -> 
 
         try:
             while _fraction(state, budget) < 1:
-                rate = budget.learning_rate * one_cycle(_fraction(state, budget))
+                rate = highest_rate * one_cycle(_fraction(state, budget))
                 terms = _step(recipe, module, optimiser, batches, device, rate)
                 # A young average would remember the random start; its memory grows with its age.
                 _follow(average, module, min(budget.ema_decay, (1 + state.step) / (10 + state.step)))

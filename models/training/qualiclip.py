@@ -53,6 +53,7 @@ class QualiCLIPRecipe:
     """See :class:`models.training.loop.Recipe`."""
 
     name = "qualiclip"
+    learning_rate = 2e-3
 
     def __init__(
         self, module: QualiCLIP, photos: Sequence[Path], *, crop: int = 160, groups: int = 16, seed: int = 0
