@@ -12,9 +12,8 @@ In the shapes, ``B`` is the batch, ``C`` a level's channels, ``D`` the inner wid
 text space, ``Hn x Wn`` the common grid at stride 32 and ``T = Hn * Wn`` its tokens.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self, cast
+from dataclasses import dataclass
+from typing import Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +21,7 @@ from timm.models.resnet import Bottleneck, ResNet
 from torch import Tensor, nn
 
 from models.adjectives import WORDS
+from models.architecture import Architecture
 from models.state import load_exactly
 from models.weights import Weights, WeightsInvalid
 
@@ -32,7 +32,7 @@ _PLAIN_STEM_CHANNELS = 64
 
 
 @dataclass(frozen=True)
-class BPCLIPConfig:
+class BPCLIPConfig(Architecture):
     """The numbers of the architecture; the defaults are the paper's full model.
 
     ``layers`` and ``channels`` describe the ResNet, ``stem_channels`` its first convolution. ``learned_text``
@@ -58,29 +58,6 @@ class BPCLIPConfig:
     def feature_channels(self) -> tuple[int, ...]:
         """Channels of the five feature maps F1..F5."""
         return (self.stem_channels, *(Bottleneck.expansion * channels for channels in self.channels))
-
-    @classmethod
-    def from_metadata(cls, architecture: Mapping[str, Any]) -> Self:
-        """Read the ``architecture`` of a weights file.
-
-        Raises:
-            WeightsInvalid: a field is unknown or missing.
-        """
-        try:
-            fields: dict[str, Any] = {
-                key: tuple(value) if isinstance(value, list) else value for key, value in architecture.items()
-            }
-            return cls(**fields)
-        except TypeError as error:
-            raise WeightsInvalid(
-                f"The weights describe a BPCLIP architecture that is not known: {error}."
-            ) from error
-
-    def as_metadata(self) -> dict[str, Any]:
-        """The fields as JSON-friendly values, the inverse of :meth:`from_metadata`."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
-        }
 
 
 def compact(full_reference: bool) -> BPCLIPConfig:

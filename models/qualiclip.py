@@ -11,8 +11,8 @@ tower, and the algebra that lets the single query of the attention pooling do wi
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self, cast
+from dataclasses import dataclass
+from typing import Self, cast
 
 import open_clip
 import torch
@@ -21,6 +21,7 @@ from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 
 from models.adjectives import WORDS
+from models.architecture import Architecture
 from models.state import load_exactly
 from models.weights import Weights, WeightsInvalid
 
@@ -57,7 +58,7 @@ class TextEncoderUnavailable(Exception):
 
 
 @dataclass(frozen=True)
-class QualiCLIPConfig:
+class QualiCLIPConfig(Architecture):
     """The numbers of the architecture; the defaults are CLIP's ``RN50-quickgelu``.
 
     ``embed_dim`` is the width of the space that images and texts share, ``width`` the channels after the
@@ -72,29 +73,6 @@ class QualiCLIPConfig:
     text_width: int = 512
     text_heads: int = 8
     text_layers: int = 12
-
-    @classmethod
-    def from_metadata(cls, architecture: Mapping[str, Any]) -> Self:
-        """Read the ``architecture`` of a weights file.
-
-        Raises:
-            WeightsInvalid: a field is unknown or not a number.
-        """
-        try:
-            fields: dict[str, Any] = {
-                key: tuple(value) if isinstance(value, list) else value for key, value in architecture.items()
-            }
-            return cls(**fields)
-        except TypeError as error:
-            raise WeightsInvalid(
-                f"The weights describe a QualiCLIP architecture that is not known: {error}."
-            ) from error
-
-    def as_metadata(self) -> dict[str, Any]:
-        """The fields as JSON-friendly values, the inverse of :meth:`from_metadata`."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
-        }
 
 
 COMPACT = QualiCLIPConfig(embed_dim=256, layers=(2, 2, 2, 2), width=32, head_width=64, text_layers=0)

@@ -6,7 +6,7 @@ the very samples it would have seen.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,8 @@ from models.training.labels import NAMES, pair_labels, pair_severities, severiti
 from models.training.photos import PhotoReader, ScoredPhoto
 
 _Option = TypeVar("_Option")
+_Photo = TypeVar("_Photo")
+_Sample = TypeVar("_Sample", covariant=True)
 
 ENDLESS = 2**62
 _REGION_MARGIN = 2
@@ -54,7 +56,20 @@ class Pair(NamedTuple):
     labels: Tensor
 
 
-class Groups(Dataset[Group]):
+class _Endless(Dataset[_Sample], Generic[_Photo, _Sample]):
+    """Samples without end; ``photos`` are what they are made from."""
+
+    def __init__(self, photos: Sequence[_Photo], crop: int, seed: int) -> None:
+        self.photos = list(photos)
+        self.crop = crop
+        self.seed = seed
+        self.reader = PhotoReader()
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+
+class Groups(_Endless[Path, Group]):
     """Endless groups of levels from photographs that are good to begin with.
 
     Args:
@@ -68,15 +83,9 @@ class Groups(Dataset[Group]):
     def __init__(
         self, photos: Sequence[Path], crop: int, views: int, compound: float = 0.3, seed: int = 0
     ) -> None:
-        self.photos = list(photos)
-        self.crop = crop
+        super().__init__(photos, crop, seed)
         self.views = views
         self.compound = compound
-        self.seed = seed
-        self.reader = PhotoReader()
-
-    def __len__(self) -> int:
-        return ENDLESS
 
     def __getitem__(self, index: int) -> Group:
         generator = _generator(self.seed, index)
@@ -98,17 +107,11 @@ class Groups(Dataset[Group]):
         return Group(_to_bytes(views), severities(name, levels), pair_severities(name, levels), labels)
 
 
-class ScoredCrops(Dataset[Scored]):
+class ScoredCrops(_Endless[ScoredPhoto, Scored]):
     """Endless random crops of photographs that people scored, mirrored every other time."""
 
     def __init__(self, photos: Sequence[ScoredPhoto], crop: int, seed: int = 0) -> None:
-        self.photos = list(photos)
-        self.crop = crop
-        self.seed = seed
-        self.reader = PhotoReader()
-
-    def __len__(self) -> int:
-        return ENDLESS
+        super().__init__(photos, crop, seed)
 
     def __getitem__(self, index: int) -> Scored:
         generator = _generator(self.seed, index)
@@ -121,7 +124,7 @@ class ScoredCrops(Dataset[Scored]):
         return Scored(image.contiguous(), torch.tensor(photo.mos, dtype=torch.float32))
 
 
-class Pairs(Dataset[Pair]):
+class Pairs(_Endless[Path, Pair]):
     """Endless pairs of a crop and its reference: none to two faults of any type and level.
 
     Args:
@@ -131,13 +134,7 @@ class Pairs(Dataset[Pair]):
     """
 
     def __init__(self, photos: Sequence[Path], crop: int, seed: int = 0) -> None:
-        self.photos = list(photos)
-        self.crop = crop
-        self.seed = seed
-        self.reader = PhotoReader()
-
-    def __len__(self) -> int:
-        return ENDLESS
+        super().__init__(photos, crop, seed)
 
     def __getitem__(self, index: int) -> Pair:
         generator = _generator(self.seed, index)

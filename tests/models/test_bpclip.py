@@ -226,7 +226,11 @@ def test_weights_rebuild_the_model() -> None:
         (lambda w: w.tensors.pop("text_features"), 'lack 1 tensors.*"text_features"'),
         (lambda w: w.tensors.update(surprise=torch.zeros(1)), 'unknown to this architecture, "surprise"'),
         (lambda w: w.tensors.update(text_features=torch.zeros(2, 2)), r'"text_features" has shape \(2, 2\)'),
-        (lambda w: w.metadata.architecture.update(magic=3), "architecture that is not known"),
+        (lambda w: w.metadata.architecture.update(magic=3), 'knows nothing of "magic"'),
+        (lambda w: w.metadata.architecture.pop("full_reference"), 'needs "full_reference"'),
+        (lambda w: w.metadata.architecture.update(inner_width="wide"), "\"inner_width\" is 'wide'"),
+        (lambda w: w.metadata.architecture.update(channels=[1, 2]), r'"channels" is \(1, 2\)'),
+        (lambda w: w.metadata.architecture.update(dropout=-1), '"dropout" is -1'),
         (
             lambda w: w.metadata.architecture.update(full_reference=True),
             "no-reference and full-reference at once",
