@@ -45,6 +45,11 @@ class Settings(BaseSettings):
         _NO_REFERENCE, description="No-reference models to load."
     )
     qualiclip_weights: str = Field("bundled", description="bundled, official, or a path.")
+    qualiclip_sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-fA-F]{64}$",
+        description="What the official checkpoint must hash to; unset holds it to the first download.",
+    )
     bpclip_weights: str = Field("bundled", description="bundled, or a path.")
     bpclip_fr_weights: str = Field("bundled", description="bundled, or a path.")
 

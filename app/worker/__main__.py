@@ -35,6 +35,7 @@ def main() -> int:
             settings.dtype,
             settings.max_scored_pixels,
             settings.batch_pixels,
+            settings.qualiclip_sha256,
         ),
         Budget(settings.batch_pixels, settings.batch_images),
         restarts=orders["restarts"],

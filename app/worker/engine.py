@@ -70,6 +70,7 @@ class Engine:
         dtype: "float32", "bfloat16", "float16" (by autocast), or "auto": float32.
         max_scored_pixels: what larger images are scaled down to.
         batch_pixels: most pixels stacked into one tensor.
+        qualiclip_sha256: what QualiCLIP's official checkpoint must hash to; None for the first download's.
 
     Raises:
         WeightsError: weights cannot be used; the message is one sentence.
@@ -83,13 +84,18 @@ class Engine:
         dtype: str = "auto",
         max_scored_pixels: int = 2 * 2**20,
         batch_pixels: int = 4 * 2**20,
+        qualiclip_sha256: str | None = None,
     ) -> None:
         self.device = resolve_device(device)
         # float32 everywhere until half precision has been held against the contract's bounds.
         self.dtype = _DTYPES["float32" if dtype == "auto" else dtype]
         self.max_scored_pixels = max_scored_pixels
         self._batch_pixels = batch_pixels
-        self._loaded = {name: load_model(cast(ModelName, name), source) for name, source in sources.items()}
+        self._loaded = {
+            # Only "official" is held to the pin.
+            name: load_model(cast(ModelName, name), source, sha256=qualiclip_sha256)
+            for name, source in sources.items()
+        }
         for loaded in self._loaded.values():
             loaded.module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.device.type == "cuda":

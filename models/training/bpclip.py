@@ -1,4 +1,4 @@
-"""BPCLIP's recipes: no-reference on people's scores, full-reference on the verdicts of classical measures.
+"""BPCLIP's no-reference recipe: people's scores, and photographs that are spoilt on purpose.
 
 Source: arXiv 2506.17969, which trains with MSE on MOS in [0, 1], flips and crops, from an ImageNet backbone.
 The compact model begins from nothing and on little data, so [O]: the backbone learns along with its batch
@@ -12,16 +12,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 from torch import Tensor, nn
-from torch.utils.data import default_collate
 
 from models.bpclip import BPCLIP
 from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from models.training.losses import adjectives_loss, plcc_loss, ranking_loss, word_ranking_loss
 from models.training.photos import ScoredPhoto
-from models.training.samples import Group, Groups, Pair, Pairs, Scored, ScoredCrops, to_float
-from models.training.teachers import Scale, measure
+from models.training.samples import Group, Groups, Scored, ScoredCrops, to_float
 
 TEMPERATURE = 10.0
 """Of the compact model [O]; see :data:`models.training.qualiclip.TEMPERATURE`."""
@@ -72,53 +69,6 @@ class NoReferenceRecipe:
             ),
             "rank_words": 0.5 * word_ranking_loss(similarities, group.pair_severity, _WORD_MARGIN),
         }
-
-
-class FullReferenceRecipe:
-    """See :class:`models.training.loop.Recipe`."""
-
-    name = "bpclip-fr"
-    learning_rate = 1e-3  # it goes on from what bpclip learned
-
-    def __init__(
-        self,
-        module: BPCLIP,
-        references: Sequence[Path],
-        *,
-        crop: int = 192,
-        batch: int = 16,
-        scale_pairs: int = 512,
-        seed: int = 0,
-        quiet: bool = False,
-    ) -> None:
-        self.module: nn.Module = module
-        self.model = module
-        self.datasets = (Pairs(references, crop, seed=seed),)
-        self.batch_sizes = (batch,)
-        # A seed of its own: the scale is not fitted on the pairs that are learned first.
-        self.scale = fit_scale(Pairs(references, crop, seed=seed + 1), scale_pairs, quiet=quiet)
-
-    def loss(self, parts: tuple[Any, ...]) -> dict[str, Tensor]:
-        pair: Pair = parts[0]
-        with torch.autocast(pair.distorted.device.type, enabled=False):
-            target = self.scale.targets(measure(to_float(pair.distorted), to_float(pair.reference)))
-        output = self.model(normalised(pair.distorted), normalised(pair.reference))
-        return {
-            "mse": 5 * F.mse_loss(output.score, target),
-            "plcc": plcc_loss(output.score, target),
-            "words": 0.2 * adjectives_loss(output.similarities, pair.labels, self.model.temperature),
-        }
-
-
-def fit_scale(pairs: Pairs, count: int, *, quiet: bool = False) -> Scale:
-    """The common scale of the teachers on the first ``count`` pairs of a data set."""
-    values = []
-    chunk = 16
-    for start in track(range(0, count, chunk), "teachers' scale", disable=quiet):
-        sample: Pair = default_collate([pairs[i] for i in range(start, min(start + chunk, count))])
-        values.append(measure(to_float(sample.distorted), to_float(sample.reference)))
-    identical = measure(to_float(sample.reference), to_float(sample.reference)).median(dim=0).values
-    return Scale.fit(torch.cat(values), identical)
 
 
 def normalised(images: Tensor) -> Tensor:

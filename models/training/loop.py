@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
@@ -306,5 +307,6 @@ def _progress(quiet: bool) -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[loss]}"),
+        console=Console(stderr=True),  # what is printed is for the caller
         disable=quiet,
     )

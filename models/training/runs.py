@@ -12,7 +12,7 @@ from models.preprocessing import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_ST
 from models.qualiclip import COMPACT, PROMPTS, QualiCLIP
 from models.state import transfer
 from models.training import bpclip, qualiclip
-from models.training.bpclip import FullReferenceRecipe, NoReferenceRecipe
+from models.training.bpclip import NoReferenceRecipe
 from models.training.loop import Budget, Recipe, TrainingError, train
 from models.training.photos import digest, list_photos, list_scored
 from models.training.qualiclip import QualiCLIPRecipe
@@ -120,6 +120,8 @@ def _recipe(job: Job, quiet: bool) -> tuple[Recipe, dict[str, Any], str]:
         raise TrainingError(
             "Training bpclip-fr begins from weights of bpclip: a batch norm that is frozen must have learned."
         )
+    from models.training.bpclip_fr import FullReferenceRecipe  # only this one needs piq
+
     network = BPCLIP(compact(full_reference=True), bpclip.TEMPERATURE)
     transfer(read(job.init, "bpclip").tensors, network)
     references = pristine + (paths if job.scored is not None else [])

@@ -84,7 +84,11 @@ def test_the_interactive_page_needs_no_other_host(client: httpx.Client, base: st
     assert "https://" not in page
     assert "http://" not in page
     assert f"{base}/openapi.json" in page
-    for name, kind in (("swagger-ui-bundle.js", "javascript"), ("swagger-ui.css", "css"), ("favicon.png", "png")):
+    for name, kind in (
+        ("swagger-ui-bundle.js", "javascript"),
+        ("swagger-ui.css", "css"),
+        ("favicon.png", "png"),
+    ):
         assert f"{base}/docs/{name}" in page
         file = client.get(f"{base}/docs/{name}")
         assert file.status_code == 200

@@ -12,7 +12,8 @@ from models.bpclip import BPCLIP
 from models.loading import load_model
 from models.qualiclip import QualiCLIP, QualiCLIPConfig
 from models.training import runs
-from models.training.bpclip import FullReferenceRecipe, NoReferenceRecipe
+from models.training.bpclip import NoReferenceRecipe
+from models.training.bpclip_fr import FullReferenceRecipe
 from models.training.loop import CHECKPOINT, LOG, Budget, TrainingError, one_cycle, train
 from models.training.photos import list_photos, list_scored
 from models.training.qualiclip import QualiCLIPRecipe
@@ -127,7 +128,7 @@ def test_jobs_write_weights_that_load(
     monkeypatch.setattr(runs, "COMPACT", TINY_QUALICLIP)
     monkeypatch.setattr(runs, "compact", lambda full_reference: TINY_FR if full_reference else TINY)
     small = partial(FullReferenceRecipe, crop=64, scale_pairs=16)
-    monkeypatch.setattr(runs, "FullReferenceRecipe", small)
+    monkeypatch.setattr("models.training.bpclip_fr.FullReferenceRecipe", small)
     budget = short(1)
     files = {}
     for model in ("qualiclip", "bpclip", "bpclip-fr"):

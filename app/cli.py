@@ -1,0 +1,62 @@
+"""The command line, ``iqa``: ``serve``, ``score``, ``compare``, ``evaluate``, ``train`` and ``weights``.
+
+Only the commands themselves import torch, when they run; ``--help`` does not wait for it.
+"""
+
+import sys
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from app.commands import weights
+from app.commands.compare import compare
+from app.commands.evaluate import evaluate
+from app.commands.score import score
+from app.commands.serve import serve
+from app.commands.train import train
+
+app = typer.Typer(
+    help="How good an image looks, and why.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",  # joins the lines of a paragraph
+    # A plain traceback, for the bug that it is; what can be expected to go wrong ends in a sentence.
+    pretty_exceptions_enable=False,
+)
+for _command in (serve, score, compare, evaluate, train):
+    app.command()(_command)
+app.add_typer(weights.app, name="weights")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        try:
+            print(f"iqa-service {version('iqa-service')}")
+        except PackageNotFoundError:  # run from a folder that is not installed
+            print("iqa-service, not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+def main() -> None:
+    """Runs the command of ``sys.argv`` and exits with its status."""
+    # Names of files may hold what the terminal's encoding does not.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    # What Pillow thinks of a file is not for the terminal: the file is scored, or is named at the end.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The official weights on the command line: their licence is shown, and how far the download is."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from app.commands.terminal import Meter, complain
+
+SHA256_VARIABLE: Final = "IQA_QUALICLIP_SHA256"
+"""Environment variable that pins the file from outside."""
+
+
+def fetch_with_progress(sha256: str | None = None, directory: Path | None = None) -> Path:
+    """:func:`models.official.fetch_official` with a progress bar, and the licence before the first byte.
+
+    Raises:
+        WeightsError: they cannot be had, or are not what they should be.
+    """
+    from models import official
+
+    sha256 = sha256 or os.environ.get(SHA256_VARIABLE) or None
+    if official.official_path(directory).is_file():
+        return official.fetch_official(directory, sha256=sha256)
+    complain(official.LICENSE_NOTICE)
+    with Meter("downloading", None, "bytes") as meter:
+        return official.fetch_official(directory, sha256=sha256, progress=meter.reach)

@@ -1,0 +1,118 @@
+"""``iqa train``: weights of one's own, from folders of photographs."""
+
+import os
+import re
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from app.commands.terminal import complain, fail, reported, shown
+
+_FROM_A_WORKER: Final = re.compile(r"Caught (\w+) in DataLoader worker process")
+
+
+class Trainable(StrEnum):
+    """The models."""
+
+    qualiclip = "qualiclip"
+    bpclip = "bpclip"
+    bpclip_fr = "bpclip-fr"
+
+
+@reported
+def train(
+    model: Annotated[Trainable, typer.Argument(help="What to train.", show_default=False)],
+    pristine: Annotated[Path, typer.Option(help="Folder of good photographs.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Weights file to write.", show_default=False)],
+    minutes: Annotated[
+        float, typer.Option(min=0.01, help="How long, summed over interruptions.", show_default=False)
+    ],
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the checkpoint and the log; one with a checkpoint is gone on from.",
+            show_default="runs/MODEL",
+        ),
+    ] = None,
+    scored: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of photographs with scores.csv (image, mos in [0, 1], subset); bpclip needs one.",
+            show_default=False,
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights to begin from: a path, or bundled. bpclip-fr begins from those of bpclip.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the start values and of all samples.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, or a device such as cuda:0.")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare the samples.")] = 1,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stop after so many steps, whatever the time.", show_default=False),
+    ] = None,
+    license: Annotated[str, typer.Option(help="Of the weights, for their metadata.")] = "not stated",
+) -> None:
+    """Train weights.
+
+    Of each folder, the files that are held out for `iqa evaluate --split holdout` (one in eight, by name) are
+    not learned from. Ctrl-C loses a minute at most: the same command goes on from the checkpoint.
+    """
+    _require_writable(out)
+    from app.worker.engine import resolve_device
+    from models.training.loop import Budget
+    from models.training.photos import DataError
+    from models.training.runs import Job, run_job
+    from models.weights import resolve
+
+    run = run or Path("runs") / model.value
+    start = None
+    if init is not None:
+        start = resolve("qualiclip" if model is Trainable.qualiclip else "bpclip", init)
+    budget = Budget(minutes, steps, workers=workers, device=str(resolve_device(device)))
+    job = Job(model.value, pristine, out, run, budget, scored=scored, init=start, license=license, seed=seed)
+    quiet = not sys.stderr.isatty()
+    complain(
+        f"Training {model.value} for {minutes:g} minutes on {budget.device}; log: {shown(run / 'log.csv')}"
+    )
+    try:
+        run_job(job, quiet=quiet)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("Interrupted; the same command goes on from the last checkpoint.") from None
+    except ModuleNotFoundError as error:
+        if error.name != "piq":
+            raise
+        fail(
+            "Training bpclip-fr needs the extra `train`, which is not installed: "
+            "pip install 'iqa-service[train]'."
+        )
+    except DataError as error:
+        raise DataError(_own_words(error)) from error
+    print(shown(out))
+
+
+def _require_writable(out: Path) -> None:
+    """Finds out now, not after hours, that the result has no place to go."""
+    if out.is_dir():
+        fail(f"{shown(out)} is a folder; --out names the file to write.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(out.parent, os.W_OK):
+        fail(f"The folder {shown(out.parent)} cannot be written to.")
+
+
+def _own_words(error: Exception) -> str:
+    """The sentence alone, where the exception comes from a process that prepares samples.
+
+    torch raises it again with that process's whole traceback for a message, the sentence at its end.
+    """
+    caught = _FROM_A_WORKER.match(str(error))
+    if caught is None:
+        return str(error)
+    return str(error).rstrip().rpartition(f"{caught[1]}: ")[2]

@@ -1,0 +1,192 @@
+"""``iqa weights``: which weights there are, what they say of themselves, and the official ones."""
+
+import json
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from app.commands.official import SHA256_VARIABLE, fetch_with_progress
+from app.commands.terminal import cell, console, fail, reported, shown
+
+if TYPE_CHECKING:
+    from models.weights import ModelName, Weights
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="List, fetch and inspect weights.")
+
+_NOT_FETCHED: Final = "The official weights have not been downloaded; `iqa weights fetch official` does it."
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class Fetchable(StrEnum):
+    """What can be downloaded."""
+
+    official = "official"
+
+
+@app.command("list")
+@reported
+def list_weights(as_json: AsJson = False) -> None:
+    """List the bundled weights, and the official ones where they have been downloaded."""
+    entries = [*_bundled(), _official()]
+    if as_json:
+        print(json.dumps(entries))
+        return
+    out = console()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("weights", "size", "SHA-256", "licence", "accuracy"):
+        table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
+    for entry in entries:
+        size = "" if entry["bytes"] is None else f"{entry['bytes'] / 1e6:.1f} MB"
+        accuracy = "\n".join(f"{name} {value:.3f}" for name, value in entry["accuracy"].items())
+        texts = (entry["sha256"] or "not usable", entry["license"], accuracy)
+        table.add_row(cell(entry["name"]), size, *map(escape, texts))
+    out.print(table)
+    for entry in entries:
+        if entry["problem"]:
+            out.print(cell(entry["problem"]), soft_wrap=True)
+
+
+@app.command()
+@reported
+def fetch(
+    which: Annotated[Fetchable, typer.Argument(help="Which weights: official, QualiCLIP's own.")],
+    sha256: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What the file must hash to. Else {SHA256_VARIABLE}, or what the first download hashed to.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Download the official QualiCLIP weights. What was cut off goes on where it ended."""
+    print(shown(fetch_with_progress(sha256)))
+
+
+@app.command()
+@reported
+def inspect(
+    source: Annotated[
+        str, typer.Argument(metavar="PATH|bundled|official", help="A weights file, or a source.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Check weights, and print what they say of themselves. `bundled` are three files."""
+    from models.loading import build
+    from models.weights import MODEL_NAMES, load_weights
+
+    if source == "bundled":
+        found = [load_weights(name, source) for name in MODEL_NAMES]
+    elif source == "official":
+        found = [load_weights("qualiclip", source)] if _official_is_here() else []
+    else:
+        found = [_read_any(Path(source).expanduser())]
+    if not found:
+        fail(_NOT_FETCHED)
+    for weights in found:
+        card = {
+            **weights.metadata.model_dump(mode="json"),
+            "sha256": weights.sha256,
+            "file": str(weights.path),
+            "bytes": weights.path.stat().st_size if weights.path is not None else None,
+            # Building the model is what shows that the tensors fit the architecture that they name.
+            "parameters": build(weights).parameters,
+        }
+        if as_json:
+            print(json.dumps(card, ensure_ascii=False))
+        else:
+            _show_card(card)
+
+
+def _bundled() -> Iterator[dict[str, Any]]:
+    from models.weights import MODEL_NAMES, WeightsError, bundled_path, load_weights
+
+    for name in MODEL_NAMES:
+        path = bundled_path(name)
+        try:
+            weights = load_weights(name)
+        except WeightsError as error:
+            yield _entry(path.stem, path, problem=str(error))
+            continue
+        metadata = weights.metadata
+        yield _entry(metadata.name, path, weights.sha256, metadata.license, metadata.accuracy)
+
+
+def _official() -> dict[str, Any]:
+    from models.official import LICENSE, official_path, read_official
+    from models.weights import WeightsError
+
+    path = official_path()
+    if not path.is_file():
+        return _entry("qualiclip-official", path, license=LICENSE, problem=_NOT_FETCHED)
+    try:
+        weights = read_official(path)
+    except WeightsError as error:
+        return _entry("qualiclip-official", path, license=LICENSE, problem=str(error))
+    return _entry(weights.metadata.name, path, weights.sha256, LICENSE, weights.metadata.accuracy)
+
+
+def _entry(
+    name: str,
+    path: Path,
+    sha256: str | None = None,
+    license: str = "",
+    accuracy: dict[str, float] | None = None,
+    problem: str | None = None,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "file": str(path),
+        "bytes": path.stat().st_size if path.is_file() else None,
+        "sha256": sha256,
+        "license": license,
+        "accuracy": accuracy or {},
+        "problem": problem,
+    }
+
+
+def _official_is_here() -> bool:
+    from models.official import official_path
+
+    return official_path().is_file()
+
+
+def _read_any(path: Path) -> "Weights":
+    """Reads weights of whichever model the file says that it holds.
+
+    Raises:
+        WeightsError: it cannot be used as that.
+    """
+    from models.weights import read
+
+    return read(path, _model_of(path))
+
+
+def _model_of(path: Path) -> "ModelName":
+    """The model that a file names; where it names none, any will say best what is wrong with it."""
+    import safetensors
+
+    from models.weights import MODEL_NAMES
+
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            stored = json.loads(file.metadata()["iqa"])["model"]
+    except (OSError, safetensors.SafetensorError, ValueError, TypeError, KeyError):
+        return "qualiclip"
+    return next((name for name in MODEL_NAMES if name == stored), "qualiclip")
+
+
+def _show_card(card: dict[str, Any]) -> None:
+    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in card.items():
+        text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+        table.add_row(name.replace("_", " "), cell(text))
+    console().print(table)

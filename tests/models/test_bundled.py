@@ -1,0 +1,138 @@
+"""The bundled weights on photographs that are in no training folder: the claims that the card makes."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from models.adjectives import WORDS
+from models.bpclip import BPCLIP
+from models.loading import LoadedModel, load_model
+from models.preprocessing import Pixels
+from models.training.robustness import ORDERED, Answers, ask, spoilt
+from models.weights import MODEL_NAMES, ModelName, bundled_path
+from tests.photographs import photographs
+
+pytestmark = pytest.mark.slow
+
+NO_REFERENCE: tuple[ModelName, ...] = ("qualiclip", "bpclip")
+
+
+@cache
+def bundled(name: ModelName) -> LoadedModel:
+    return load_model(name)
+
+
+@torch.inference_mode()
+def scored(name: ModelName, *images: Pixels) -> tuple[float, list[float]]:
+    """The score of an image, or of a distorted image and its reference, and the 40 similarities."""
+    loaded = bundled(name)
+    preprocessing = loaded.metadata.preprocessing
+    output = loaded.module(*(preprocessing.tensor(preprocessing.fit(image)) for image in images))
+    return float(output.score[0]), output.similarities[0].tolist()
+
+
+@cache
+def answers(model: ModelName, distortion: str) -> Answers:
+    return ask(lambda image: scored(model, image), photographs(), distortion)
+
+
+def test_all_bundled_files_are_small_and_in_half_precision() -> None:
+    paths = [bundled_path(name) for name in MODEL_NAMES]
+    assert sum(path.stat().st_size for path in paths) <= 30e6
+    for path in paths:
+        with safe_open(path, framework="pt") as file:
+            assert {file.get_slice(key).get_dtype() for key in file.keys()} == {"F16"}  # noqa: SIM118
+
+
+def test_the_card_names_every_file_with_its_figures() -> None:
+    card = bundled_path("qualiclip").with_name("README.md").read_text()
+    for name in MODEL_NAMES:
+        assert bundled_path(name).name in card
+        metadata = bundled(name).metadata
+        assert metadata.license
+        assert metadata.accuracy
+        for figure, value in metadata.accuracy.items():
+            assert f"{value:.3f}" in card, f"{name}: {figure} is not in the card"
+
+
+@pytest.mark.parametrize("model", NO_REFERENCE)
+@pytest.mark.parametrize("distortion", ORDERED)
+def test_the_score_falls_from_mild_to_severe(model: ModelName, distortion: str) -> None:
+    found = answers(model, distortion).scores
+    assert ((found >= 0) & (found <= 1)).all()
+    assert found[:, -1].mean() < found[:, 1].mean()
+
+
+@pytest.mark.parametrize("model", NO_REFERENCE)
+def test_most_levels_are_in_order(model: ModelName) -> None:
+    found = [answers(model, distortion) for distortion in ORDERED]
+    assert np.mean([each.worst_below_mildest for each in found]) > 0.8
+    assert np.mean([each.adjacent_in_order for each in found]) > 0.7
+
+
+@pytest.mark.parametrize("distortion", ORDERED)
+def test_an_identical_pair_scores_highest(distortion: str) -> None:
+    for photo in photographs():
+        untouched, *levels = spoilt(photo, distortion)
+        identical, _ = scored("bpclip-fr", untouched, untouched)
+        worst, _ = scored("bpclip-fr", levels[-1], untouched)
+        middle, _ = scored("bpclip-fr", levels[len(levels) // 2], untouched)
+        assert identical > middle
+        assert identical > worst
+
+
+@pytest.mark.parametrize("model", NO_REFERENCE)
+@pytest.mark.parametrize(
+    ("fault", "bad", "good"),
+    [
+        ("gaussian-blur", "blurry", "sharp"),
+        ("darken", "dark", "bright"),
+        ("hsv-saturation", "dull", "colorful"),
+        ("linear-contrast", "flat", "contrasty"),
+        ("white-noise", "noisy", "clean"),
+        ("jpeg", "blocky", "artifact-free"),
+    ],
+)
+def test_a_fault_raises_its_bad_word_and_lowers_the_good_one(
+    model: ModelName, fault: str, bad: str, good: str
+) -> None:
+    similarities = answers(model, fault).similarities
+    # Of saturation the fifth level inverts the colours, so the fourth, none at all, is the dullest.
+    worst = similarities[:, -2 if fault == "hsv-saturation" else -1]
+    change = (worst - similarities[:, 0]).mean(axis=0)
+    assert change[WORDS.index(bad)] > 0
+    assert change[WORDS.index(good)] < 0
+
+
+@pytest.mark.parametrize("name", MODEL_NAMES)
+def test_the_metadata_is_complete(name: ModelName) -> None:
+    metadata = bundled(name).metadata
+    assert metadata.name == f"{name}-compact"
+    assert metadata.training_data
+    assert metadata.source
+    assert json.loads(metadata.model_dump_json())["format"] == "iqa-weights/1"
+
+
+def test_a_score_alone_and_in_a_batch_agree() -> None:
+    crops = [np.ascontiguousarray(photo[:256, :320]) for photo in photographs()]
+    for name in MODEL_NAMES:
+        loaded = bundled(name)
+        preprocessing = loaded.metadata.preprocessing
+        batch = torch.cat([preprocessing.tensor(crop) for crop in crops])
+        full_reference = isinstance(loaded.module, BPCLIP) and loaded.module.full_reference
+        with torch.inference_mode():
+            together = loaded.module(*((batch, batch.flip(0)) if full_reference else (batch,))).score
+        pairs = zip(crops, crops[::-1], strict=True)
+        alone = [scored(name, *(pair if full_reference else pair[:1]))[0] for pair in pairs]
+        assert np.abs(together.numpy() - alone).max() < 1e-4
+
+
+def test_a_deleted_file_is_missed_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.weights.bundled_path", lambda model: tmp_path / f"{model}.safetensors")
+    with pytest.raises(Exception, match=r"bundled weights of bpclip are missing.*IQA_BPCLIP_WEIGHTS"):
+        load_model("bpclip")

@@ -1,0 +1,138 @@
+"""The rules of the house, which no single module can break unnoticed."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
+from itertools import chain
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[1]
+_MOST_LINES = 450  # a module is one noun, seldom over 300 lines
+_DEVICE_NAMES = {"device", "cuda", "mps", "xpu", "accelerator"}
+_DEVICE_METHODS = {"cuda", "to_device", "pin_memory"}
+
+
+_COME_WITH_OTHERS = {"starlette"}  # fastapi says itself which one it needs
+
+
+def _normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _modules(package: str) -> list[str]:
+    return sorted(path.relative_to(_ROOT).as_posix() for path in (_ROOT / package).rglob("*.py"))
+
+
+_SERVICE = _modules("app")
+_SCIENCE = _modules("models")
+
+
+def _those(modules: list[str], fault: Callable[[str], object]) -> dict[str, object]:
+    """The modules with a fault, and the fault."""
+    return {module: found for module in modules if (found := fault(module))}
+
+
+def _tree(module: str) -> ast.Module:
+    return ast.parse((_ROOT / module).read_text(encoding="utf-8"), module)
+
+
+def _imports(module: str) -> Iterator[str]:
+    """Full names of what a module imports, wherever in it."""
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _packages(module: str) -> set[str]:
+    return {name.partition(".")[0] for name in _imports(module)}
+
+
+def _device_uses(tree: ast.AST) -> list[int]:
+    """Lines that name a device of torch, or move something to one."""
+    lines = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute):
+            continue
+        of_torch = isinstance(node.value, ast.Name) and node.value.id == "torch"
+        if (of_torch and node.attr in _DEVICE_NAMES) or (not of_torch and node.attr in _DEVICE_METHODS):
+            lines.append(node.lineno)
+    return lines
+
+
+def _unpicklings(tree: ast.AST) -> list[int]:
+    """Lines that load a pickle which could run code."""
+    lines = []
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        owner = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
+        safe = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}.get("weights_only")
+        restricted = owner == "torch" and safe == "True"
+        if owner in {"torch", "pickle"} and node.func.attr in {"load", "loads"} and not restricted:
+            lines.append(node.lineno)
+    return lines
+
+
+def test_the_science_does_not_know_the_service() -> None:
+    service = {"app", "fastapi", "starlette", "uvicorn", "zmq", "typer", "pydantic_settings"}
+    assert _those(_SCIENCE, lambda module: _packages(module) & service) == {}
+
+
+def test_nothing_imports_what_only_tests_have() -> None:
+    for_tests = {"tests", "pytest", "hypothesis", "skimage", "sklearn", "matplotlib"}
+    assert _those(_SERVICE + _SCIENCE, lambda module: _packages(module) & for_tests) == {}
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    declared = {_normal(re.split(r"[\s<>=!~\[;]", requirement)[0]) for requirement in requirements}
+    providers = packages_distributions()
+    ours = {"app", "models", *sys.stdlib_module_names, *_COME_WITH_OTHERS}
+
+    def undeclared(module: str) -> set[str]:
+        imported = _packages(module) - ours
+        return {
+            name for name in imported if not declared & {_normal(by) for by in providers.get(name, [name])}
+        }
+
+    assert _those(_SERVICE + _SCIENCE, undeclared) == {}
+
+
+def test_scheduling_is_pure() -> None:
+    impure = {"torch", "numpy", "fastapi", "starlette", "zmq", "asyncio", "models"}
+    command = "import sys, app.scheduling; print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, check=True, cwd=_ROOT, timeout=60
+    )
+    assert impure & set(found.stdout.split()) == set()
+    assert _packages("app/scheduling.py") & {"time", "datetime", "threading", "asyncio"} == set()
+
+
+def test_only_the_engine_touches_a_device() -> None:
+    users = _those(_SERVICE, lambda module: _device_uses(_tree(module)))
+    assert set(users) == {"app/worker/engine.py"}, users
+
+
+def test_no_module_is_too_long_to_be_held_in_the_head() -> None:
+    def length(module: str) -> int:
+        return len((_ROOT / module).read_text(encoding="utf-8").splitlines())
+
+    assert _those(_SERVICE + _SCIENCE, lambda module: max(0, length(module) - _MOST_LINES)) == {}
+
+
+def test_each_module_says_what_it_is() -> None:
+    # An empty __init__.py is only a place.
+    trees = {module: _tree(module) for module in _SERVICE + _SCIENCE}
+    assert [module for module, tree in trees.items() if tree.body and not ast.get_docstring(tree)] == []
+
+
+def test_no_pickle_is_opened_but_by_the_restricted_unpickler() -> None:
+    assert _those(_SERVICE + _SCIENCE, lambda module: _unpicklings(_tree(module))) == {}
