@@ -14,9 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.bpclip import BPCLIP
+from models.bpclip import BPCLIP, LEVELS
 from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
-from models.training.losses import adjectives_loss, plcc_loss, ranking_loss, word_ranking_loss
+from models.training.labels import NAMES
+from models.training.losses import (
+    adjectives_loss,
+    fault_type_loss,
+    plcc_loss,
+    ranking_loss,
+    word_ranking_loss,
+)
 from models.training.photos import ScoredPhoto
 from models.training.samples import Group, Groups, Scored, ScoredCrops, to_float
 
@@ -41,11 +48,12 @@ class NoReferenceRecipe:
         *,
         crop: int = 192,
         batch: int = 24,
-        groups: int = 16,
+        groups: int = 24,
         seed: int = 0,
     ) -> None:
-        self.module: nn.Module = module
         self.model = module
+        self.fault_type = nn.Linear(LEVELS * module.config.text_width, len(NAMES) + 1)
+        self.module = nn.ModuleDict({"model": module, "fault_type": self.fault_type})
         self.datasets = (
             ScoredCrops(scored, crop, seed=seed),
             Groups(pristine, crop, views=1, seed=seed + 2),
@@ -56,7 +64,8 @@ class NoReferenceRecipe:
         scored: Scored = parts[0]
         group: Group = parts[1]
         images = torch.cat([scored.image, group.images.flatten(0, 2)])
-        output = self.model(normalised(images))
+        embeddings = self.model.embed(normalised(images))
+        output = self.model.read_out(embeddings)
         people, count = output.score[: len(scored.mos)], len(scored.mos)
         quality = output.score[count:].unflatten(0, (len(group.severity), -1))
         similarities = output.similarities[count:].unflatten(0, (len(group.severity), -1))
@@ -67,6 +76,8 @@ class NoReferenceRecipe:
             "words": adjectives_loss(
                 similarities.flatten(0, 1), group.labels.flatten(0, 1), self.model.temperature
             ),
+            "fault_type": 0.3
+            * fault_type_loss(self.fault_type(embeddings[count:].flatten(1)), group.fault.flatten()),
             "rank_words": 0.5 * word_ranking_loss(similarities, group.pair_severity, _WORD_MARGIN),
         }
 

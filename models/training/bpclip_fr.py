@@ -1,8 +1,8 @@
 """BPCLIP's full-reference recipe: pairs that are spoilt on purpose, judged by classical measures.
 
-Source: arXiv 2506.17969, which trains on people's scores of pairs; none are at hand, so the targets are those
-of :mod:`models.training.teachers` [O]. The model begins from a no-reference one, whose batch norm it keeps as it
-is, as the paper keeps that of its ImageNet backbone.
+Source: arXiv 2506.17969, which trains on people's scores of pairs; none are at hand, so the targets are
+those of :mod:`models.training.teachers` [O]. The model begins from a no-reference one, whose batch norm it
+keeps as it is, as the paper keeps that of its ImageNet backbone.
 """
 
 from collections.abc import Sequence
@@ -40,8 +40,8 @@ class FullReferenceRecipe:
         seed: int = 0,
         quiet: bool = False,
     ) -> None:
-        self.module: nn.Module = module
         self.model = module
+        self.module = nn.ModuleDict({"model": module})
         self.datasets = (Pairs(references, crop, seed=seed),)
         self.batch_sizes = (batch,)
         # A seed of its own: the scale is not fitted on the pairs that are learned first.

@@ -14,6 +14,7 @@ from models.adjectives import PAIRS, Dimension
 from models.training.distortions import DISTORTIONS, EXTRA_FAULTS, FAULTS
 
 GOOD, BAD, UNKNOWN = 1, 0, -1
+NO_TYPE = -100  # what torch's cross-entropy leaves out
 _CLEARLY_PRESENT = 3
 _UNRANKED = -1
 
@@ -98,6 +99,27 @@ def _pair_severity(pair: int, name: str, level: int) -> int:
         return 0
     milder = _ALL[name].ordered and level < min(true_at)
     return level if milder or level in true_at else _UNRANKED
+
+
+def fault_types(name: str, levels: Sequence[int], *, alone: bool) -> Tensor:
+    """Classes for telling the types of distortions apart.
+
+    Args:
+        name: of the distortion that is varied.
+        levels: 0 to 5.
+        alone: whether no other fault lies beneath it.
+
+    Returns:
+        ``(len(levels),)`` int64: the place in :data:`NAMES` from level 2 on, ``len(NAMES)`` for untouched,
+        and :data:`NO_TYPE` where it cannot be told: level 1 is hardly seen, and a fault beneath may be.
+    """
+    return torch.tensor([_fault_type(name, level, alone) for level in levels])
+
+
+def _fault_type(name: str, level: int, alone: bool) -> int:
+    if _is_identity(name, level):
+        return len(NAMES) if alone else NO_TYPE
+    return NAMES.index(name) if level > 1 else NO_TYPE
 
 
 def _is_identity(name: str, level: int) -> bool:

@@ -39,9 +39,9 @@ class TrainingError(Exception):
 class Recipe(Protocol):
     """What is trained and on what.
 
-    ``module`` is what learns, ``learning_rate`` the largest that suits it; ``datasets`` are endless and give
-    the parts of a batch, of ``batch_sizes`` samples each; ``loss`` turns a batch into named terms that are
-    added up.
+    ``module`` is what learns: the model under ``model``, and whatever helps it to learn beside it.
+    ``learning_rate`` is the largest that suits it; ``datasets`` are endless and give the parts of a batch, of
+    ``batch_sizes`` samples each; ``loss`` turns a batch into named terms that are added up.
     """
 
     @property
@@ -51,7 +51,7 @@ class Recipe(Protocol):
     def learning_rate(self) -> float: ...
 
     @property
-    def module(self) -> nn.Module: ...
+    def module(self) -> nn.ModuleDict: ...
 
     @property
     def datasets(self) -> tuple[Dataset[Any], ...]: ...
@@ -96,7 +96,7 @@ class _From(Sampler[int]):
 
 
 def train(recipe: Recipe, budget: Budget, run: Path, *, quiet: bool = False) -> nn.Module:
-    """Train until the budget is spent and return the averaged module, in evaluation mode, on the CPU.
+    """Train until the budget is spent and return the averaged model, in evaluation mode, on the CPU.
 
     The folder ``run`` holds a checkpoint, written every minute and at the end, and a log of the losses. A
     checkpoint found there is gone on from.
@@ -157,7 +157,7 @@ def train(recipe: Recipe, budget: Budget, run: Path, *, quiet: bool = False) -> 
             keep()
             raise
         keep()
-    return average.cpu().eval()
+    return average["model"].cpu().eval()
 
 
 def _step(

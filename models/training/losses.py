@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.adjectives import PAIRS
-from models.training.labels import BAD, GOOD
+from models.training.labels import BAD, GOOD, NO_TYPE
 
 
 def ranking_loss(values: Tensor, severity: Tensor, margin: float) -> Tensor:
@@ -68,6 +68,20 @@ def word_ranking_loss(similarities: Tensor, pair_severity: Tensor, margin: float
     words = similarities.unflatten(-1, (len(PAIRS), 2)).permute(0, 2, 3, 1)  # (B, 20, 2, L)
     good, bad = words[:, :, 0], words[:, :, 1]
     return ranking_loss(good, pair_severity, margin) + ranking_loss(-bad, pair_severity, margin)
+
+
+def fault_type_loss(logits: Tensor, fault: Tensor) -> Tensor:
+    """Cross-entropy of the type of distortion: a task beside the others, for features of all types [O].
+
+    Args:
+        logits: ``(N, len(NAMES) + 1)``.
+        fault: ``(N,)`` int64 of :func:`models.training.labels.fault_types`.
+
+    Returns:
+        Mean over the samples whose type can be told; zero where there are none.
+    """
+    total = F.cross_entropy(logits.float(), fault, ignore_index=NO_TYPE, reduction="sum")
+    return total / (fault != NO_TYPE).sum().clamp(min=1)
 
 
 def plcc_loss(predicted: Tensor, target: Tensor) -> Tensor:

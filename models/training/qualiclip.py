@@ -14,12 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.adjectives import PAIRS
 from models.preprocessing import CLIP_MEAN, CLIP_STD
 from models.qualiclip import PROMPT_PAIRS, QualiCLIP
-from models.training.losses import adjectives_loss, consistency_loss, ranking_loss, word_ranking_loss
+from models.training.labels import NAMES
+from models.training.losses import (
+    adjectives_loss,
+    consistency_loss,
+    fault_type_loss,
+    ranking_loss,
+    word_ranking_loss,
+)
 from models.training.samples import Group, Groups, to_float
 
 CONSISTENCY_MARGIN = 2.5e-3
@@ -56,10 +64,11 @@ class QualiCLIPRecipe:
     learning_rate = 2e-3
 
     def __init__(
-        self, module: QualiCLIP, photos: Sequence[Path], *, crop: int = 160, groups: int = 16, seed: int = 0
+        self, module: QualiCLIP, photos: Sequence[Path], *, crop: int = 160, groups: int = 24, seed: int = 0
     ) -> None:
-        self.module: nn.Module = module
         self.model = module
+        self.fault_type = nn.Linear(module.config.embed_dim, len(NAMES) + 1)
+        self.module = nn.ModuleDict({"model": module, "fault_type": self.fault_type})
         self.datasets = (Groups(photos, crop, views=2, seed=seed),)
         self.batch_sizes = (groups,)
 
@@ -69,7 +78,8 @@ class QualiCLIPRecipe:
         images = to_float(group.images.flatten(0, 2))
         mean = torch.tensor(CLIP_MEAN, device=images.device).view(3, 1, 1)
         std = torch.tensor(CLIP_STD, device=images.device).view(3, 1, 1)
-        embeddings = self.model.embed(((images - mean) / std).contiguous(memory_format=torch.channels_last))
+        features = self.model.visual(((images - mean) / std).contiguous(memory_format=torch.channels_last))
+        embeddings = F.normalize(features.float(), dim=-1)
         output = self.model.compare(embeddings)
 
         shape = (batch, views, levels)
@@ -91,6 +101,10 @@ class QualiCLIPRecipe:
             "rank_across": ranking_across_loss(quality.mean(1), group.severity, RANKING_MARGIN),
             "words": adjectives_loss(
                 similarities.flatten(0, 2), labels.flatten(0, 2), self.model.temperature
+            ),
+            "fault_type": 0.3
+            * fault_type_loss(
+                self.fault_type(features), group.fault[:, None].expand(-1, views, -1).flatten()
             ),
             "rank_words": word_ranking_loss(similarities.flatten(0, 1), pair_severity, _WORD_MARGIN),
             "prompts": 0.3

@@ -105,8 +105,8 @@ def _recipe(job: Job, quiet: bool) -> tuple[Recipe, dict[str, Any], str]:
     if job.model == "bpclip":
         if job.scored is None:
             raise TrainingError("Training bpclip needs a folder of photographs with scores.")
-        # From nothing, the batch norm has to learn; afterwards it is frozen like the paper's.
-        config = replace(compact(full_reference=False), frozen_batch_norm=job.init is not None)
+        # Where no ImageNet weights are begun from, the batch norm has to learn; afterwards it is frozen.
+        config = replace(compact(full_reference=False), frozen_batch_norm=False)
         network = BPCLIP(config, bpclip.TEMPERATURE)
         if job.init is not None:
             transfer(read(job.init, "bpclip").tensors, network)
@@ -128,5 +128,5 @@ def _recipe(job: Job, quiet: bool) -> tuple[Recipe, dict[str, Any], str]:
     return (
         FullReferenceRecipe(network, references, seed=job.seed, quiet=quiet),
         network.config.as_metadata(),
-        trained_on + ", labelled by FSIMc, VSI, HaarPSI, MDSI and GMSD",
+        trained_on + ", labelled by VSI, HaarPSI, MDSI and GMSD",
     )

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from models.training.distortions import distort, distort_levels
-from models.training.labels import NAMES, pair_labels, pair_severities, severities
+from models.training.labels import NAMES, fault_types, pair_labels, pair_severities, severities
 from models.training.photos import PhotoReader, ScoredPhoto
 
 _Option = TypeVar("_Option")
@@ -25,20 +25,21 @@ ENDLESS = 2**62
 _REGION_MARGIN = 2
 """Faults are made in a region this much larger than the crop: some come by the piece, and a crop should meet
 about as many of them as it would in a whole photograph."""
-_LEVELS_DRAWN = 3
 
 
 class Group(NamedTuple):
     """One photograph at ``L`` levels of one distortion, in ``V`` crops that overlap.
 
     ``images``: ``(V, L, 3, S, S)`` uint8. ``severity``: ``(L,)`` and ``pair_severity``: ``(20, L)`` as in
-    :mod:`models.training.labels`; ``labels``: ``(L, 20)``. Collated, each has a leading batch dimension.
+    :mod:`models.training.labels`; ``labels``: ``(L, 20)``; ``fault``: ``(L,)`` int64, which type it is, as
+    :func:`models.training.labels.fault_types` counts them. Collated, each has a leading batch dimension.
     """
 
     images: Tensor
     severity: Tensor
     pair_severity: Tensor
     labels: Tensor
+    fault: Tensor
 
 
 class Scored(NamedTuple):
@@ -76,15 +77,23 @@ class Groups(_Endless[Path, Group]):
         photos: the photographs.
         crop: side of the crops in pixels.
         views: how many overlapping crops of each.
+        levels: how many levels of each, drawn from untouched and 1 to 5.
         compound: probability that another, mild fault lies under the one that is varied.
         seed: of all random draws.
     """
 
     def __init__(
-        self, photos: Sequence[Path], crop: int, views: int, compound: float = 0.3, seed: int = 0
+        self,
+        photos: Sequence[Path],
+        crop: int,
+        views: int,
+        levels: int = 2,
+        compound: float = 0.3,
+        seed: int = 0,
     ) -> None:
         super().__init__(photos, crop, seed)
         self.views = views
+        self.levels = levels
         self.compound = compound
 
     def __getitem__(self, index: int) -> Group:
@@ -96,7 +105,7 @@ class Groups(_Endless[Path, Group]):
             region = distort(region, *mild, generator)
             underneath = [mild]
         name = _pick(NAMES, generator)
-        levels = sorted(torch.randperm(6, generator=generator)[:_LEVELS_DRAWN].tolist())
+        levels = sorted(torch.randperm(6, generator=generator)[: self.levels].tolist())
         spoilt = [region] if levels[0] == 0 else []
         spoilt += list(distort_levels(region, name, generator, [level for level in levels if level > 0]))
         stack = torch.stack(spoilt)
@@ -104,7 +113,13 @@ class Groups(_Endless[Path, Group]):
         labels = torch.stack(
             [pair_labels([*underneath, (name, level)] if level else underneath) for level in levels]
         )
-        return Group(_to_bytes(views), severities(name, levels), pair_severities(name, levels), labels)
+        return Group(
+            _to_bytes(views),
+            severities(name, levels),
+            pair_severities(name, levels),
+            labels,
+            fault_types(name, levels, alone=not underneath),
+        )
 
 
 class ScoredCrops(_Endless[ScoredPhoto, Scored]):

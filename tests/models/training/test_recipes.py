@@ -53,11 +53,11 @@ def test_every_recipe_trains_its_model(kind: str, photo_folder: Path, tmp_path: 
         recipe = FullReferenceRecipe(
             BPCLIP(TINY_FR, 10.0), pristine, crop=64, batch=4, scale_pairs=16, quiet=True
         )
-    before = {key: value.clone() for key, value in recipe.module.state_dict().items()}
+    before = {key: value.clone() for key, value in recipe.model.state_dict().items()}
     averaged = train(recipe, short(4), tmp_path, quiet=True)
     after = averaged.state_dict()
     assert all(torch.isfinite(value).all() for value in after.values())
-    learned = [name for name, p in recipe.module.named_parameters() if p.requires_grad]
+    learned = [name for name, p in recipe.model.named_parameters() if p.requires_grad]
     changed = [name for name in learned if not torch.equal(before[name], after[name])]
     # The key bias of the pooling changes no output and gets no gradient.
     assert set(learned) - set(changed) <= {"visual.attnpool.k_proj.bias"}

@@ -64,11 +64,11 @@ def test_a_group_is_one_photograph_getting_worse(photo_folder: Path) -> None:
     groups = Groups(list_photos(photo_folder), crop=64, views=2, compound=0.0, seed=4)
     for index in range(12):
         group = groups[index]
-        assert group.images.shape == (2, 3, 3, 64, 64)
+        assert group.images.shape == (2, 2, 3, 64, 64)
         assert group.images.dtype == torch.uint8
-        assert group.severity.shape == (3,)
-        assert group.pair_severity.shape == (20, 3)
-        assert group.labels.shape == (3, 20)
+        assert group.severity.shape == group.fault.shape == (2,)
+        assert group.pair_severity.shape == (20, 2)
+        assert group.labels.shape == (2, 20)
         known = group.severity[group.severity >= 0].tolist()
         assert known == sorted(known)
 
