@@ -26,7 +26,9 @@ from models.state import load_exactly
 from models.weights import Weights, WeightsInvalid
 
 _STRIDE = 32
-_LEVELS = 5
+LEVELS = 4
+"""Pairs of neighbouring feature maps, which are four since the backbone gives five [P]."""
+
 _EPSILON = 1e-8
 _PLAIN_STEM_CHANNELS = 64
 
@@ -258,13 +260,13 @@ class BPCLIP(nn.Module):
             GatedLocalPooling(channels, config) for channels in config.feature_channels
         )
         self.position = PositionalEncoding(config.inner_width, config.position_side)
-        self.levels = nn.ModuleList(BottomUpLevel(config) for _ in range(_LEVELS - 1))
+        self.levels = nn.ModuleList(BottomUpLevel(config) for _ in range(LEVELS))
         # Y, unit rows: a frozen text encoder's output [P], or learned with a compact model [O].
         self.text_features = nn.Parameter(
             F.normalize(torch.randn(len(WORDS), config.text_width), dim=-1), requires_grad=config.learned_text
         )
         self.regressor = nn.Sequential(
-            nn.Linear((_LEVELS - 1) * len(WORDS), config.inner_width),
+            nn.Linear(LEVELS * len(WORDS), config.inner_width),
             nn.ReLU(),
             nn.Linear(config.inner_width, 1),
         )
@@ -294,6 +296,14 @@ class BPCLIP(nn.Module):
         Raises:
             ValueError: a full-reference model without a reference of the same size, or the reverse.
         """
+        return self.read_out(self.embed(distorted, reference))
+
+    def embed(self, distorted: Tensor, reference: Tensor | None = None) -> Tensor:
+        """``x_1..x_4``, ``(B, 4, d)`` float32: each level in the text space; arguments as of :meth:`forward`.
+
+        Raises:
+            ValueError: as :meth:`forward`.
+        """
         if (reference is not None) != self.full_reference:
             raise ValueError("A full-reference model needs a reference, a no-reference model takes none.")
         if reference is not None and reference.shape != distorted.shape:
@@ -305,10 +315,7 @@ class BPCLIP(nn.Module):
             (pooling(level_distorted, level_reference, grid) + position).flatten(2).transpose(1, 2)
             for pooling, (level_distorted, level_reference) in zip(self.pooling, features, strict=True)
         ]
-        embeddings = torch.stack(
-            [level(tokens[i], tokens[i + 1]) for i, level in enumerate(self.levels)], dim=1
-        )
-        return self.read_out(embeddings)
+        return torch.stack([level(tokens[i], tokens[i + 1]) for i, level in enumerate(self.levels)], dim=1)
 
     def features(self, distorted: Tensor, reference: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
         """The backbone's five maps of the padded image(s), each as ``(distorted, reference or None)``."""

@@ -20,8 +20,8 @@ MEASURES: dict[str, Measure] = {
     "mdsi": lambda distorted, reference: -piq.mdsi(distorted, reference, reduction="none"),
     "gmsd": lambda distorted, reference: -piq.gmsd(distorted, reference, reduction="none"),
 }
-"""Each takes ``(B, 3, H, W)`` float32 in [0, 1] twice and gives ``(B,)``, higher is better. FSIMc is left out:
-it takes more than twice the time of these four together, as long as a step of the compact model."""
+"""Each takes ``(B, 3, H, W)`` float32 in [0, 1] twice and gives ``(B,)``, higher is better. FSIMc is left
+out: it takes more than twice the time of these four together, as long as a step of the compact model."""
 
 
 @torch.no_grad()
