@@ -15,6 +15,7 @@ from models.loading import LoadedModel, load_model
 from models.preprocessing import Pixels
 from models.training.robustness import ORDERED, Answers, ask, spoilt
 from models.weights import MODEL_NAMES, ModelName, bundled_path
+from tests.benchmarks import robustness
 from tests.photographs import photographs
 
 pytestmark = pytest.mark.slow
@@ -27,13 +28,8 @@ def bundled(name: ModelName) -> LoadedModel:
     return load_model(name)
 
 
-@torch.inference_mode()
 def scored(name: ModelName, *images: Pixels) -> tuple[float, list[float]]:
-    """The score of an image, or of a distorted image and its reference, and the 40 similarities."""
-    loaded = bundled(name)
-    preprocessing = loaded.metadata.preprocessing
-    output = loaded.module(*(preprocessing.tensor(preprocessing.fit(image)) for image in images))
-    return float(output.score[0]), output.similarities[0].tolist()
+    return robustness.scored(bundled(name), *images)
 
 
 @cache
