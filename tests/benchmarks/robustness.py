@@ -3,56 +3,96 @@
     python -m tests.benchmarks.robustness
 
 Prints, for each ordered type of distortion, the share of (photograph, adjacent levels) in the right order and
-of photographs whose worst level scores below the mildest; for the full-reference weights also how near the
-scores come to the teachers that they learned from.
+of photographs whose worst level scores below the mildest; for each pair of adjectives the area under the ROC
+curve of "this fault is there at level 3 or more"; for the full-reference weights how near the scores come to
+the teachers that they learned from.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
+from models.adjectives import PAIRS
 from models.evaluation import srcc
 from models.loading import LoadedModel, load_model
 from models.preprocessing import Pixels
+from models.training.labels import BAD, NAMES, UNKNOWN, pair_labels
 from models.training.robustness import ORDERED, ask, spoilt
 from models.training.teachers import MEASURES, measure
+from models.weights import ModelName
 from tests.photographs import photographs
 
 
 def main() -> None:
     console = Console()
     quality = {name: load_model(name) for name in ("qualiclip", "bpclip")}
-    table = Table("distortion", *(f"{name}: {what}" for name in quality for what in ("adjacent", "worst")))
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in quality}
-    for distortion in track(ORDERED, "no-reference", console=Console(stderr=True)):
-        row = []
-        for name, loaded in quality.items():
-            answers = ask(lambda image, loaded=loaded: scored(loaded, image), photographs(), distortion)
-            found[name].append((answers.adjacent_in_order, answers.worst_below_mildest))
-            row += [f"{answers.adjacent_in_order:.2f}", f"{answers.worst_below_mildest:.2f}"]
-        table.add_row(distortion, *row)
-    means = [np.mean(values, axis=0) for values in found.values()]
-    table.add_row("mean", *(f"{value:.3f}" for pair in means for value in pair))
-    console.print(table)
+    console.print(order_table(quality))
+    console.print(words_table(quality))
+    for line in full_reference_lines(load_model("bpclip-fr")):
+        console.print(line)
 
-    full_reference = load_model("bpclip-fr")
-    scores, teachers, identical = [], [], []
+
+def order_table(quality: dict[ModelName, LoadedModel]) -> Table:
+    """Whether scores fall with the level."""
+    table = Table("distortion", *(f"{name}: {what}" for name in quality for what in ("adjacent", "worst")))
+    means = []
+    for distortion in track(ORDERED, "order", console=Console(stderr=True)):
+        row: list[float] = []
+        for loaded in quality.values():
+            answers = ask(lambda image, loaded=loaded: scored(loaded, image), photographs(), distortion)
+            row += [answers.adjacent_in_order, answers.worst_below_mildest]
+        table.add_row(distortion, *(f"{value:.2f}" for value in row))
+        means.append(row)
+    table.add_row("mean", *(f"{value:.3f}" for value in np.mean(means, axis=0)))
+    return table
+
+
+def words_table(quality: dict[ModelName, LoadedModel]) -> Table:
+    """Whether the words of each pair tell its faults from untouched photographs and from other faults."""
+    margins: dict[str, list[list[float]]] = {name: [] for name in quality}
+    labels = []
+    for name in track(["untouched", *NAMES], "words", console=Console(stderr=True)):
+        for photo in photographs():
+            levels = range(3, 6) if name != "untouched" else [0]
+            images = spoilt(photo, name)[-3:] if name != "untouched" else [photo]
+            for level, image in zip(levels, images, strict=True):
+                labels.append(pair_labels([(name, level)] if level else []).numpy())
+                for model, loaded in quality.items():
+                    words = np.array(scored(loaded, image)[1]).reshape(-1, 2)
+                    margins[model].append(list(words[:, 1] - words[:, 0]))
+    table = Table("pair", *quality)
+    means = []
+    for place, pair in enumerate(PAIRS):
+        truth = np.array(labels)[:, place]
+        known = truth != UNKNOWN
+        row = [roc_auc_score(truth[known] == BAD, np.array(each)[known, place]) for each in margins.values()]
+        table.add_row(f"{pair.positive}/{pair.negative}", *(f"{value:.2f}" for value in row))
+        means.append(row)
+    table.add_row("median", *(f"{value:.2f}" for value in np.median(means, axis=0)))
+    return table
+
+
+def full_reference_lines(loaded: LoadedModel) -> Iterator[str]:
+    """How the full-reference score goes with its teachers, and what identical pairs get."""
+    scores, teachers = [], []
     for distortion in track(ORDERED, "full-reference", console=Console(stderr=True)):
         for photo in photographs():
             for image in spoilt(photo, distortion)[1:]:
-                scores.append(scored(full_reference, image, photo)[0])
+                scores.append(scored(loaded, image, photo)[0])
                 teachers.append(measure(_unit(image), _unit(photo))[0].tolist())
-    identical = [scored(full_reference, photo, photo)[0] for photo in photographs()]
-    predicted, columns = np.array(scores), np.array(teachers).T
+    columns = np.array(teachers).T
     for name, column in zip(MEASURES, columns, strict=True):
-        console.print(f"full-reference against {name}: SRCC {srcc(predicted, column):.3f}")
-    ranks = np.mean([column.argsort().argsort() for column in columns], axis=0)
-    console.print(f"full-reference against the teachers' mean rank: SRCC {srcc(predicted, ranks):.3f}")
-    console.print(
-        f"full-reference of identical pairs: mean {np.mean(identical):.3f}, least {min(identical):.3f}"
-    )
+        yield f"full-reference against {name}: SRCC {srcc(scores, column):.3f}"
+    ranks = np.mean([rankdata(column) for column in columns], axis=0)
+    yield f"full-reference against the teachers' mean rank: SRCC {srcc(scores, ranks):.3f}"
+    identical = [scored(loaded, photo, photo)[0] for photo in photographs()]
+    yield f"full-reference of identical pairs: mean {np.mean(identical):.3f}, least {min(identical):.3f}"
 
 
 @torch.inference_mode()
