@@ -8,13 +8,10 @@ the stored prompt features with the checkpoint's own text tower.
 
 import contextlib
 import hashlib
-import json
-import os
 import pickle
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import filelock
 import httpx
@@ -22,6 +19,7 @@ import platformdirs
 import torch
 from torch import Tensor
 
+from models.download import Part, Progress, Refused, complete
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from models.weights import (
     Metadata,
@@ -45,17 +43,8 @@ LICENSE_NOTICE: Final = (
 _PREFIX: Final = "clip_model."
 _PROMPTS_KEY: Final = "prompts_features"
 _PROMPTS_SHAPE: Final = (14, 1024)
-_MAX_BYTES: Final = 2**30  # CLIP RN50 in float32 is some 410 MB
-_ATTEMPTS: Final = 5  # connections that a single call may lose midway
 _LOCK_WAIT_S: Final = 1800.0  # for another process that is downloading the same file
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)  # without a network it is said at once
-
-
-class Progress(Protocol):
-    """Told how far a download is; called at its start and after each piece."""
-
-    def __call__(self, done: int, total: int) -> None:
-        """Takes the bytes that are there, resumed ones included, and the bytes of the whole file."""
 
 
 def default_directory() -> Path:
@@ -256,52 +245,15 @@ def _verify_present(path: Path, pin: str | None) -> None:
 # --- downloading
 
 
-class _Refused(Exception):
-    """Why a download cannot go on; the message is a clause, not a sentence."""
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A partial download, and beside it what it is a part of."""
-
-    path: Path
-    url: str
-
-    @property
-    def _origin(self) -> Path:
-        return self.path.with_name(self.path.name + ".json")
-
-    def begin(self, validator: str | None, total: int) -> None:
-        self.discard()
-        origin = {"url": self.url, "validator": validator, "total": total}
-        write_atomically(self._origin, json.dumps(origin).encode())
-
-    def discard(self) -> None:
-        # The bytes go first: left behind with another origin, they would be taken for a part of that.
-        for path in (self.path, self._origin):
-            path.unlink(missing_ok=True)
-
-    def resumable(self) -> tuple[int, int, str] | None:
-        """Bytes here, bytes in all and the validator; None where the part cannot be told to fit the file."""
-        try:
-            size = self.path.stat().st_size
-            origin = json.loads(self._origin.read_bytes())
-            total, validator = int(origin["total"]), origin["validator"]
-            fits = origin["url"] == self.url and isinstance(validator, str) and 0 < size <= total
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
-        return (size, total, validator) if fits else None
-
-
 def _download(
     path: Path, url: str, pin: str | None, progress: Progress | None, timeout: httpx.Timeout
 ) -> None:
-    part = _Part(path.with_name(path.name + ".part"), url)
+    part = Part(path.with_name(path.name + ".part"), url)
     try:
         with httpx.Client(timeout=timeout, follow_redirects=True) as client:
-            _complete(client, part, progress)
+            complete(client, part, progress)
         digest = _accept(part, pin or _record(path))
-    except (_Refused, httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError) as error:
+    except (Refused, httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError) as error:
         # The last two come from a proxy in the environment that httpx cannot use.
         raise WeightsDownloadError(_by_hand(_reason(error, url), url, path)) from error
     _write_record(path, digest)
@@ -330,87 +282,15 @@ def _reason(error: Exception, url: str) -> str:
             return str(error) or type(error).__name__
 
 
-def _accept(part: _Part, expected: str | None) -> str:
+def _accept(part: Part, expected: str | None) -> str:
     """The digest of a whole download, if it is what was wanted."""
     digest = _sha256_of(part.path)
     if expected is not None and digest != expected:
         part.discard()
-        raise _Refused(f"the file there has the SHA-256 {digest}, not the expected {expected}")
+        raise Refused(f"the file there has the SHA-256 {digest}, not the expected {expected}")
     try:
         _tensors(part.path)
     except WeightsInvalid as error:
         part.discard()
-        raise _Refused("what came is not a checkpoint of QualiCLIP") from error
+        raise Refused("what came is not a checkpoint of QualiCLIP") from error
     return digest
-
-
-def _complete(client: httpx.Client, part: _Part, progress: Progress | None) -> None:
-    """Streams until the part is whole, over as many connections as it takes and is allowed."""
-    for attempt in range(1, _ATTEMPTS + 1):
-        before = part.resumable()
-        try:
-            if _stream(client, part, progress):
-                return
-        except (httpx.ReadError, httpx.RemoteProtocolError, httpx.ReadTimeout):
-            after = part.resumable()
-            if attempt == _ATTEMPTS or after is None or (before is not None and after[0] <= before[0]):
-                raise
-    raise _Refused("the server kept changing the file")
-
-
-def _stream(client: httpx.Client, part: _Part, progress: Progress | None) -> bool:
-    """One request for what is missing; False where what is here turned out to be no part of the file."""
-    headers = {"Accept-Encoding": "identity"}  # ranges and lengths are those of the file itself
-    here = part.resumable()
-    if here is not None:
-        size, total, validator = here
-        if size == total:
-            return True
-        headers |= {"Range": f"bytes={size}-", "If-Range": validator}
-    with client.stream("GET", part.url, headers=headers) as response:
-        if here is not None and response.status_code in (206, 416):
-            if response.headers.get("Content-Range", "").strip() != f"bytes {size}-{total - 1}/{total}":
-                part.discard()
-                return False
-        else:
-            response.raise_for_status()
-            total = _size(response)
-            part.begin(_validator(response), total)
-        _append(response, part, total, progress)
-    return True
-
-
-def _size(response: httpx.Response) -> int:
-    """Bytes of the file that a 200 announces."""
-    length = response.headers.get("Content-Length", "")
-    identity = response.headers.get("Content-Encoding", "identity") == "identity"
-    # Without a length, the end of the connection could not be told from the end of the file.
-    if response.status_code != 200 or not identity or not length.isdecimal():
-        raise _Refused("the server does not say how large the file is")
-    if not 0 < int(length) <= _MAX_BYTES:
-        raise _Refused(f"a file of {length} bytes is not the checkpoint")
-    return int(length)
-
-
-def _validator(response: httpx.Response) -> str | None:
-    """What tells this version of the file from others: a strong ETag, else its date."""
-    tag = response.headers.get("ETag", "")
-    date: str | None = response.headers.get("Last-Modified")
-    return tag if tag.startswith('"') else date
-
-
-def _append(response: httpx.Response, part: _Part, total: int, progress: Progress | None) -> None:
-    tell = progress or (lambda done, total: None)
-    with part.path.open("ab") as file:
-        done = file.tell()
-        tell(done, total)
-        for chunk in response.iter_raw():
-            done += len(chunk)
-            if done > total:
-                raise _Refused("the server sent more than it announced")
-            file.write(chunk)
-            tell(done, total)
-        file.flush()
-        os.fsync(file.fileno())
-    if done < total:
-        raise httpx.RemoteProtocolError(f"{done} of {total} bytes came")

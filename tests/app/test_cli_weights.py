@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import models.download
 import models.official
 import models.weights
 from app.commands.terminal import UNUSABLE
@@ -117,7 +118,7 @@ def test_official_weights_that_are_not_there_are_not_inspected() -> None:
 def test_fetching_names_the_licence_and_passes_the_pin(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pins: list[str | None] = []
 
-    def fetch(directory: Path | None, *, sha256: str | None, progress: models.official.Progress) -> Path:
+    def fetch(directory: Path | None, *, sha256: str | None, progress: models.download.Progress) -> Path:
         pins.append(sha256)
         progress(0, 400_000_000)
         progress(400_000_000, 400_000_000)
