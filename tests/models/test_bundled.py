@@ -1,6 +1,7 @@
 """The bundled weights on photographs that are in no training folder: the claims that the card makes."""
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +22,32 @@ from tests.photographs import photographs
 pytestmark = pytest.mark.slow
 
 NO_REFERENCE: tuple[ModelName, ...] = ("qualiclip", "bpclip")
+
+# What this version of the weights has not learned, as the card says too; strict, so that it is noticed when
+# better weights have.
+NOT_RANKED: set[tuple[ModelName, str]] = {
+    ("qualiclip", "hsv-saturation"),
+    ("qualiclip", "patch-copies"),
+    ("bpclip", "colour-diffusion"),
+}
+NOT_NAMED: set[tuple[ModelName, str]] = {("bpclip", "jpeg")}
+FAULTS = [
+    ("gaussian-blur", "blurry", "sharp"),
+    ("darken", "dark", "bright"),
+    ("hsv-saturation", "dull", "colorful"),
+    ("linear-contrast", "flat", "contrasty"),
+    ("white-noise", "noisy", "clean"),
+    ("jpeg", "blocky", "artifact-free"),
+]
+
+
+def _cases(known: set[tuple[ModelName, str]], distortions: Iterable[str]) -> list[object]:
+    learned_not = pytest.mark.xfail(strict=True, reason="not learned by this version of the weights")
+    return [
+        pytest.param(model, distortion, marks=[learned_not] if (model, distortion) in known else [])
+        for model in NO_REFERENCE
+        for distortion in distortions
+    ]
 
 
 @cache
@@ -56,8 +83,7 @@ def test_the_card_names_every_file_with_its_figures() -> None:
             assert f"{value:.3f}" in card, f"{name}: {figure} is not in the card"
 
 
-@pytest.mark.parametrize("model", NO_REFERENCE)
-@pytest.mark.parametrize("distortion", ORDERED)
+@pytest.mark.parametrize(("model", "distortion"), _cases(NOT_RANKED, ORDERED))
 def test_the_score_falls_from_mild_to_severe(model: ModelName, distortion: str) -> None:
     found = answers(model, distortion).scores
     assert ((found >= 0) & (found <= 1)).all()
@@ -82,21 +108,9 @@ def test_an_identical_pair_scores_highest(distortion: str) -> None:
         assert identical > worst
 
 
-@pytest.mark.parametrize("model", NO_REFERENCE)
-@pytest.mark.parametrize(
-    ("fault", "bad", "good"),
-    [
-        ("gaussian-blur", "blurry", "sharp"),
-        ("darken", "dark", "bright"),
-        ("hsv-saturation", "dull", "colorful"),
-        ("linear-contrast", "flat", "contrasty"),
-        ("white-noise", "noisy", "clean"),
-        ("jpeg", "blocky", "artifact-free"),
-    ],
-)
-def test_a_fault_raises_its_bad_word_and_lowers_the_good_one(
-    model: ModelName, fault: str, bad: str, good: str
-) -> None:
+@pytest.mark.parametrize(("model", "fault"), _cases(NOT_NAMED, [fault for fault, _, _ in FAULTS]))
+def test_a_fault_raises_its_bad_word_and_lowers_the_good_one(model: ModelName, fault: str) -> None:
+    bad, good = next((bad, good) for name, bad, good in FAULTS if name == fault)
     similarities = answers(model, fault).similarities
     # Of saturation the fifth level inverts the colours, so the fourth, none at all, is the dullest.
     worst = similarities[:, -2 if fault == "hsv-saturation" else -1]
