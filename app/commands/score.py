@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from app.commands.flags import IN_PROCESS, with_settings
-from app.commands.terminal import SOME_FAILED, Meter, cell, complain, console, reported, shown
+from app.commands.terminal import SOME_FAILED, Meter, cell, complain, console, reported, shown, stoppable
 from app.settings import Settings
 
 if TYPE_CHECKING:  # with these comes torch, for which --help is not to wait
@@ -53,21 +53,21 @@ def score(
     interrupted = None
     if paths:
         scorer = Scorer(settings)
-        with Meter("scoring", len(paths)) as meter:
-            try:
-                for scored in scorer.score(paths):
-                    meter.advance()
-                    if scored.answer is None:
-                        failures.append(scored)
-                        continue
+        with Meter("scoring", len(paths)) as meter, stoppable() as stopped:
+            for scored in scorer.score(paths):
+                meter.advance()
+                if scored.answer is None:
+                    failures.append(scored)
+                else:
                     count += 1
                     if as_json:
                         meter.print(to_json(scored.path, scored.answer))
                     else:
                         scores.add(scored.path, scored.answer)
-            except KeyboardInterrupt:
-                # What is done is still worth seeing.
-                interrupted = KeyboardInterrupt(f"Interrupted after {meter.done} of {len(paths)} files.")
+                if stopped():
+                    # What is done is still worth seeing.
+                    interrupted = KeyboardInterrupt(f"Interrupted after {meter.done} of {len(paths)} files.")
+                    break
     scores.show()
     report_failures(failures, count)
     if interrupted is not None:

@@ -3,12 +3,15 @@
 Results go to standard output; progress and complaints go to standard error, so that results can be piped.
 """
 
+import contextlib
 import functools
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, NoReturn, Self
 
 import typer
@@ -78,6 +81,26 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(UNUSABLE) from None
 
     return run
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed, to be asked between one piece of work and the next.
+
+    An exception could be raised anywhere, also where a library swallows it. A second Ctrl-C raises it.
+    """
+    stopped = False
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield lambda: stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def sentence_of(error: Exception) -> str | None:
