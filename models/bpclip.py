@@ -12,6 +12,7 @@ In the shapes, ``B`` is the batch, ``C`` a level's channels, ``D`` the inner wid
 text space, ``Hn x Wn`` the common grid at stride 32 and ``T = Hn * Wn`` its tokens.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, cast
 
@@ -22,6 +23,9 @@ from torch import Tensor, nn
 
 from models.adjectives import WORDS
 from models.architecture import Architecture
+from models.bottom_up import BottomUpLevel, PositionalEncoding
+from models.gated_pooling import GatedLocalPooling
+from models.ragged import Extents
 from models.state import load_exactly
 from models.weights import Weights, WeightsInvalid
 
@@ -29,7 +33,6 @@ _STRIDE = 32
 LEVELS = 4
 """Pairs of neighbouring feature maps, which are four since the backbone gives five [P]."""
 
-_EPSILON = 1e-8
 _PLAIN_STEM_CHANNELS = 64
 
 
@@ -140,112 +143,6 @@ class Backbone(nn.Module):
         return tuple(features)
 
 
-class GatedLocalPooling(nn.Module):
-    """Eq. 1-2: a learned mask weighs a level's features, which are pooled to the common grid [P]."""
-
-    def __init__(self, channels: int, config: BPCLIPConfig) -> None:
-        super().__init__()
-        width = config.mask_width
-        # conv-GELU-conv-GELU-conv [P], kernel sizes [T].
-        self.phi = nn.Sequential(
-            nn.Conv2d(channels, width, 1),
-            nn.GELU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.GELU(),
-            nn.Conv2d(width, 1, 3, padding=1),
-        )
-        self.full_reference = config.full_reference
-        self.feature = nn.Identity() if config.full_reference else nn.Conv2d(channels, channels, 1)  # Wf [P]
-        pooled = 3 * channels if config.full_reference else channels
-        self.project = nn.Sequential(nn.Conv2d(pooled, config.inner_width, 1), nn.GELU())
-
-    def forward(self, distorted: Tensor, reference: Tensor | None, grid: tuple[int, int]) -> Tensor:
-        """One level's ``(B, C, h, w)`` -> ``G_i``, ``(B, D, Hn, Wn)``; ``h, w`` multiples of the grid."""
-        if reference is None:
-            mask = self.phi(distorted).sigmoid()
-            features = self.feature(distorted)
-        else:
-            difference = smooth_abs(distorted - reference)
-            mask = self.phi(difference).sigmoid()
-            features = torch.cat([distorted, reference, difference], dim=1)
-        window = (distorted.shape[-2] // grid[0], distorted.shape[-1] // grid[1])
-        return cast(Tensor, self.project(F.avg_pool2d(mask * features, window)))
-
-
-class PositionalEncoding(nn.Module):
-    """One learnable encoding, the same for all five levels [P], as two broadcast factors [T]."""
-
-    def __init__(self, width: int, side: int) -> None:
-        super().__init__()
-        self.vertical = nn.Parameter(torch.empty(1, width // 2, side, 1))
-        self.horizontal = nn.Parameter(torch.empty(1, width // 2, 1, side))
-        nn.init.trunc_normal_(self.vertical, std=0.02)
-        nn.init.trunc_normal_(self.horizontal, std=0.02)
-
-    def forward(self, grid: tuple[int, int]) -> Tensor:
-        """The encoding resized to a grid, ``(1, D, Hn, Wn)``."""
-        side = self.vertical.shape[-2]
-        encoding = torch.cat(
-            [self.vertical.expand(-1, -1, -1, side), self.horizontal.expand(-1, -1, side, -1)], dim=1
-        )
-        return F.interpolate(encoding, size=grid, mode="bicubic", align_corners=False)
-
-
-class Attention(nn.Module):
-    """``Attn(q, k = v) + q`` and a feed-forward layer, pre-LayerNorm; one layer [T]."""
-
-    def __init__(self, config: BPCLIPConfig) -> None:
-        super().__init__()
-        width = config.inner_width
-        self.norm_query = nn.LayerNorm(width)
-        self.norm_key = nn.LayerNorm(width)
-        self.attention = nn.MultiheadAttention(width, config.heads, config.dropout, batch_first=True)
-        self.dropout = nn.Dropout(config.dropout)
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, 4 * width),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(4 * width, width),
-            nn.Dropout(config.dropout),
-        )
-
-    def forward(self, query: Tensor, key: Tensor) -> Tensor:
-        """``(B, T, D)`` asks ``(B, T, D)``; the answer is ``(B, T, D)``."""
-        keys = self.norm_key(key)
-        attended, _ = self.attention(self.norm_query(query), keys, keys, need_weights=False)
-        hidden = query + self.dropout(attended)
-        return cast(Tensor, hidden + self.feed_forward(hidden))
-
-
-class BottomUpLevel(nn.Module):
-    """Eq. 4-7 for one of the four parallel levels: two branches, and the way to the text space."""
-
-    def __init__(self, config: BPCLIPConfig) -> None:
-        super().__init__()
-        inner, text = config.inner_width, config.text_width
-        self.information = Attention(config)
-        self.weight = Attention(config)
-        # Widths D -> 2D -> D [O].
-        self.value_mlp = nn.Sequential(
-            nn.Linear(inner, 2 * inner), nn.ReLU(), nn.Linear(2 * inner, inner), nn.ReLU()
-        )
-        self.weight_mlp = nn.Sequential(
-            nn.Linear(inner, 2 * inner), nn.ReLU(), nn.Linear(2 * inner, inner), nn.Sigmoid()
-        )
-        self.to_text = nn.Sequential(nn.Linear(inner, text), nn.ReLU(), nn.Linear(text, text))  # [O]
-
-    def forward(self, shallower: Tensor, deeper: Tensor) -> Tensor:
-        """``G_i`` and ``G_{i+1}``, ``(B, T, D)`` each -> ``x_i``, ``(B, d)`` float32."""
-        # The shallower level asks the deeper one: this is what "bottom-up" means here [P].
-        value = self.value_mlp(self.information(shallower, deeper))
-        weight = self.weight_mlp(self.weight(shallower, shallower))
-        with torch.autocast(value.device.type, enabled=False):
-            value, weight = value.float(), weight.float()
-            feature = (weight * value).sum(dim=1) / (weight.sum(dim=1) + _EPSILON)  # [O]
-            return cast(Tensor, self.to_text(feature))
-
-
 class BPCLIP(nn.Module):
     """The model, no-reference or full-reference by its config."""
 
@@ -257,10 +154,14 @@ class BPCLIP(nn.Module):
         self.temperature = temperature
         self.backbone = Backbone(config)
         self.pooling = nn.ModuleList(
-            GatedLocalPooling(channels, config) for channels in config.feature_channels
+            GatedLocalPooling(channels, config.full_reference, config.mask_width, config.inner_width)
+            for channels in config.feature_channels
         )
         self.position = PositionalEncoding(config.inner_width, config.position_side)
-        self.levels = nn.ModuleList(BottomUpLevel(config) for _ in range(LEVELS))
+        self.levels = nn.ModuleList(
+            BottomUpLevel(config.inner_width, config.text_width, config.heads, config.dropout)
+            for _ in range(LEVELS)
+        )
         # Y, unit rows: a frozen text encoder's output [P], or learned with a compact model [O].
         self.text_features = nn.Parameter(
             F.normalize(torch.randn(len(WORDS), config.text_width), dim=-1), requires_grad=config.learned_text
@@ -308,21 +209,45 @@ class BPCLIP(nn.Module):
             raise ValueError("A full-reference model needs a reference, a no-reference model takes none.")
         if reference is not None and reference.shape != distorted.shape:
             raise ValueError("The distorted image and its reference must have the same size.")
-        features = self.features(distorted, reference)
-        grid = (features[-1][0].shape[-2], features[-1][0].shape[-1])
+        images = pad_to_stride(distorted)
+        size = (images.shape[-2], images.shape[-1])
+        extents = Extents((size,) * len(images), size)
+        if reference is None:
+            features = self.backbone(images)
+            return self.relate(features, None, extents)
+        both = self.backbone(torch.cat([images, pad_to_stride(reference)]))
+        first, second = zip(*(feature.chunk(2) for feature in both), strict=True)
+        return self.relate(first, second, extents)
+
+    def relate(
+        self, distorted: Sequence[Tensor], reference: Sequence[Tensor] | None, extents: Extents
+    ) -> Tensor:
+        """Eq. 1-7, from the backbone's five feature maps on: ``x_1..x_4``, ``(B, 4, d)`` float32.
+
+        Args:
+            distorted: F1..F5 of the distorted images, ``(B, C_i, H / 2^i, W / 2^i)``.
+            reference: those of the references, for a full-reference model.
+            extents: of the images that the maps are of, sides multiples of 32; nothing beyond them counts.
+        """
+        levels = [extents.halved_up()]
+        while len(levels) < len(distorted):
+            levels.append(levels[-1].halved_up())
+        grid = levels[-1]
         position = self.position(grid)
         tokens = [
-            (pooling(level_distorted, level_reference, grid) + position).flatten(2).transpose(1, 2)
-            for pooling, (level_distorted, level_reference) in zip(self.pooling, features, strict=True)
+            (
+                self.pooling[i](distorted[i], None if reference is None else reference[i], level, grid.padded)
+                + position
+            )
+            .flatten(2)
+            .transpose(1, 2)
+            .to(self.levels[0].dtype)
+            for i, level in enumerate(levels)
         ]
-        return torch.stack([level(tokens[i], tokens[i + 1]) for i, level in enumerate(self.levels)], dim=1)
-
-    def features(self, distorted: Tensor, reference: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
-        """The backbone's five maps of the padded image(s), each as ``(distorted, reference or None)``."""
-        if reference is None:
-            return [(feature, None) for feature in self.backbone(pad_to_stride(distorted))]
-        both = self.backbone(pad_to_stride(torch.cat([distorted, reference])))
-        return [(first, second) for first, second in (feature.chunk(2) for feature in both)]
+        valid = grid.valid_tokens(position.device)
+        return torch.stack(
+            [level(tokens[i], tokens[i + 1], valid) for i, level in enumerate(self.levels)], dim=1
+        )
 
     def read_out(self, embeddings: Tensor) -> BPCLIPOutput:
         """Eq. 8-9: ``x_1..x_4``, ``(B, 4, d)``, held against the adjectives and regressed to a score.
@@ -333,12 +258,6 @@ class BPCLIP(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             cosines = F.normalize(embeddings.float(), dim=-1) @ F.normalize(self.text_features, dim=-1).T
             return BPCLIPOutput(self.regressor(cosines.flatten(1)).squeeze(-1).sigmoid(), cosines)
-
-
-def smooth_abs(values: Tensor) -> Tensor:
-    """``|x| = sqrt(x^2 + 1e-12)``, with a gradient at zero [T]."""
-    # In half precision 1e-12 would vanish and the gradient at zero with it.
-    return (values.float().square() + 1e-12).sqrt().to(values.dtype)
 
 
 def pad_to_stride(images: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from models.adjectives import WORDS
 from models.architecture import Architecture
+from models.ragged import Extents
 from models.state import load_exactly
 from models.weights import Weights, WeightsInvalid
 
@@ -109,19 +110,30 @@ class MeanQueryAttentionPool(nn.Module):
         self.c_proj = nn.Linear(width, output_dim)
         self.heads = heads
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Pool ``(B, C, H, W)`` features of any size to ``(B, output_dim)`` float32."""
+    def forward(self, features: Tensor, extents: Extents | None = None) -> Tensor:
+        """Pool ``(B, C, H, W)`` features of any size to ``(B, output_dim)`` float32.
+
+        With `extents`, positions beyond them take no part.
+        """
         # Half precision would lose the small differences between tokens in the mean and the softmax.
         with torch.autocast(features.device.type, enabled=False):
             tokens = features.float().flatten(2).transpose(1, 2)
-            mean = tokens.mean(dim=1, keepdim=True)
+            valid = None if extents is None else extents.valid_tokens(features.device)
+            if valid is None:
+                mean = tokens.mean(dim=1, keepdim=True)
+            else:
+                tokens = tokens * valid[:, :, None]
+                mean = tokens.sum(dim=1, keepdim=True) / valid.sum(dim=1)[:, None, None]
             tokens = torch.cat([mean, tokens], dim=1)
 
             head_width = self.q_proj.out_features // self.heads
             query = self.q_proj(mean[:, 0]).unflatten(-1, (self.heads, head_width))
             key_weight = self.k_proj.weight.unflatten(0, (self.heads, head_width))
             query_on_tokens = torch.einsum("bhd,hdc->bhc", query, key_weight) * head_width**-0.5
-            attention = (query_on_tokens @ tokens.transpose(1, 2)).softmax(dim=-1)
+            logits = query_on_tokens @ tokens.transpose(1, 2)
+            if valid is not None:
+                logits[:, :, 1:].masked_fill_(~valid[:, None], -torch.inf)  # the mean token stays
+            attention = logits.softmax(dim=-1)
 
             value_weight = self.v_proj.weight.unflatten(0, (self.heads, head_width))
             attended = torch.einsum("bhc,hdc->bhd", attention @ tokens, value_weight).flatten(1)
@@ -198,6 +210,13 @@ class QualiCLIP(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         """Unit embeddings ``(B, embed_dim)`` float32 of normalised images ``(B, 3, H, W)``, 32 px and up."""
         return F.normalize(self.visual(images).float(), dim=-1)
+
+    def pool(self, features: Tensor, extents: Extents | None = None) -> Tensor:
+        """Unit embeddings ``(B, embed_dim)`` float32 of the last feature map, ``(B, C, H, W)``.
+
+        What :meth:`embed` does after the image tower's last stage; beyond `extents` nothing counts.
+        """
+        return F.normalize(self.visual.attnpool(features, extents), dim=-1)
 
     def forward(self, images: Tensor) -> QualiCLIPOutput:
         """Score normalised images ``(B, 3, H, W)`` float32; see :class:`QualiCLIPOutput`."""

@@ -4,18 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.bpclip import (
-    BPCLIP,
-    Attention,
-    BPCLIPConfig,
-    GatedLocalPooling,
-    PositionalEncoding,
-    compact,
-    pad_to_stride,
-    smooth_abs,
-)
+from models.bottom_up import Attention, PositionalEncoding
+from models.bpclip import BPCLIP, BPCLIPConfig, compact, pad_to_stride
+from models.gated_pooling import GatedLocalPooling, smooth_abs
 from models.loading import build
 from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from models.ragged import Extents
 from models.weights import Metadata, Weights, WeightsInvalid
 
 TINY = BPCLIPConfig(
@@ -105,6 +99,12 @@ def test_any_size_from_32_pixels(size: tuple[int, int]) -> None:
         assert output.level_similarities.abs().max() <= 1 + 1e-5
 
 
+def whole(values: Tensor) -> Extents:
+    """The extents of a tensor without padding."""
+    size = (values.shape[-2], values.shape[-1])
+    return Extents((size,) * len(values), size)
+
+
 def test_padding_mirrors_right_and_bottom_to_whole_strides() -> None:
     image = images(1, 3, 40, 64)
     padded = pad_to_stride(image)
@@ -116,23 +116,27 @@ def test_padding_mirrors_right_and_bottom_to_whole_strides() -> None:
 
 def test_no_reference_pooling_is_equation_1_and_2() -> None:
     torch.manual_seed(3)
-    pooling = GatedLocalPooling(8, TINY)
+    pooling = GatedLocalPooling(8, False, mask_width=4, inner_width=16)
+    assert pooling.feature is not None
     features = images(2, 8, 8, 12)
     mask = torch.sigmoid(pooling.phi(features))
     gated = mask * pooling.feature(features)
     windows = gated.reshape(2, 8, 2, 4, 3, 4).mean(dim=(3, 5))
     expected = torch.nn.functional.gelu(pooling.project[0](windows))
-    torch.testing.assert_close(pooling(features, None, (2, 3)), expected)
+    extents = whole(features)
+    torch.testing.assert_close(pooling(features, None, extents, (2, 3)), expected)
+    pooling.fold()  # the shorter way of inference
+    torch.testing.assert_close(pooling(features, None, extents, (2, 3)), expected)
 
 
 def test_full_reference_pooling_gates_by_the_difference() -> None:
     torch.manual_seed(3)
-    pooling = GatedLocalPooling(8, TINY_FR)
+    pooling = GatedLocalPooling(8, True, mask_width=4, inner_width=16)
     distorted, reference = images(1, 8, 4, 4), images(1, 8, 4, 4, seed=1)
     difference = torch.sqrt((distorted - reference) ** 2 + 1e-12)
     gated = torch.sigmoid(pooling.phi(difference)) * torch.cat([distorted, reference, difference], dim=1)
     expected = torch.nn.functional.gelu(pooling.project[0](gated.mean(dim=(2, 3), keepdim=True)))
-    torch.testing.assert_close(pooling(distorted, reference, (1, 1)), expected)
+    torch.testing.assert_close(pooling(distorted, reference, whole(distorted), (1, 1)), expected)
 
 
 def test_the_absolute_value_has_a_gradient_at_zero() -> None:
@@ -145,10 +149,12 @@ def test_the_absolute_value_has_a_gradient_at_zero() -> None:
 
 def test_one_position_serves_all_levels_and_any_grid() -> None:
     position = PositionalEncoding(16, 32)
-    at_own_size = position((32, 32))
+    at_own_size = position(Extents(((32, 32),), (32, 32)))
     assert at_own_size.shape == (1, 16, 32, 32)
     torch.testing.assert_close(at_own_size[:, :8], position.vertical.expand(-1, -1, -1, 32))
-    assert position((3, 7)).shape == (1, 16, 3, 7)
+    assert position(Extents(((3, 7),), (3, 7))).shape == (1, 16, 3, 7)
+    both = position(Extents(((3, 7), (5, 2)), (5, 7)))
+    torch.testing.assert_close(both[1:, :, :, :2], position(Extents(((5, 2),), (5, 2))))
     assert sum(isinstance(m, PositionalEncoding) for m in BPCLIP(TINY).modules()) == 1
 
 
@@ -158,14 +164,14 @@ def test_the_shallower_level_asks_the_deeper_one() -> None:
     shallow, deep = images(1, 6, 16).requires_grad_(), images(1, 6, 16, seed=1).requires_grad_()
     attended: list[tuple[Tensor, Tensor]] = []
     for level in model.levels:
-        level.information.register_forward_pre_hook(lambda _, inputs: attended.append(inputs))
+        level.information.register_forward_pre_hook(lambda _, inputs: attended.append(inputs[:2]))
         level(shallow, deep)
     assert all(query is shallow and key is deep for query, key in attended)
     assert len(attended) == 4
 
 
 def test_attention_is_pre_norm_with_residuals() -> None:
-    attention = Attention(TINY).eval()
+    attention = Attention(16, heads=4, dropout=0.1).eval()
     query, key = images(2, 5, 16), images(2, 5, 16, seed=1)
     keys = attention.norm_key(key)
     hidden = query + attention.attention(attention.norm_query(query), keys, keys)[0]

@@ -1,0 +1,111 @@
+"""BPCLIP's bottom-up cross-attention (eq. 3-7 of arXiv 2506.17969): from pooled levels to the text space.
+
+Marks: [P] stated in the paper; [T] taken from TOPIQ/CFANet (arXiv 2308.03060); [O] our decision.
+"""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.ragged import Extents
+
+_EPSILON = 1e-8
+
+
+class PositionalEncoding(nn.Module):
+    """One learnable encoding, the same for all five levels [P], as two broadcast factors [T]."""
+
+    def __init__(self, width: int, side: int) -> None:
+        super().__init__()
+        self.vertical = nn.Parameter(torch.empty(1, width // 2, side, 1))
+        self.horizontal = nn.Parameter(torch.empty(1, width // 2, 1, side))
+        nn.init.trunc_normal_(self.vertical, std=0.02)
+        nn.init.trunc_normal_(self.horizontal, std=0.02)
+
+    def forward(self, extents: Extents) -> Tensor:
+        """The encoding resized to each image's own grid, ``(B, D, Hn, Wn)``, or ``(1, ...)`` if all agree."""
+        side = self.vertical.shape[-2]
+        encoding = torch.cat(
+            [self.vertical.expand(-1, -1, -1, side), self.horizontal.expand(-1, -1, side, -1)], dim=1
+        )
+        resized = {
+            grid: F.interpolate(encoding, size=grid, mode="bicubic", align_corners=False)
+            for grid in set(extents.sizes)
+        }
+        if extents.uniform:
+            return resized[extents.padded]
+        tall, wide = extents.padded
+        return torch.cat(
+            [
+                F.pad(resized[height, width], (0, wide - width, 0, tall - height))
+                for height, width in extents.sizes
+            ]
+        )
+
+
+class Attention(nn.Module):
+    """``Attn(q, k = v) + q`` and a feed-forward layer, pre-LayerNorm; one layer [T]."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.norm_query = nn.LayerNorm(width)
+        self.norm_key = nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, 4 * width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(4 * width, width),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, query: Tensor, key: Tensor, valid: Tensor | None = None) -> Tensor:
+        """``(B, T, D)`` asks ``(B, T, D)``; the answer is ``(B, T, D)``.
+
+        With `valid`, ``(B, T)`` bool, only these keys are asked; the answers to other queries mean nothing.
+        """
+        keys = self.norm_key(key)
+        absent = None if valid is None else ~valid
+        attended, _ = self.attention(
+            self.norm_query(query), keys, keys, key_padding_mask=absent, need_weights=False
+        )
+        hidden = query + self.dropout(attended)
+        return cast(Tensor, hidden + self.feed_forward(hidden))
+
+
+class BottomUpLevel(nn.Module):
+    """Eq. 4-7 for one of the four parallel levels: two branches, and the way to the text space."""
+
+    def __init__(self, inner: int, text: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.information = Attention(inner, heads, dropout)
+        self.weight = Attention(inner, heads, dropout)
+        # Widths D -> 2D -> D [O].
+        self.value_mlp = nn.Sequential(
+            nn.Linear(inner, 2 * inner), nn.ReLU(), nn.Linear(2 * inner, inner), nn.ReLU()
+        )
+        self.weight_mlp = nn.Sequential(
+            nn.Linear(inner, 2 * inner), nn.ReLU(), nn.Linear(2 * inner, inner), nn.Sigmoid()
+        )
+        self.to_text = nn.Sequential(nn.Linear(inner, text), nn.ReLU(), nn.Linear(text, text))  # [O]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the attention; what it gives is pooled in float32 all the same."""
+        return cast(nn.Linear, self.weight_mlp[0]).weight.dtype
+
+    def forward(self, shallower: Tensor, deeper: Tensor, valid: Tensor | None = None) -> Tensor:
+        """``G_i`` and ``G_{i+1}``, ``(B, T, D)`` each -> ``x_i``, ``(B, d)`` float32; `valid` as above."""
+        # The shallower level asks the deeper one: this is what "bottom-up" means here [P].
+        value = self.value_mlp(self.information(shallower, deeper, valid))
+        weight = self.weight_mlp(self.weight(shallower, shallower, valid))
+        with torch.autocast(value.device.type, enabled=False):
+            value, weight = value.float(), weight.float()
+            if valid is not None:
+                weight = weight * valid[:, :, None]
+            feature = (weight * value).sum(dim=1) / (weight.sum(dim=1) + _EPSILON)  # [O]
+            return cast(Tensor, self.to_text(feature))

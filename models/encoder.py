@@ -1,0 +1,128 @@
+"""A ResNet made ready for inference: batch norm folded, images of mixed sizes in one tensor, half precision.
+
+Both models look at an image through a ResNet of bottleneck blocks: QualiCLIP through CLIP's
+ModifiedResNet, BPCLIP through timm's. Here either is rebuilt from its convolutions alone. The originals
+remain what is trained, and what this is tested against.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from open_clip.modified_resnet import ModifiedResNet
+from timm.models.resnet import ResNet
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from models.ragged import Extents
+
+Halving = Callable[[Extents], Extents]
+
+_STAGES = ("layer1", "layer2", "layer3", "layer4")
+
+
+class Encoder(nn.Module):
+    """The stem and the four stages of a ResNet, in evaluation mode.
+
+    Args:
+        network: CLIP's ModifiedResNet or timm's ResNet; it is copied, not changed.
+        dtype: of the stages. The stem stays in float32 whatever it is: eight bits of mantissa, bfloat16's,
+            cannot tell neighbouring grey levels of a normalised image apart, and most of the error of a whole
+            pass in bfloat16 arises there (measured; ours).
+    """
+
+    def __init__(self, network: ModifiedResNet | ResNet, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        # A stride of 2 keeps an odd last row, average pooling drops it.
+        self._halve: Halving = (
+            Extents.halved_down if isinstance(network, ModifiedResNet) else Extents.halved_up
+        )
+        self.stem = nn.ModuleList(_stem(network))
+        self.stem_pool = cast(
+            nn.Module, network.avgpool if isinstance(network, ModifiedResNet) else network.maxpool
+        )
+        self.stages = nn.ModuleList(
+            nn.ModuleList(_Block(block) for block in cast(nn.Sequential, getattr(network, name)))
+            for name in _STAGES
+        )
+        self.stages.to(dtype)
+        self.dtype = dtype
+        self.requires_grad_(False)
+        self.eval()
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor, extents: Extents) -> list[tuple[Tensor, Extents]]:
+        """The five feature maps at strides 2 to 32, each with its extents; beyond these lies anything.
+
+        Args:
+            images: ``(B, 3, H, W)`` float32, normalised, zero beyond the extents.
+            extents: of the images, sides from 32 px up.
+        """
+        values = images
+        for number, convolution in enumerate(self.stem):
+            if number:
+                extents.clear(values)
+            else:
+                extents = extents.halved_up()
+            values = F.relu_(convolution(values))
+        values = values.to(self.dtype)
+        features = [(values, extents)]
+        # Max pooling reads past an edge, where alone it would see minus infinity: after a ReLU zero does as
+        # well. Average pooling does not look there.
+        values, extents = self.stem_pool(extents.clear(values)), self._halve(extents)
+        for stage in self.stages:
+            for block in cast(nn.ModuleList, stage):
+                values, extents = block(values, extents, self._halve)
+            features.append((values, extents))
+        return features
+
+
+class _Block(nn.Module):
+    """A bottleneck: 1x1, 3x3, 1x1, and the way around. The 3x3 alone looks beyond its own position."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.reduce = _folded(block.conv1, block.bn1)
+        self.spatial = _folded(block.conv2, block.bn2)
+        self.expand = _folded(block.conv3, block.bn3)
+        # CLIP's blocks halve by average pooling, timm's by the stride of the 3x3 convolution.
+        self.pool = cast(nn.Module, getattr(block, "avgpool", nn.Identity()))
+        self.shortcut = nn.Sequential(*_shortcut(cast("nn.Sequential | None", block.downsample)))
+        self.halves = block.stride == 2
+
+    def forward(self, values: Tensor, extents: Extents, halve: Halving) -> tuple[Tensor, Extents]:
+        hidden = extents.clear(F.relu_(self.reduce(values)))
+        hidden = self.pool(F.relu_(self.spatial(hidden)))
+        hidden = self.expand(hidden).add_(self.shortcut(values))
+        return F.relu_(hidden), halve(extents) if self.halves else extents
+
+
+def _stem(network: ModifiedResNet | ResNet) -> Iterator[nn.Conv2d]:
+    """The folded convolutions before the first pooling; the first has stride 2."""
+    if isinstance(network, ModifiedResNet):
+        for number in "123":
+            yield _folded(getattr(network, f"conv{number}"), getattr(network, f"bn{number}"))
+    elif isinstance(network.conv1, nn.Sequential):  # timm's deep stem: conv, norm, act, conv, norm, act, conv
+        first, norm, _, second, second_norm, _, third = network.conv1
+        yield _folded(first, norm)
+        yield _folded(second, second_norm)
+        yield _folded(third, network.bn1)
+    else:
+        yield _folded(network.conv1, network.bn1)
+
+
+def _shortcut(downsample: nn.Sequential | None) -> Iterator[nn.Module]:
+    if downsample is None:
+        return
+    *before, convolution, norm = downsample
+    yield from before
+    yield _folded(convolution, norm)
+
+
+def _folded(convolution: object, norm: object) -> nn.Conv2d:
+    assert isinstance(convolution, nn.Conv2d), convolution
+    assert isinstance(norm, nn.BatchNorm2d), norm
+    if norm.training:
+        raise ValueError("Batch norm is folded with the statistics of evaluation mode.")
+    return fuse_conv_bn_eval(convolution, norm)

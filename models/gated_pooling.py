@@ -1,0 +1,96 @@
+"""BPCLIP's gated local pooling (eq. 1-2 of arXiv 2506.17969): each level of the backbone, on one grid.
+
+Marks: [P] stated in the paper; [T] taken from TOPIQ/CFANet (arXiv 2308.03060); [O] our decision.
+"""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.ragged import Extents
+
+
+class GatedLocalPooling(nn.Module):
+    """Eq. 1-2: a learned mask weighs a level's features, which are pooled to the common grid [P]."""
+
+    feature: nn.Conv2d | None
+
+    def __init__(self, channels: int, full_reference: bool, mask_width: int, inner_width: int) -> None:
+        super().__init__()
+        width = mask_width
+        # conv-GELU-conv-GELU-conv [P], kernel sizes [T].
+        self.phi = nn.Sequential(
+            nn.Conv2d(channels, width, 1),
+            nn.GELU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(width, 1, 3, padding=1),
+        )
+        self.full_reference = full_reference
+        if not full_reference:
+            self.feature = nn.Conv2d(channels, channels, 1)  # Wf [P]
+        pooled = 3 * channels if full_reference else channels
+        self.project = nn.Sequential(nn.Conv2d(pooled, inner_width, 1), nn.GELU())
+
+    def forward(
+        self, distorted: Tensor, reference: Tensor | None, extents: Extents, grid: tuple[int, int]
+    ) -> Tensor:
+        """One level's ``(B, C, h, w)`` -> ``G_i``, ``(B, D, Hn, Wn)``; ``h, w`` multiples of the grid.
+
+        A window lies within an image or beyond it, never across its edge, since images have whole cells.
+        """
+        window = (distorted.shape[-2] // grid[0], distorted.shape[-1] // grid[1])
+        if reference is None:
+            mask = self.mask(distorted, extents)
+            pooled = [_pool(mask * distorted, window), _pool(mask, window)]
+            return cast(Tensor, self.project(self.weigh(*pooled)))
+        difference = smooth_abs(distorted - reference)
+        mask = self.mask(difference, extents)
+        pooled = [_pool(mask * part, window) for part in (distorted, reference, difference)]
+        return cast(Tensor, self.project(torch.cat(pooled, dim=1)))
+
+    def weigh(self, pooled: Tensor, mask: Tensor) -> Tensor:
+        """``Wf`` after pooling: being linear it gives the same there as before, on far fewer positions.
+
+        Its bias meets what the mask pooled to.
+        """
+        if self.feature is None:
+            return torch.cat([pooled, mask], dim=1)
+        assert self.feature.bias is not None
+        return F.conv2d(pooled, self.feature.weight) + self.feature.bias[:, None, None] * mask
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """For inference: `Wf` and the projection that follows it are both linear, so one matrix does."""
+        if self.full_reference or self.feature is None:
+            return
+        before, after = self.feature, cast(nn.Conv2d, self.project[0])
+        assert before.bias is not None
+        matrix, then = before.weight.flatten(1), after.weight.flatten(1)
+        both = nn.Conv2d(before.in_channels + 1, after.out_channels, 1)
+        both.weight.copy_(torch.cat([then @ matrix, (then @ before.bias)[:, None]], dim=1)[:, :, None, None])
+        assert both.bias is not None
+        assert after.bias is not None
+        both.bias.copy_(after.bias)
+        self.project[0], self.feature = both, None
+
+    def mask(self, values: Tensor, extents: Extents) -> Tensor:
+        """``sigmoid(phi(values))``, ``(B, 1, h, w)``; beyond the extents it is anything."""
+        for layer in self.phi:
+            if isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1):
+                values = extents.clear(values)
+            values = layer(values)
+        return values.sigmoid()
+
+
+def _pool(values: Tensor, window: tuple[int, int]) -> Tensor:
+    """Mean over windows, accumulated and given in float32, whatever precision the values have."""
+    return F.avg_pool2d(values, window).float()
+
+
+def smooth_abs(values: Tensor) -> Tensor:
+    """``|x| = sqrt(x^2 + 1e-12)``, with a gradient at zero [T]."""
+    # In half precision 1e-12 would vanish and the gradient at zero with it.
+    return (values.float().square() + 1e-12).sqrt().to(values.dtype)

@@ -1,0 +1,168 @@
+"""The heart of batching: alone or among others, plain or folded, an image gets the same result."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from models import bpclip, qualiclip
+from models.bpclip import BPCLIP
+from models.encoder import Encoder
+from models.inference import InferenceModel
+from models.preprocessing import CLIP_MEAN, CLIP_STD, Pixels, Preprocessing
+from models.qualiclip import QualiCLIP
+from models.ragged import Extents, pack
+
+_PREPROCESSING = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD)
+
+QUALICLIP = replace(qualiclip.COMPACT, embed_dim=32, layers=(1, 2, 1, 1), width=8, head_width=32)
+BPCLIP_NR = replace(
+    bpclip.compact(False),
+    layers=(1, 2, 1, 1),
+    channels=(8, 8, 16, 16),
+    stem_channels=8,
+    inner_width=16,
+    text_width=32,
+)
+MODELS = {
+    "qualiclip": lambda: QualiCLIP(QUALICLIP, temperature=10.0),
+    "bpclip": lambda: BPCLIP(BPCLIP_NR, temperature=10.0),
+    "bpclip, plain stem": lambda: BPCLIP(replace(BPCLIP_NR, stem_channels=64), temperature=10.0),
+    "bpclip-fr": lambda: BPCLIP(replace(BPCLIP_NR, full_reference=True), temperature=10.0),
+}
+
+sizes = st.lists(st.tuples(st.integers(32, 100), st.integers(32, 100)), min_size=2, max_size=6)
+
+
+def lively(name: str, seed: int) -> QualiCLIP | BPCLIP:
+    """A model with random weights, its batch norm far from the identity; the same for the same seed."""
+    torch.manual_seed(seed)
+    model = MODELS[name]()
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(like: Tensor, low: float, high: float) -> Tensor:
+        return torch.empty_like(like).uniform_(low, high, generator=generator)
+
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.copy_(uniform(module.weight, 0.5, 1.5))
+                module.bias.copy_(uniform(module.bias, -0.5, 0.8))
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                module.running_mean.copy_(uniform(module.running_mean, -0.5, 0.5))
+                module.running_var.copy_(uniform(module.running_var, 0.3, 2.0))
+            elif isinstance(module, nn.Conv2d) and module.bias is not None:
+                module.bias.copy_(uniform(module.bias, -0.5, 0.5))
+    return model.eval()
+
+
+def pictures(sizes: list[tuple[int, int]], seed: int) -> list[Pixels]:
+    generator = np.random.default_rng(seed)
+    return [generator.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+
+
+@torch.inference_mode()
+def embedded(network: InferenceModel, images: list[Pixels]) -> Tensor:
+    batch, extents = pack(images, network.multiple)
+    references = None
+    if isinstance(network.model, BPCLIP) and network.model.full_reference:
+        references, _ = pack([image[:, ::-1] for image in images], network.multiple)
+    return network.embed(batch, extents, references)
+
+
+@torch.inference_mode()
+def plainly(model: QualiCLIP | BPCLIP, image: Pixels) -> Tensor:
+    pixels = _PREPROCESSING.tensor(image)
+    if isinstance(model, BPCLIP) and model.full_reference:
+        return model.embed(pixels, pixels.flip(-1))
+    return model.embed(pixels)
+
+
+def apart(first: Tensor, second: Tensor) -> float:
+    """The largest difference, relative to the largest value."""
+    return float((first - second).abs().max() / second.abs().max())
+
+
+@pytest.mark.parametrize("name", MODELS)
+@settings(max_examples=12, deadline=None)
+@given(sizes=sizes, seed=st.integers(0, 1000))
+def test_a_result_does_not_depend_on_its_neighbours(
+    name: str, sizes: list[tuple[int, int]], seed: int
+) -> None:
+    model = lively(name, seed)
+    images = pictures(sizes, seed)
+    plain = [plainly(model, image) for image in images]
+    network = InferenceModel(model, _PREPROCESSING)
+    together = embedded(network, images)
+    for row, image in enumerate(images):
+        (alone,) = embedded(network, [image])
+        assert apart(together[row], alone) <= 1e-5
+        assert apart(alone, plain[row][0]) <= 1e-5
+    scores = network.read_out(together).score
+    for row, embedding in enumerate(plain):
+        assert abs(scores[row] - network.read_out(embedding).score[0]) <= 1e-5
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_corner_of_an_image_counts(name: str) -> None:
+    """Else the test above could pass because nothing depends on what lies near padding."""
+    network = InferenceModel(lively(name, 1), _PREPROCESSING)
+    (image,) = pictures([(64, 96)], 1)  # of other sizes QualiCLIP's pooling drops the last rows
+    before = embedded(network, [image])
+    for row, column in ((0, 0), (0, 88), (56, 0), (56, 88)):
+        changed = image.copy()
+        changed[row : row + 8, column : column + 8] ^= 0x80
+        assert not torch.equal(embedded(network, [changed]), before)  # the same shapes give the same bits
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_padding_would_leak_if_it_were_not_cleared(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = InferenceModel(lively(name, 1), _PREPROCESSING)
+    small, large = pictures([(40, 40), (96, 96)], 1)
+    alone = embedded(network, [small])
+    monkeypatch.setattr(Extents, "clear", lambda self, values: values)
+    assert apart(embedded(network, [small, large])[:1], alone) > 1e-3
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_half_precision_stays_close_and_does_not_leak_either(name: str) -> None:
+    images = pictures([(40, 77), (64, 64), (90, 33)], 2)
+    exact = embedded(InferenceModel(lively(name, 2), _PREPROCESSING), images)
+    network = InferenceModel(lively(name, 2), _PREPROCESSING, torch.bfloat16)
+    half = embedded(network, images)
+    assert half.dtype == torch.float32
+    assert 0 < apart(half, exact) < 0.05
+    alone = torch.cat([embedded(network, [image]) for image in images])
+    assert (network.read_out(half).score - network.read_out(alone).score).abs().max() <= 5e-3
+
+
+def test_the_stem_stays_in_float32() -> None:
+    encoder = Encoder(lively("qualiclip", 3).visual, torch.bfloat16)  # type: ignore[union-attr, arg-type]
+    assert {parameter.dtype for parameter in encoder.stem.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in encoder.stages.parameters()} == {torch.bfloat16}
+
+
+def test_batch_norm_is_folded_as_it_is_in_evaluation() -> None:
+    model = MODELS["bpclip"]()
+    model.backbone.freeze_batch_norm(False)
+    with pytest.raises(ValueError, match="evaluation mode"):
+        Encoder(model.train().backbone.resnet)
+
+
+def test_the_encoder_gives_the_sizes_that_the_network_gives() -> None:
+    model = lively("bpclip", 4)
+    assert isinstance(model, BPCLIP)
+    encoder = Encoder(model.backbone.resnet)
+    images = torch.randn(1, 3, 65, 94)
+    with torch.inference_mode():
+        plain = model.backbone(images)
+        for (values, extents), expected in zip(
+            encoder(images, Extents.around([(65, 94)])), plain, strict=True
+        ):
+            assert extents.sizes == (tuple(expected.shape[-2:]),)
+            torch.testing.assert_close(values, expected, rtol=1e-4, atol=1e-4)
