@@ -239,7 +239,10 @@ class PoisonInput(ServiceError):
     status = 500
     slug = "poison-input"
     title = "This image ends the worker"
-    explanation = "Scored alone, this image ended the inference process twice, so it is not tried again."
+    explanation = (
+        "Scored alone, this image ended the inference process twice, so it is not tried again. `sha256` "
+        "lists the digests of the request's files, by which the server's log names it."
+    )
 
 
 class FeatureNotImplemented(ServiceError):

@@ -1,5 +1,6 @@
 """The ASGI application: routes, lifespan and middleware; nothing else."""
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -12,9 +13,12 @@ from starlette.responses import Response
 
 from app import errors
 from app.api import compare, documentation, health, models, page, problems, score
+from app.logs import log_fields
 from app.middleware import RequestScope, problem, record_of
 from app.service import Service
 from app.settings import Settings
+
+_log = logging.getLogger("iqa.service")
 
 _ROUTERS: Final = (score, compare, models, health, problems, page, documentation)
 
@@ -58,7 +62,13 @@ def create_app(settings: Settings, endpoints: Sequence[str]) -> FastAPI:
 
 async def _on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.ServiceError)
-    return problem(error, record_of(request))
+    record = record_of(request)
+    if isinstance(error, errors.PoisonInput):
+        # All that is ever written down of an image.
+        log_fields(
+            _log, logging.ERROR, "an image ended the worker twice", id=record.request_id, **error.fields
+        )
+    return problem(error, record)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -5,7 +5,7 @@ folder PROMETHEUS_MULTIPROC_DIR, which the supervisor sets, and any of the proce
 """
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -17,6 +17,9 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+
+if TYPE_CHECKING:  # the supervisor, which needs only a name from here, is not to load what those stand on
+    from app.worker.wire import Done, State
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -30,7 +33,11 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """The metrics of one HTTP process; what the workers do is counted as their answers come in."""
+    """The metrics of one HTTP process, which add up over all of them.
+
+    What the workers do is counted as their answers come in, each batch by one of the HTTP processes. What
+    they say of their state is heard by all; the newest word counts, whoever heard it.
+    """
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
@@ -62,24 +69,55 @@ class Metrics:
         self.batch_pixels = Histogram(
             "iqa_batch_pixels", "Pixels in a batch, over all models.", buckets=_PIXELS, registry=registry
         )
+        self.useful_pixels = Counter(
+            "iqa_useful_pixels", "Pixels of images that went through a network.", registry=registry
+        )
+        self.padded_pixels = Counter(
+            "iqa_padded_pixels", "Pixels that went through a network, padding included.", registry=registry
+        )
+        self.rejected = Counter(
+            "iqa_rejected", "Requests that were turned away or dropped for want of capacity or time.",
+            ("slug",), registry=registry,
+        )  # fmt: skip
         self.resent = Counter("iqa_resent", "Jobs sent again because their worker died.", registry=registry)
         self.queued_pixels = Gauge(
             "iqa_queued_pixels", "Pixels accepted and not yet answered.", registry=registry,
             multiprocess_mode="livesum",
         )  # fmt: skip
-        self.pixels_per_second = Gauge(
-            "iqa_pixels_per_second",
-            "Measured rate of all workers.",
-            registry=registry,
-            multiprocess_mode="livemax",
+        self.pixels_per_second = self._heard("iqa_pixels_per_second", "Measured rate of all workers.")
+        self.worker_restarts = self._of_worker("iqa_worker_restarts", "How often the worker was restarted.")
+        self.waiting = self._of_worker("iqa_waiting_requests", "Requests in the worker's line.")
+        self.budget_pixels = self._of_worker(
+            "iqa_budget_pixels", "Most pixels of a batch of several requests; lower after memory ran out."
         )
-        self.worker_restarts = Gauge(
-            "iqa_worker_restarts", "How often a worker was restarted.", ("worker",), registry=registry,
-            multiprocess_mode="livemax",
-        )  # fmt: skip
+        self.memory_bytes = self._of_worker(
+            "iqa_device_memory_bytes", "Device memory in use; of the process, where the device is the CPU."
+        )
         self.ready = Gauge(
             "iqa_ready", "1 where /readyz answers 200.", registry=registry, multiprocess_mode="livemin"
         )
+
+    def observe_worker(self, number: int, state: "State") -> None:
+        """What a worker said of itself."""
+        worker = str(number)
+        self.worker_restarts.labels(worker).set(state.restarts)
+        self.waiting.labels(worker).set(state.waiting)
+        self.budget_pixels.labels(worker).set(state.budget_pixels)
+        self.memory_bytes.labels(worker).set(state.memory_bytes)
+
+    def observe_batch(self, done: "Done") -> None:
+        """A batch that a worker has done, told of by one of its answers."""
+        self.inference_seconds.observe(done.inference_s)
+        self.batch_images.observe(done.batch_images)
+        self.batch_pixels.observe(done.batch_pixels)
+        self.useful_pixels.inc(done.useful_pixels)
+        self.padded_pixels.inc(done.padded_pixels)
+
+    def _heard(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self._registry, multiprocess_mode="livemostrecent")
+
+    def _of_worker(self, name: str, text: str) -> Gauge:
+        return self._heard(name, text, "worker")
 
     def render(self) -> bytes:
         """The text that Prometheus reads, of all HTTP processes."""

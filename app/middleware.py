@@ -23,6 +23,7 @@ PROBLEM_JSON: Final = "application/problem+json"
 _log = logging.getLogger("iqa.access")
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 _CLIENT_GONE: Final = 499  # nginx's number; it is logged and never sent
+_REJECTIONS: Final = frozenset({429, 503, 504})
 _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})  # asked every few seconds; logged at debug level
 
 
@@ -102,7 +103,10 @@ class RequestScope:
         elapsed_ms = record.elapsed_ms()
         self._metrics.requests.labels(route, str(status), record.slug or "").inc()
         self._metrics.request_seconds.labels(route).observe(elapsed_ms / 1000)
-        level = logging.DEBUG if scope["path"].removeprefix("/v1") in _QUIET else logging.INFO
+        quiet = scope["path"].removeprefix("/v1") in _QUIET
+        if status in _REJECTIONS and not quiet:
+            self._metrics.rejected.labels(record.slug).inc()
+        level = logging.DEBUG if quiet else logging.INFO
         if _log.isEnabledFor(level):
             log_fields(
                 _log,

@@ -1,6 +1,7 @@
 """The way of a request through an HTTP process: header, admission, decoding, workers, result."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,18 +11,20 @@ from typing import Final, TypeVar
 
 from app import images, preparation
 from app.admission import Admission
-from app.errors import DeadlineExceeded, Draining, Starting, WorkerUnavailable
+from app.errors import DeadlineExceeded, Draining, PoisonInput, Starting, WorkerUnavailable
 from app.images import Header, Limits
 from app.metrics import Metrics
 from app.preparation import Prepared, PreparedPair, Question
 from app.settings import Settings
 from app.worker.client import Pool
+from app.worker.pending import RESTART_S
 from app.worker.tasks import FULL_REFERENCE
 from app.worker.wire import Done, State, Task
 
 _T = TypeVar("_T")
 
-_RESTART_S: Final = 5.0  # about a cold start on two cores
+_PATIENCE: Final = 0.5
+"""Longest queue, as a part of the time in which work must start: rates change, and workers restart."""
 _GAUGE_S: Final = 1.0
 
 
@@ -47,12 +50,12 @@ class Service:
         self.draining = False
         self.limits = Limits.of(settings)
         self.metrics = Metrics()
-        self.pool = Pool(endpoints, on_resend=self.metrics.resent.inc)
+        self.pool = Pool(endpoints, on_resend=self.metrics.resent.inc, on_batch=self.metrics.observe_batch)
         # Each HTTP process accepts its share, so that all of them together keep to the setting.
         self.admission = Admission(
             settings.queue_pixels // settings.http_processes,
-            settings.timeout_s,
-            lambda: self.pool.pixels_per_s,
+            _PATIENCE * settings.timeout_s,
+            lambda: self.pool.pixels_per_s / settings.http_processes,
         )
         self._decoding = ThreadPoolExecutor(settings.decode_threads, "decode")
         # Headers are read apart from pixels, so that a full house can refuse at once.
@@ -76,13 +79,13 @@ class Service:
         """
         if self.draining:
             raise Draining(
-                "The server is shutting down.", retry_after=self.settings.drain_delay_s + _RESTART_S
+                "The server is shutting down.", retry_after=self.settings.drain_delay_s + RESTART_S
             )
         if self.pool.ready:
             return
         if not self.pool.started:
-            raise Starting("The models are still being loaded.", retry_after=_RESTART_S)
-        raise WorkerUnavailable("An inference process is being restarted.", retry_after=_RESTART_S)
+            raise Starting("The models are still being loaded.", retry_after=RESTART_S)
+        raise WorkerUnavailable("An inference process is being restarted.", retry_after=RESTART_S)
 
     def loaded(self) -> State:
         """What the workers have loaded.
@@ -100,7 +103,7 @@ class Service:
         """
         state = self.loaded()
         pixels = preparation.cost(await self._inspect(data), question.models, state)
-        with self._admitted(pixels):
+        with self._admitted(pixels, question.deadline), _named(data):
             prepared, seconds, waited = await self._decode(
                 question.deadline, lambda: preparation.prepare(data, self.limits, question, state)
             )
@@ -125,7 +128,7 @@ class Service:
             raise preparation.mismatch((first.width, first.height), (second.width, second.height))
         pixels = 2 * preparation.cost(first, (FULL_REFERENCE,), state)
         pixels += sum(preparation.cost(header, question.models, state) for header in (first, second))
-        with self._admitted(pixels):
+        with self._admitted(pixels, question.deadline), _named(reference, distorted):
             pair, seconds, waited = await self._decode(
                 question.deadline,
                 lambda: preparation.prepare_pair(reference, distorted, resize, self.limits, question, state),
@@ -135,8 +138,8 @@ class Service:
         return pair, done, timing
 
     @contextmanager
-    def _admitted(self, pixels: int) -> Iterator[None]:
-        with self.admission.admit(pixels):
+    def _admitted(self, pixels: int, deadline: float) -> Iterator[None]:
+        with self.admission.admit(pixels, deadline - time.monotonic()):
             self.metrics.queued_pixels.inc(pixels)
             try:
                 yield
@@ -170,10 +173,6 @@ class Service:
         done = await self.pool.ask(tasks, pixels, deadline)
         waited_s += max(0.0, done.began - asked)
         self.metrics.queue_seconds.observe(waited_s)
-        if done.first:
-            self.metrics.inference_seconds.observe(done.inference_s)
-            self.metrics.batch_images.observe(done.batch_images)
-            self.metrics.batch_pixels.observe(done.batch_pixels)
         return done, Timing(decode_s * 1000, waited_s * 1000, done.inference_s * 1000)
 
     async def _gauge(self) -> None:
@@ -183,5 +182,15 @@ class Service:
             self.metrics.pixels_per_second.set(self.pool.pixels_per_s)
             for number, link in enumerate(self.pool.links):
                 if link.state is not None:
-                    self.metrics.worker_restarts.labels(str(number)).set(link.state.restarts)
+                    self.metrics.observe_worker(number, link.state)
             await asyncio.sleep(_GAUGE_S)
+
+
+@contextmanager
+def _named(*files: bytes) -> Iterator[None]:
+    """Adds the digests of the files, for the log and the caller, if it turns out that one ends the worker."""
+    try:
+        yield
+    except PoisonInput as error:
+        error.fields["sha256"] = [hashlib.sha256(file).hexdigest() for file in files]
+        raise

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
+import uvloop
 
 from app.lifeline import Lifeline
 from app.logs import configure_logging
@@ -32,7 +33,7 @@ def main() -> int:
     orders = lifeline.orders
     settings = Settings.model_validate(orders["settings"])
     configure_logging(settings.log_format, settings.log_level)
-    asyncio.run(_serve(lifeline, settings, orders["endpoints"], socket.socket(fileno=orders["socket"])))
+    uvloop.run(_serve(lifeline, settings, orders["endpoints"], socket.socket(fileno=orders["socket"])))
     return 0
 
 
@@ -43,6 +44,7 @@ async def _serve(
     server = Server(
         uvicorn.Config(
             app,
+            http="httptools",
             log_config=None,
             access_log=False,
             server_header=False,

@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     bpclip_weights: str = Field("bundled", description="bundled, or a path.")
     bpclip_fr_weights: str = Field("bundled", description="bundled, or a path.")
 
+    allow_untrained: bool = Field(
+        False, description="Load even weights of arbitrary numbers, which are for measuring speed."
+    )
+
     max_body_bytes: int = Field(20 * _MEBI, ge=1024, description="Largest file.")
     max_pixels: int = Field(
         50_000_000, ge=1024, description="Most pixels of an image, checked before decoding."
@@ -68,8 +72,16 @@ class Settings(BaseSettings):
     queue_pixels: int = Field(
         64 * _MEBI, ge=1, description="Most pixels to score that are accepted and not yet answered."
     )
-    batch_pixels: int = Field(2 * _MEBI, ge=1, description="Most pixels of one batch of several images.")
+    batch_pixels: int | None = Field(
+        None,
+        ge=1,
+        description="Most pixels of one batch of several images, over all models, padding included; unset "
+        "suits the device.",
+    )
     batch_images: int = Field(32, ge=1, description="Most requests of one batch.")
+    batch_waste: float = Field(
+        0.25, ge=0, description="Most padding of a batch of mixed sizes, as a share of its images' pixels."
+    )
     decode_threads: int = Field(2, ge=1, le=64, description="Images decoded at a time in each HTTP process.")
 
     timeout_s: float = Field(

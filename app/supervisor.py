@@ -27,10 +27,10 @@ from app.settings import Settings
 
 _log = logging.getLogger("iqa.supervisor")
 
-_FIRST_BACKOFF_S: Final = 0.5
-_LONGEST_BACKOFF_S: Final = 30.0
-_HEALTHY_S: Final = 30.0
-"""A process that lived so long is restarted at once when it dies; only quick deaths are backed off from."""
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 30.0
+_HEALTHY_S: Final = 1.0
+"""A process that was ready for so long is restarted at once when it dies; quick deaths have a pause after."""
 _SILENCE_S: Final = 30.0
 """A worker that was ready and is silent for so long is killed; it reports twice a second."""
 _LONGEST_SOCKET_PATH: Final = 90  # the system's limit is 107 bytes, the file name included
@@ -66,8 +66,20 @@ class _Post:
     start: Callable[[int], Awaitable[Child]]  # told how often it was restarted
     child: Child | None = None
     ready: bool = False
+    ready_at: float = 0.0
     heard_at: float = 0.0
     restarts: int = 0
+    quick_deaths: int = 0
+
+    def died(self, now: float) -> float:
+        """Counts a death; the seconds to wait before the process is started again."""
+        healthy = self.ready and now - self.ready_at >= _HEALTHY_S
+        self.quick_deaths = 0 if healthy else self.quick_deaths + 1
+        self.ready = False
+        self.restarts += 1
+        if healthy:
+            return 0.0
+        return min(_FIRST_PAUSE_S * 2.0 ** min(self.quick_deaths - 1, 16), _LONGEST_PAUSE_S)
 
 
 class Supervisor:
@@ -144,9 +156,7 @@ class Supervisor:
 
     async def _keep(self, post: _Post) -> None:
         """Fills a post again and again."""
-        backoff_s = _FIRST_BACKOFF_S
         while True:
-            began = time.monotonic()
             post.child = await post.start(post.restarts)
             watch = asyncio.create_task(self._watch_silence(post))
             try:
@@ -155,14 +165,11 @@ class Supervisor:
             finally:
                 watch.cancel()
             self._bury(post.child.pid)
-            post.ready = False
+            pause_s = post.died(time.monotonic())
             if self._stopping.is_set() and post in self._fronts:
                 return  # drained; the workers are needed until all of them are
             if not self._announced:
                 raise CannotStart(reason or f"The {post.name} ended with code {code} while starting.")
-            lived_s = time.monotonic() - began
-            backoff_s = _FIRST_BACKOFF_S if lived_s > _HEALTHY_S else min(2 * backoff_s, _LONGEST_BACKOFF_S)
-            pause_s = 0.0 if lived_s > _HEALTHY_S or post.restarts == 0 else backoff_s
             _log.error(
                 "the %s ended with code %d%s; restarted in %g s",
                 post.name,
@@ -171,7 +178,6 @@ class Supervisor:
                 pause_s,
             )
             await asyncio.sleep(pause_s)
-            post.restarts += 1
 
     async def _listen(self, post: _Post) -> str | None:
         """Hears what a child has to say until it ends; the reason, if it gave one."""
@@ -180,7 +186,7 @@ class Supervisor:
         async for report in post.child.reports():
             post.heard_at = time.monotonic()
             if report["event"] == "ready":
-                post.ready = True
+                post.ready, post.ready_at = True, post.heard_at
                 self._announce()
             elif report["event"] == "failed":
                 reason = report["reason"]

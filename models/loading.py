@@ -43,13 +43,18 @@ def load_model(
     *,
     directory: Path | None = None,
     sha256: str | None = None,
+    allow_untrained: bool = False,
 ) -> LoadedModel:
     """Load a model from "bundled", "official" (qualiclip only) or a path; see :func:`models.weights.resolve`.
+
+    With `allow_untrained` weights of arbitrary numbers are as good as any.
 
     Raises:
         WeightsError: the weights cannot be found, fetched or used; the message is one sentence.
     """
-    return build(load_weights(name, source, directory=directory, sha256=sha256))
+    return build(
+        load_weights(name, source, directory=directory, sha256=sha256, allow_untrained=allow_untrained)
+    )
 
 
 def build(weights: Weights) -> LoadedModel:

@@ -7,6 +7,11 @@ from torch import Tensor, nn
 from models.weights import WeightsInvalid
 
 
+def stored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What of a state is worth storing: counters of training steps say nothing about inference."""
+    return {key: tensor for key, tensor in state.items() if not key.endswith("num_batches_tracked")}
+
+
 def load_exactly(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load float tensors of any precision into ``model``, all of them and nothing else.
 
@@ -14,9 +19,7 @@ def load_exactly(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         WeightsInvalid: keys are missing or left over, or shapes differ; the sentence names the first.
     """
     own = model.state_dict()
-    # Counters of training steps say nothing about inference and are not stored.
-    wanted = {key for key in own if not key.endswith("num_batches_tracked")}
-    given = {key for key in state if not key.endswith("num_batches_tracked")}
+    wanted, given = stored(own).keys(), stored(state).keys()
     if missing := sorted(wanted - given):
         raise WeightsInvalid(
             f'The weights lack {len(missing)} tensors of this architecture, "{missing[0]}" among them.'

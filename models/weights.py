@@ -5,6 +5,7 @@ Every failure is a :class:`WeightsError` whose message is one sentence for the p
     WeightsError
     ├── WeightsNotFound       there is no such file
     ├── WeightsInvalid        the file is not what it should be
+    ├── WeightsUntrained      its numbers are arbitrary, and nobody said that this is wanted
     └── WeightsDownloadError  the file could not be fetched
 
 Nothing here runs code from a file. The one pickle that is read, the official QualiCLIP checkpoint, goes
@@ -56,6 +57,10 @@ class WeightsInvalid(WeightsError):
     """The file is damaged, of another kind, or holds another model than was asked for."""
 
 
+class WeightsUntrained(WeightsError):
+    """The numbers in the file are arbitrary: good for measuring speed, and for nothing else."""
+
+
 class WeightsDownloadError(WeightsError):
     """The weights could not be fetched."""
 
@@ -79,6 +84,7 @@ class Metadata(BaseModel):
         accuracy: measured, by name, for example {"srcc_biq2021_test": 0.71}.
         validated_sides: shortest and longest image side, in pixels, that the accuracy was measured on.
         created: ISO 8601 date or time.
+        untrained: whether the numbers are arbitrary, made to measure how fast the architecture is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -98,6 +104,7 @@ class Metadata(BaseModel):
     accuracy: dict[str, float] = Field(default_factory=dict)
     validated_sides: tuple[int, int]
     created: str
+    untrained: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,13 +170,20 @@ def load_weights(
     *,
     directory: Path | None = None,
     sha256: str | None = None,
+    allow_untrained: bool = False,
 ) -> Weights:
-    """:func:`resolve` and :func:`read` in one.
+    """:func:`resolve` and :func:`read` in one, for weights that are to be asked.
 
     Raises:
-        WeightsError: of one of its kinds.
+        WeightsError: of one of its kinds; WeightsUntrained unless `allow_untrained`.
     """
-    return read(resolve(model, source, directory=directory, sha256=sha256), model)
+    weights = read(resolve(model, source, directory=directory, sha256=sha256), model)
+    if weights.metadata.untrained and not allow_untrained:
+        raise WeightsUntrained(
+            f"{weights.path} holds untrained weights, whose scores mean nothing; "
+            "to measure speed with them, set IQA_ALLOW_UNTRAINED=true."
+        )
+    return weights
 
 
 def read(path: Path, model: ModelName) -> Weights:

@@ -11,6 +11,7 @@ from models import bpclip, qualiclip
 from models.bpclip import BPCLIP
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from models.qualiclip import PROMPTS, QualiCLIP
+from models.state import stored
 from models.weights import Metadata, ModelName, save
 
 _LONGEST_SIDE = 384
@@ -55,9 +56,7 @@ def _nobodys_settings() -> None:
 
 
 def _save(folder: Path, name: ModelName, model: torch.nn.Module, architecture: dict[str, object]) -> None:
-    tensors = {
-        key: value for key, value in model.state_dict().items() if not key.endswith("num_batches_tracked")
-    }
+    tensors = stored(model.state_dict())
     metadata = Metadata(
         model=name,
         name=f"{name}-tiny",

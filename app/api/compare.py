@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app import errors
 from app.api.answers import compare_answer
-from app.api.dependencies import AskedDep, RecordDep, ServiceDep, while_connected
+from app.api.dependencies import ROOM, AskedDep, RecordDep, ServiceDep, while_connected
 from app.api.documentation import multipart, problems
 from app.api.schemas import CompareAnswer
 from app.api.score import BODY_PROBLEMS, IMAGE_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
@@ -22,6 +22,7 @@ router = APIRouter(tags=["quality"])
     responses=problems(
         *BODY_PROBLEMS, *IMAGE_PROBLEMS, errors.SizeMismatch, *QUESTION_PROBLEMS, *WORK_PROBLEMS
     ),
+    dependencies=[ROOM],
     openapi_extra={"requestBody": {"required": True, "content": multipart("reference", "distorted")}},
 )
 async def compare(

@@ -23,13 +23,29 @@ _WORD: Final = re.compile(r"[^\W\d_](?:[\w' -]{0,38}[^\W_])?")
 _LONGEST_TIMEOUT_MS: Final = 3_600_000
 
 
-def _service(request: Request) -> Service:
+# Coroutines all, though none of them waits: FastAPI would run plain functions in threads.
+
+
+async def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
 
+async def _record(request: Request) -> Record:
+    return record_of(request)
+
+
 ServiceDep = Annotated[Service, Depends(_service)]
-RecordDep = Annotated[Record, Depends(record_of)]
+RecordDep = Annotated[Record, Depends(_record)]
+
+
+async def _room(service: ServiceDep) -> None:
+    service.admission.look()
+
+
+ROOM: Final = Depends(_room)
+"""Of a route: a full queue refuses before the body is read. The connection can be used again: what comes of
+the body after the answer is thrown away as it arrives."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +61,7 @@ class Asked:
         return Question(self.models, self.words, time.monotonic() + self.timeout_s)
 
 
-def _asked(
+async def _asked(
     service: ServiceDep,
     models: Annotated[
         str | None,

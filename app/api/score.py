@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app import errors
 from app.api.answers import score_answer
-from app.api.dependencies import AskedDep, RecordDep, ServiceDep, while_connected
+from app.api.dependencies import ROOM, AskedDep, RecordDep, ServiceDep, while_connected
 from app.api.documentation import multipart, problems, raw_image
 from app.api.schemas import ScoreAnswer
 from app.body import read_image
@@ -38,6 +38,7 @@ WORK_PROBLEMS = (
     responses=problems(
         *BODY_PROBLEMS, *IMAGE_PROBLEMS, *QUESTION_PROBLEMS, errors.FeatureNotImplemented, *WORK_PROBLEMS
     ),
+    dependencies=[ROOM],
     openapi_extra={"requestBody": {"required": True, "content": multipart("image") | raw_image()}},
 )
 async def score(

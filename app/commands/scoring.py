@@ -19,10 +19,11 @@ from app.errors import ServiceError, SizeMismatch
 from app.images import Limits
 from app.middleware import Record
 from app.preparation import Prepared, Question
+from app.scheduling import Budget, Line, Waiting
 from app.service import Timing
 from app.settings import Settings
 from app.worker.engine import Engine
-from app.worker.tasks import FULL_REFERENCE
+from app.worker.tasks import FULL_REFERENCE, items_of
 from app.worker.wire import Done, Result, State
 
 SUFFIXES: Final = frozenset({
@@ -78,10 +79,13 @@ class Scorer:
             settings.devices[0],
             settings.dtype,
             settings.max_scored_pixels,
-            settings.batch_pixels,
             settings.qualiclip_sha256,
+            settings.allow_untrained,
         )
         self._settings = settings
+        self._budget = Budget(
+            settings.batch_pixels or self.engine.batch_pixels, settings.batch_images, settings.batch_waste
+        )
         max_bytes = max(settings.max_body_bytes, _BYTES_PER_PIXEL * settings.max_pixels)
         self._limits = Limits(max_bytes, settings.max_pixels, settings.max_side, settings.min_side)
         self._question = Question(self.engine.models, (), deadline=float("inf"))
@@ -177,35 +181,36 @@ class Scorer:
         except Exception as error:  # a bug, for which the other files are not to pay
             return _unforeseen(error)
 
+    def _score_prepared(self, images: Sequence[Prepared]) -> Iterator[list[Result | Exception]]:
+        """The results of each image's tasks; sizes that go well together share a batch, as in the service."""
+        line: Line[int] = Line()
+        for number, prepared in enumerate(images):
+            items = tuple(item for task in prepared.tasks for item in items_of(task))
+            line.add(Waiting(number, items, deadline=float("inf")))
+        results: dict[int, list[Result | Exception]] = {}
+        while taken := [waiting.key for waiting in line.take(self._budget)]:
+            found = iter(self.engine.run([task for number in taken for task in images[number].tasks]))
+            results |= {number: [next(found) for _ in images[number].tasks] for number in taken}
+        return (results[number] for number in range(len(images)))
+
     def _take_batch(
         self, waiting: deque[tuple[Path, Future[Prepared | str]]]
     ) -> list[tuple[Path, Prepared | str]]:
-        """The first file, and those behind it that are decoded by now, as far as they fit in a batch."""
+        """The first file, and those behind it that are decoded by now."""
         batch: list[tuple[Path, Prepared | str]] = []
-        pixels = 0
-        while waiting and len(batch) < self._settings.batch_images:
-            path, future = waiting[0]
-            if batch and not future.done():
-                break
-            prepared = future.result()
-            if isinstance(prepared, Prepared):
-                pixels += _pixels(prepared)
-                if batch and pixels > self._settings.batch_pixels:
-                    break
-            waiting.popleft()
-            batch.append((path, prepared))
+        while waiting and (not batch or waiting[0][1].done()):
+            path, future = waiting.popleft()
+            batch.append((path, future.result()))
         return batch
 
     def _score_batch(self, batch: Sequence[tuple[Path, Prepared | str]]) -> Iterator[Scored]:
-        tasks = [task for _, prepared in batch if isinstance(prepared, Prepared) for task in prepared.tasks]
-        results = iter(self.engine.score(tasks))
+        results = self._score_prepared([prepared for _, prepared in batch if isinstance(prepared, Prepared)])
         for path, prepared in batch:
             if isinstance(prepared, str):
                 yield Scored(path, None, prepared)
                 continue
-            own = [next(results) for _ in prepared.tasks]
             try:
-                done = _done(_succeeded(own), len(batch))
+                done = _done(_succeeded(next(results)), len(batch))
             except FileFailure as failure:
                 yield Scored(path, None, str(failure))
             else:
@@ -254,10 +259,6 @@ def _blaming(error: ServiceError, path: Path | None) -> str:
     if isinstance(error, SizeMismatch):
         return f"{error} With --resize reference it is brought to that size."
     return str(error)
-
-
-def _pixels(prepared: Prepared) -> int:
-    return sum(task.pixels.size // 3 for task in prepared.tasks)
 
 
 def _unforeseen(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """``python -m app.worker``: the inference process of one device, as the supervisor starts it."""
 
+import gc
 import os
 import sys
 
@@ -10,6 +11,8 @@ from app.settings import Settings
 
 def main() -> int:
     """Runs a worker by the orders on standard input; 1 where it cannot, after telling the parent why."""
+    # Hardly anything made while loading becomes garbage; looking for it took a quarter of a start.
+    gc.disable()
     lifeline = Lifeline()
     orders = lifeline.orders
     settings = Settings.model_validate(orders["settings"])
@@ -21,12 +24,19 @@ def main() -> int:
 
     from app.scheduling import Budget
     from app.worker.canary import CanaryFailed
-    from app.worker.engine import DeviceUnavailable, Engine
+    from app.worker.engine import DeviceUnavailable, Engine, OutOfMemory
     from app.worker.loop import Worker
     from models.weights import WeightsError
 
     if orders["threads"] is not None:
         torch.set_num_threads(orders["threads"])
+
+    def on_warm() -> None:
+        lifeline.report("ready")
+        # What was loaded stays to the end, so it need not be looked through ever again.
+        gc.freeze()
+        gc.enable()
+
     worker = Worker(
         orders["endpoint"],
         lambda: Engine(
@@ -34,18 +44,22 @@ def main() -> int:
             orders["device"],
             settings.dtype,
             settings.max_scored_pixels,
-            settings.batch_pixels,
             settings.qualiclip_sha256,
+            settings.allow_untrained,
         ),
-        Budget(settings.batch_pixels, settings.batch_images),
+        lambda engine: Budget(
+            settings.batch_pixels or engine.batch_pixels, settings.batch_images, settings.batch_waste
+        ),
         restarts=orders["restarts"],
-        on_warm=lambda: lifeline.report("ready"),
+        on_warm=on_warm,
         on_beat=lambda: lifeline.report("beat"),
     )
     try:
         worker.run()
-    except (WeightsError, DeviceUnavailable, CanaryFailed) as error:
+    except (WeightsError, DeviceUnavailable, CanaryFailed, OutOfMemory) as error:
         lifeline.report("failed", reason=str(error))
+    finally:
+        gc.unfreeze()  # or the interpreter could not tidy up, and libraries would complain
     return 1
 
 

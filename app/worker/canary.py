@@ -1,43 +1,115 @@
-"""A small image that every worker scores before it is called ready."""
+"""A small image whose score is known: no worker is called ready that scores it otherwise.
+
+It is known twice. At every start the plain modules in float32 score it as well, so folding, packing, half
+precision and the device are held against the models' own definition, whatever the weights. And for the
+bundled weights the score is written down, so that an installation which computes wrongly altogether is found
+out too.
+"""
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from app.worker.engine import Engine
 from app.worker.tasks import FULL_REFERENCE, CompareTask, ScoreTask
+from models.loading import LoadedModel
 
-_SIDE = 224
+if TYPE_CHECKING:
+    from app.worker.engine import Engine
+
+_SIDE: Final = 224
+_HALF_BOUND: Final = 0.01
+"""Most that half precision may differ from float32, by the HTTP contract."""
+_FLOAT_BOUND: Final = 1e-3
+"""Most that float32 may differ from itself, over libraries and processors; the contract's 1e-4 is for one."""
 
 
 class CanaryFailed(Exception):
-    """The models cannot score the canary image; the message is one sentence."""
+    """The models do not score the canary image as they should; the message is one sentence."""
 
 
 def canary_pixels() -> NDArray[np.uint8]:
-    """A smooth, coloured pattern with some edges: ``(224, 224, 3)`` uint8, always the same."""
+    """A smooth, coloured pattern with some edges and dark grain: ``(224, 224, 3)`` uint8, always the same."""
     rows, columns = np.mgrid[0:_SIDE, 0:_SIDE] / _SIDE
     waves = np.stack([rows, columns, 0.5 + 0.5 * np.sin(40 * rows * columns)], axis=-1)
     waves[_SIDE // 3 : _SIDE // 2, _SIDE // 3 : _SIDE // 2] = (0.9, 0.2, 0.1)
+    # Low precision loses dark detail first.
+    grain = np.random.default_rng(1).uniform(0.0, 0.06, (_SIDE // 4, _SIDE, 3))
+    waves[-_SIDE // 4 :] = grain
     pixels: NDArray[np.uint8] = np.rint(255 * waves).astype(np.uint8)
     return pixels
 
 
-def score_canary(engine: Engine) -> None:
+def spoilt_pixels() -> NDArray[np.uint8]:
+    """The canary, spoilt: what a full-reference model is to hold against it."""
+    return np.ascontiguousarray(canary_pixels() // 32 * 32)
+
+
+@torch.inference_mode()
+def reference_score(loaded: LoadedModel) -> float:
+    """The canary's score by a model's plain modules, float32 on the CPU.
+
+    Raises:
+        CanaryFailed: it cannot be computed, or is not the one that is written down for these weights.
+    """
+    preprocessing = loaded.metadata.preprocessing
+    pictures = [spoilt_pixels(), canary_pixels()] if loaded.name == FULL_REFERENCE else [canary_pixels()]
+    try:
+        inputs = [preprocessing.tensor(preprocessing.fit(picture)) for picture in pictures]
+        score = float(loaded.module(*inputs).score)
+    except Exception as error:
+        raise CanaryFailed(f"{loaded.name} could not score the canary image: {error}") from error
+    known = _written_down().get(loaded.sha256, score)
+    if not abs(score - known) <= _FLOAT_BOUND:
+        raise CanaryFailed(
+            f"{loaded.name} gives the canary image {score:.4f}, but for these weights {known:.4f} is known: "
+            "this installation computes wrongly."
+        )
+    return score
+
+
+def agrees(engine: "Engine", name: str) -> bool:
+    """Whether one model of an engine scores the canary as its plain modules do.
+
+    Raises:
+        CanaryFailed: it could not score it at all.
+    """
+    bound = _FLOAT_BOUND if engine.dtype_of(name) == "float32" else _HALF_BOUND
+    return abs(_score(engine, name) - engine.expected[name]) <= bound  # false for what is not a number
+
+
+def score_canary(engine: "Engine") -> None:
     """Scores the canary with every loaded model, which also warms them up.
 
     Raises:
-        CanaryFailed: a model raised, or gave a score that is not a finite number in [0, 1].
+        CanaryFailed: a model raised, or gave another score than is known.
     """
-    pixels = canary_pixels()
-    scores: dict[str, float] = {}
-    (result,) = engine.score([ScoreTask(pixels, engine.models)])
-    if isinstance(result, Exception):
-        raise CanaryFailed(f"The models could not score the canary image: {result}") from result
-    scores |= {name: model.score for name, model in result.models.items()}
-    if any(card.name == FULL_REFERENCE for card in engine.cards()):
-        (pair,) = engine.compare([CompareTask(pixels, pixels, signal=False)])
+    for name, expected in engine.expected.items():
+        if not agrees(engine, name):
+            raise CanaryFailed(
+                f"{name} in {engine.dtype_of(name)} gives the canary image {_score(engine, name):.4f} "
+                f"instead of {expected:.4f}."
+            )
+
+
+def _score(engine: "Engine", name: str) -> float:
+    if name == FULL_REFERENCE:
+        (pair,) = engine.compare([CompareTask(canary_pixels(), spoilt_pixels(), signal=False)])
         if isinstance(pair, Exception):
-            raise CanaryFailed(f"{FULL_REFERENCE} could not compare the canary image: {pair}") from pair
-        scores[FULL_REFERENCE] = pair.full_reference.score
-    if wrong := [name for name, score in scores.items() if not 0.0 <= score <= 1.0]:
-        raise CanaryFailed(f"{wrong[0]} gave the canary image a score outside [0, 1].")
+            raise CanaryFailed(f"{name} could not score the canary image: {pair}") from pair
+        return pair.full_reference.score
+    (result,) = engine.score([ScoreTask(canary_pixels(), (name,))])
+    if isinstance(result, Exception):
+        raise CanaryFailed(f"{name} could not score the canary image: {result}") from result
+    return result.models[name].score
+
+
+@cache
+def _written_down() -> dict[str, float]:
+    """The canary's score by the SHA-256 of weights."""
+    known: dict[str, float] = json.loads(files("models").joinpath("weights/canary.json").read_text())
+    return known

@@ -1,7 +1,8 @@
 """The HTTP process's side of the workers: where jobs are kept until they are answered.
 
 A worker that dies loses its jobs; here they are still known, and go out again as soon as the restarted worker
-says that it is warm. Only jobs that were on the device when it died count that death against themselves.
+says that it is warm. It says too what the one before it had on the device when it died: only those jobs count
+that death against themselves.
 """
 
 import asyncio
@@ -10,53 +11,28 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
+from uuid import uuid4
 
 import zmq
 import zmq.asyncio
 from zmq.utils.monitor import recv_monitor_message
 
-from app.errors import DeadlineExceeded, InternalError, ServiceError, Starting, WorkerUnavailable
+from app.errors import DeadlineExceeded, InternalError, Starting, WorkerUnavailable
 from app.worker import wire
-from app.worker.wire import Done, Job, State, Task
+from app.worker.pending import RESTART_S, Pending
+from app.worker.wire import Casualties, Done, Job, State, Task
 
 _log = logging.getLogger("iqa.client")
 
 _TICK_S: Final = 0.25
 _SILENCE_S: Final = 5.0
 """A worker that has not answered for so long is not called ready."""
-_SLACK_S: Final = 0.1
-"""The worker drops late work itself; the client waits so much longer for it to say so."""
-_LONGEST_RUN_S: Final = 240.0
-"""What was started and is not answered in this time never will be; longer than the worker's own patience."""
-_MOST_DEATHS: Final = 2
-"""Deaths of the worker that a job may have been aboard at; at the next one it is given up."""
-_RESTART_S: Final = 5.0
-"""What Retry-After says while a worker loads; about a cold start on two cores."""
 
 
-@dataclass(eq=False)
-class _Pending:
-    """A job that is not answered yet."""
-
-    job: Job
-    answer: asyncio.Future[Done]
-    timeout_s: float
-    sent: bool = False  # the worker has it
-    started_at: float | None = None
-    lost: bool = False  # a worker had it and died
-    deaths: int = 0  # of workers that had it on the device
-
-    @property
-    def given_up_at(self) -> float:
-        if self.started_at is not None:
-            return self.started_at + _LONGEST_RUN_S
-        return self.job.deadline + _SLACK_S
-
-    def fail(self, error: ServiceError) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+def _ignore(_: Any) -> None:
+    pass
 
 
 class Link:
@@ -65,20 +41,30 @@ class Link:
     Args:
         endpoint: its ipc address.
         on_resend: called with the number of jobs that are sent again.
+        on_batch: called once per batch of the worker, by one of all the links that it has to HTTP processes.
 
     Attributes:
         state: what it last said of itself; None before the first word and after the connection broke.
         was_warm: whether it ever was; until then callers are told that the service is starting.
+        outstanding_pixels: of the jobs that are not answered yet.
     """
 
-    def __init__(self, endpoint: str, on_resend: Callable[[int], None] = lambda count: None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        on_resend: Callable[[int], None] = _ignore,
+        on_batch: Callable[[Done], None] = _ignore,
+    ) -> None:
         self.state: State | None = None
         self.was_warm = False
+        self.outstanding_pixels = 0
         self._endpoint = endpoint
         self._on_resend = on_resend
+        self._on_batch = on_batch
         self._heard_at = 0.0
         self._connected = False
-        self._pending: dict[int, _Pending] = {}
+        self._blamed_for = ""  # the boot of the last worker whose end was laid to jobs
+        self._pending: dict[int, Pending] = {}
         self._numbers = itertools.count()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -89,6 +75,8 @@ class Link:
         self._socket.linger = 0
         self._socket.immediate = True  # nothing is queued for a worker that is not there
         self._socket.reconnect_ivl = 20  # milliseconds
+        # The same over all connections: a restarted worker names jobs by it that the one before it had.
+        self._socket.routing_id = uuid4().hex.encode()
         self._monitor = self._socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         )
@@ -109,22 +97,20 @@ class Link:
         """Whether the worker is warm and has answered lately."""
         return self.state is not None and self.state.warm and time.monotonic() - self._heard_at < _SILENCE_S
 
-    @property
-    def outstanding_pixels(self) -> int:
-        return sum(pending.job.pixels for pending in self._pending.values())
-
     async def ask(self, tasks: Sequence[Task], pixels: int, deadline: float) -> Done:
         """Has tasks done as one job. If the caller is cancelled, the worker is told to drop it.
 
         Raises:
             DeadlineExceeded: it could not start before `deadline`, on the clock of ``time.monotonic()``.
-            WorkerUnavailable: the worker died too often, or is not there in time.
+            WorkerUnavailable: the worker died too often, is not there in time, or lacks memory for it.
+            PoisonInput: the worker died twice of nothing else.
             InternalError: a task failed.
         """
         now = time.monotonic()
         job = Job(next(self._numbers), deadline, pixels, tuple(tasks))
-        pending = _Pending(job, asyncio.get_running_loop().create_future(), max(0.0, deadline - now))
+        pending = Pending(job, asyncio.get_running_loop().create_future(), max(0.0, deadline - now))
         self._pending[job.id] = pending
+        self.outstanding_pixels += pixels
         done = None
         try:
             if self.warm:
@@ -132,16 +118,23 @@ class Link:
             done = await pending.answer
         finally:
             del self._pending[job.id]
+            self.outstanding_pixels -= pixels
             if pending.sent and done is None:
                 self._send_nowait(wire.pack_ids(wire.CANCEL, [job.id]))
-            pending.answer.cancel()
-        if done.failure == "expired":
-            raise DeadlineExceeded(f"The work waited {pending.timeout_s:.1f} s and could not start.")
-        if done.failure == "failed":
-            raise InternalError
-        return done
+            pending.close()
+        match done.failure:
+            case None:
+                return done
+            case "expired":
+                raise _expired(pending)
+            case "memory":
+                raise WorkerUnavailable(
+                    "The device has not enough memory for this image at the moment.", retry_after=RESTART_S
+                )
+            case "failed":
+                raise InternalError
 
-    async def _send_job(self, pending: _Pending) -> None:
+    async def _send_job(self, pending: Pending) -> None:
         pending.sent = True
         with contextlib.suppress(zmq.Again):  # disconnected this very moment; it is sent again after that
             await self._socket.send_multipart(wire.pack_job(pending.job), zmq.NOBLOCK, copy=False)
@@ -170,25 +163,33 @@ class Link:
                 if pending := self._pending.get(number):
                     pending.started_at = self._heard_at
         elif kind == wire.DONE:
-            done = wire.unpack_done(header)
-            if self.state is not None and done.pixels_per_s:
-                self.state = replace(self.state, pixels_per_s=done.pixels_per_s)
-            if (pending := self._pending.get(done.id)) and not pending.answer.done():
-                pending.answer.set_result(done)
+            self._conclude(wire.unpack_done(header))
+
+    def _conclude(self, done: Done) -> None:
+        if self.state is not None and done.pixels_per_s:
+            self.state = replace(self.state, pixels_per_s=done.pixels_per_s)
+        # Also where nobody waits for it any more: it was done.
+        if done.first:
+            self._on_batch(done)
+        if (pending := self._pending.get(done.id)) and not pending.answer.done():
+            pending.answer.set_result(done)
 
     async def _learn(self, state: State) -> None:
         if self.state is not None and self.state.boot != state.boot:
             self._forget_worker()
         self.state = state
+        if state.casualties is not None:
+            self._blame(state.casualties)
         if not state.warm:
             return
         self.was_warm = True
-        unsent = [pending for pending in self._pending.values() if not pending.sent]
+        unsent = [pending for pending in self._pending.values() if pending.to_be_sent]
         if again := sum(pending.lost for pending in unsent):
             _log.warning("%d jobs are sent again to a restarted worker", again)
             self._on_resend(again)
         for pending in unsent:
-            await self._send_job(pending)
+            if pending.to_be_sent:  # its caller may have left while the others were sent
+                await self._send_job(pending)
 
     async def _watch(self) -> None:
         event = await recv_monitor_message(self._monitor)
@@ -203,18 +204,17 @@ class Link:
         self.state = None
         now = time.monotonic()
         for pending in self._pending.values():
-            pending.lost |= pending.sent
-            pending.sent = False
-            if pending.started_at is None:
-                continue
-            pending.started_at = None
-            pending.deaths += 1
-            if pending.deaths > _MOST_DEATHS:
-                pending.fail(
-                    WorkerUnavailable("The inference process ended repeatedly.", retry_after=_RESTART_S)
-                )
-            # It had started in time; that the worker died is not to be held against it.
-            pending.job = replace(pending.job, deadline=max(pending.job.deadline, now + pending.timeout_s))
+            pending.worker_lost(now)
+
+    def _blame(self, casualties: Casualties) -> None:
+        """Lays a worker's end to the jobs that it had on the device, once."""
+        if self._blamed_for == casualties.boot:
+            return
+        self._blamed_for = casualties.boot
+        now = time.monotonic()
+        for number in casualties.ids:
+            if pending := self._pending.get(number):
+                pending.aboard_at_death(now, casualties.requests)
 
     async def _tick(self) -> None:
         self._send_nowait([wire.HELLO])
@@ -223,12 +223,10 @@ class Link:
             if pending.given_up_at > now:
                 continue
             if self.warm and pending.started_at is None:
-                pending.fail(
-                    DeadlineExceeded(f"The work waited {pending.timeout_s:.1f} s and could not start.")
-                )
+                pending.fail(_expired(pending))
             else:
                 pending.fail(
-                    WorkerUnavailable("The inference process does not answer.", retry_after=_RESTART_S)
+                    WorkerUnavailable("The inference process does not answer.", retry_after=RESTART_S)
                 )
         await asyncio.sleep(_TICK_S)
 
@@ -237,9 +235,12 @@ class Pool:
     """The links to all workers; each job goes to the one with the least outstanding work."""
 
     def __init__(
-        self, endpoints: Sequence[str], on_resend: Callable[[int], None] = lambda count: None
+        self,
+        endpoints: Sequence[str],
+        on_resend: Callable[[int], None] = _ignore,
+        on_batch: Callable[[Done], None] = _ignore,
     ) -> None:
-        self.links = [Link(endpoint, on_resend) for endpoint in endpoints]
+        self.links = [Link(endpoint, on_resend, on_batch) for endpoint in endpoints]
         self._last_state: State | None = None
 
     def open(self) -> None:
@@ -276,10 +277,14 @@ class Pool:
                 self._last_state = link.state
                 return link.state
         if self._last_state is None:
-            raise Starting("The models are still being loaded.", retry_after=_RESTART_S)
+            raise Starting("The models are still being loaded.", retry_after=RESTART_S)
         return self._last_state
 
     async def ask(self, tasks: Sequence[Task], pixels: int, deadline: float) -> Done:
         """See :meth:`Link.ask`. A worker that is warm is preferred to one that is not."""
         link = min(self.links, key=lambda link: (not link.warm, link.outstanding_pixels))
         return await link.ask(tasks, pixels, deadline)
+
+
+def _expired(pending: Pending) -> DeadlineExceeded:
+    return DeadlineExceeded(f"The work waited {pending.timeout_s:.1f} s and could not start.")

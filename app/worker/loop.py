@@ -1,48 +1,50 @@
-"""The inference process's two threads: one talks and schedules, the other runs the engine.
+"""The inference process: one thread talks and schedules, the other (:mod:`app.worker.runner`) computes.
 
 The talking thread never computes, so heartbeats and new jobs get through while the device is busy. A batch is
-formed at the moment the engine is free, from whatever waits then.
+formed at the moment the device is free, from whatever waits then.
 """
 
 import contextlib
+import errno
 import logging
 import math
 import os
 import queue
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 import zmq
 
-from app.scheduling import Budget, Line, Waiting
-from app.worker import wire
-from app.worker.canary import score_canary
+from app.scheduling import Budget, Line, Waiting, padded_pixels
+from app.worker import runner, wire
+from app.worker.budget import ElasticBudget
 from app.worker.engine import Engine
-from app.worker.tasks import CompareTask, ScoreTask
-from app.worker.wire import Done, Job, Result, State
+from app.worker.logbook import Key, Logbook
+from app.worker.runner import Checked, Failed, Finished, Loaded, Outcome, Runner
+from app.worker.tasks import items_of
+from app.worker.wire import Casualties, Done, Job, State, WireError
 
 _log = logging.getLogger("iqa.worker")
 
 _POLL_S: Final = 0.5  # how often the loop looks around when nothing happens
+_CHECK_S: Final = 60.0  # how often the canary image is scored again
 _STUCK_S: Final = 180.0
-"""A batch that is on the device for so long will not come back; the process ends and is restarted."""
+"""What is on the device for so long will not come back; the process ends and is restarted."""
 _RATE_WEIGHT: Final = 0.2  # of the newest batch in the moving average of the rate
-
-Key = tuple[bytes, int]
-"""A job across clients: the connection's identity and the job's id there."""
 
 
 @dataclass(frozen=True)
 class _Aboard:
-    """Jobs on the device since `began`."""
+    """What the device is busy with since `began`: jobs, or none of them where the canary is looked after."""
 
     keys: tuple[Key, ...]
     jobs: tuple[Job, ...]
+    padded_pixels: int
     began: float
 
     @property
@@ -50,24 +52,13 @@ class _Aboard:
         return sum(job.pixels for job in self.jobs)
 
 
-@dataclass(frozen=True)
-class _Finished:
-    results: list[tuple[Result, ...] | None]  # None: a task of the job raised
-    seconds: float
-
-
-@dataclass(frozen=True)
-class _Failed:
-    reason: Exception
-
-
 class Worker:
     """Receives, queues, schedules and answers the jobs of all HTTP processes for one device.
 
     Args:
-        endpoint: ipc address to listen on.
+        endpoint: ipc address to listen on. Beside its socket lies the file of a :class:`Logbook`.
         make_engine: loads the models; runs in the engine's thread.
-        budget: of one batch.
+        budget: gives that of a batch, once the models are loaded.
         restarts: how often this worker was restarted before.
         on_warm: called once when the first state with ``warm`` can be given.
         on_beat: called about twice a second, for whoever watches over this process.
@@ -77,39 +68,54 @@ class Worker:
         self,
         endpoint: str,
         make_engine: Callable[[], Engine],
-        budget: Budget,
+        budget: Callable[[Engine], Budget],
         *,
         restarts: int = 0,
         on_warm: Callable[[], None] = lambda: None,
         on_beat: Callable[[], None] = lambda: None,
     ) -> None:
-        self._make_engine = make_engine
-        self._budget = budget
+        self._budget_for = budget
         self._on_warm = on_warm
         self._on_beat = on_beat
         self._line: Line[Key] = Line()
         self._jobs: dict[Key, Job] = {}  # those in line
+        self._clients: set[bytes] = set()  # those that have said hello
         self._aboard: _Aboard | None = None
+        self._check_at = math.inf
         self._rate = 0.0
+        self._measured = False  # until the first batch the rate is the canary's
         self._state = State(uuid4().hex, False, "", "", 0, (), 0, 0.0, restarts)
-        self._orders: queue.SimpleQueue[_Aboard | None] = queue.SimpleQueue()
-        self._outcomes: queue.SimpleQueue[State | _Finished | _Failed] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._runner = Runner(make_engine, self._report)
         self._stopped = False
         self._wake, self._waker = socket.socketpair()
+        path = Path(endpoint.removeprefix("ipc://"))
+        self._logbook = Logbook(path.with_name(f"aboard-{path.name}"), self._state.boot)
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
         # Admission bounds what can be queued; a message dropped here would be a request lost.
         self._socket.set_hwm(0)
         self._socket.setsockopt(zmq.LINGER, 0)
+        # To be told when a client is not there any more, and to know it again when it comes back.
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self._socket.bind(endpoint)
 
     def run(self) -> None:
         """Works until it is stopped.
 
         Raises:
-            Exception: what loading the models or the canary raised.
+            Exception: what loading the models raised, or the canary, now or later.
         """
-        engine = threading.Thread(target=self._run_engine, name="engine", daemon=True)
-        engine.start()
+        self._runner.start()
+        try:
+            self._turn()
+        finally:
+            self._socket.close()
+            self._logbook.close()
+            self._wake.close()
+            self._waker.close()
+
+    def _turn(self) -> None:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._wake.fileno(), zmq.POLLIN)
@@ -121,17 +127,14 @@ class Worker:
             self._take_outcomes()
             self._receive()
             self._expire()
-            self._start_batch()
+            self._keep_busy()
             if time.monotonic() - beat >= _POLL_S:
                 beat = time.monotonic()
                 self._on_beat()
+                self._miss_clients()
                 self._end_if_stuck()
 
-        self._orders.put(None)
-        engine.join()
-        self._socket.close()
-        self._wake.close()
-        self._waker.close()
+        self._runner.stop()
 
     def stop(self) -> None:
         """Ends :meth:`run` from another thread, at the latest after the batch that is on the device."""
@@ -141,51 +144,80 @@ class Worker:
 
     def _patience(self) -> float:
         """Seconds until something is to be done even if no message comes."""
-        deadline = self._line.next_deadline
-        return _POLL_S if deadline is None else min(_POLL_S, max(0.0, deadline - time.monotonic()))
+        due = math.inf if self._aboard is not None else self._check_at
+        if self._line.next_deadline is not None:
+            due = min(due, self._line.next_deadline)
+        return min(_POLL_S, max(0.0, due - time.monotonic()))
 
     def _receive(self) -> None:
         while True:
             try:
-                identity, kind, *rest = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                identity, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            client = identity.bytes
-            match kind.bytes:
-                case wire.HELLO:
-                    self._send(client, wire.pack_state(self._current_state()))
-                case wire.JOB:
-                    job = wire.unpack_job(rest[0].bytes, [frame.buffer for frame in rest[1:]])
-                    self._accept(client, job)
-                case wire.CANCEL:
-                    for number in wire.unpack_ids(rest[0].bytes):
-                        self._line.cancel((client, number))
-                        self._jobs.pop((client, number), None)
+            try:
+                self._obey(identity.bytes, frames)
+            except (WireError, ValueError):  # a bug, but no reason to end with all that is in line
+                _log.exception("a message of %d frames cannot be read", len(frames))
+
+    def _obey(self, client: bytes, frames: Sequence[zmq.Frame]) -> None:
+        kind, *rest = frames
+        match kind.bytes:
+            case wire.HELLO:
+                self._clients.add(client)
+                self._send_state(client)
+            case wire.JOB:
+                header, *buffers = rest
+                self._accept(client, wire.unpack_job(header.bytes, [frame.buffer for frame in buffers]))
+            case wire.CANCEL:
+                (header,) = rest
+                for number in wire.unpack_ids(header.bytes):
+                    self._cancel((client, number))
 
     def _accept(self, client: bytes, job: Job) -> None:
         key = (client, job.id)
         # A client that saw the connection break may send a job again that did arrive.
         if self._aboard is not None and key in self._aboard.keys:
             return
-        if self._line.add(Waiting(key, job.pixels, _shape(job), job.deadline)):
+        items = tuple(item for task in job.tasks for item in items_of(task))
+        if self._line.add(Waiting(key, items, job.deadline, job.company)):
             self._jobs[key] = job
+
+    def _cancel(self, key: Key) -> None:
+        self._line.cancel(key)
+        self._jobs.pop(key, None)
 
     def _expire(self) -> None:
         for waiting in self._line.expire(time.monotonic()):
             job = self._jobs.pop(waiting.key)
             self._send(waiting.key[0], wire.pack_done(Done(job.id, "expired")))
 
-    def _start_batch(self) -> None:
+    def _keep_busy(self) -> None:
+        """Gives the device something to do if it is free."""
         if self._aboard is not None or not self._state.warm:
             return
-        keys = [waiting.key for waiting in self._line.take(self._budget)]
-        if not keys:
+        if time.monotonic() >= self._check_at:
+            self._aboard = _Aboard((), (), 0, time.monotonic())
+            self._runner.give(runner.CHECK)
             return
-        self._aboard = _Aboard(tuple(keys), tuple(self._jobs.pop(key) for key in keys), time.monotonic())
-        self._orders.put(self._aboard)
+        batch = self._line.take(self._budget.now)
+        if not batch:
+            return
+        keys = tuple(waiting.key for waiting in batch)
+        jobs = tuple(self._jobs.pop(key) for key in keys)
+        padded = padded_pixels(item for waiting in batch for item in waiting.items)
+        # Before the device has it: it may be the end of this process.
+        self._logbook.write(keys)
+        self._aboard = _Aboard(keys, jobs, padded, time.monotonic())
+        self._runner.give(jobs)
         for client in {client for client, _ in keys}:
             mine = [number for owner, number in keys if owner == client]
             self._send(client, wire.pack_ids(wire.STARTED, mine))
+
+    def _report(self, outcome: Outcome) -> None:
+        """Called by the engine's thread."""
+        self._outcomes.put(outcome)
+        self._waker.send(b"\0")
 
     def _take_outcomes(self) -> None:
         while True:
@@ -193,106 +225,111 @@ class Worker:
                 outcome = self._outcomes.get_nowait()
             except queue.Empty:
                 return
-            if isinstance(outcome, _Failed):
-                raise outcome.reason
-            if isinstance(outcome, State):
-                self._state = outcome
-                self._on_warm()
-            else:
-                self._answer(outcome)
+            match outcome:
+                case Loaded():
+                    self._begin(outcome)
+                case Finished():
+                    self._answer(outcome)
+                case Checked():
+                    self._aboard = None
+                    self._state = replace(self._state, memory_bytes=outcome.memory_bytes)
+                    self._check_at = time.monotonic() + _CHECK_S
+                case Failed():
+                    raise outcome.reason
 
-    def _answer(self, finished: _Finished) -> None:
+    def _begin(self, loaded: Loaded) -> None:
+        engine = loaded.engine
+        self._rate = loaded.pixels_per_s
+        self._budget = ElasticBudget(self._budget_for(engine))
+        self._check_at = time.monotonic() + _CHECK_S
+        self._state = replace(
+            self._state,
+            warm=True,
+            device=str(engine.device),
+            dtype=engine.dtype_name,
+            max_scored_pixels=engine.max_scored_pixels,
+            cards=engine.cards(),
+            budget_pixels=self._budget.now.pixels,
+            memory_bytes=engine.memory_bytes,
+        )
+        for client in list(self._clients):
+            self._send_state(client)
+        self._on_warm()
+
+    def _answer(self, finished: Finished) -> None:
         aboard, self._aboard = self._aboard, None
         assert aboard is not None
-        rate = aboard.pixels / max(finished.seconds, 1e-6)
-        self._rate += (rate - self._rate) * (_RATE_WEIGHT if self._rate else 1.0)
-        for number, (key, results) in enumerate(zip(aboard.keys, finished.results, strict=True)):
+        self._logbook.write(())
+        self._adapt(aboard, finished)
+        if not all(isinstance(results, str) for results in finished.results):
+            rate = aboard.pixels / max(finished.seconds, 1e-6)
+            self._rate += (rate - self._rate) * (_RATE_WEIGHT if self._measured else 1.0)
+            self._measured = True
+        counted = False
+        for key, results in zip(aboard.keys, finished.results, strict=True):
             done = Done(
                 id=key[1],
-                failure="failed" if results is None else None,
-                results=results or (),
+                failure=results if isinstance(results, str) else None,
+                results=() if isinstance(results, str) else results,
                 began=aboard.began,
                 inference_s=finished.seconds,
                 batch_images=len(aboard.keys),
                 batch_pixels=aboard.pixels,
-                first=number == 0,
+                useful_pixels=finished.useful_pixels,
+                padded_pixels=finished.padded_pixels,
+                first=not counted,
                 pixels_per_s=self._rate,
             )
-            self._send(key[0], wire.pack_done(done))
+            # The first that is still there to hear of it counts the batch.
+            counted |= self._send(key[0], wire.pack_done(done))
 
-    def _current_state(self) -> State:
+    def _adapt(self, aboard: _Aboard, finished: Finished) -> None:
+        """Lowers the budget where memory was short, and raises it again where it was not."""
+        if finished.short_of_memory:
+            self._budget.ran_out(aboard.padded_pixels)
+            _log.warning(
+                "the device ran out of memory; a batch may have %d pixels now", self._budget.now.pixels
+            )
+        else:
+            self._budget.went_well(aboard.padded_pixels)
+        self._state = replace(
+            self._state, budget_pixels=self._budget.now.pixels, memory_bytes=finished.memory_bytes
+        )
+
+    def _send_state(self, client: bytes) -> None:
         queued = self._line.pixels + (self._aboard.pixels if self._aboard else 0)
-        state = self._state
-        return State(
-            state.boot, state.warm, state.device, state.dtype, state.max_scored_pixels, state.cards,
-            queued, self._rate, state.restarts,
-        )  # fmt: skip
+        last = self._logbook.predecessor
+        casualties = None
+        if last is not None and (ids := last.ids_of(client)):
+            casualties = Casualties(last.boot, len(last.keys), ids)
+        state = replace(
+            self._state,
+            queued_pixels=queued,
+            pixels_per_s=self._rate,
+            waiting=len(self._line),
+            casualties=casualties,
+        )
+        self._send(client, wire.pack_state(state))
 
-    def _send(self, client: bytes, frames: Sequence[Any]) -> None:
-        # A router drops what is meant for a client that has gone.
-        self._socket.send_multipart([client, *frames])
+    def _send(self, client: bytes, frames: Sequence[Any]) -> bool:
+        """Whether the client is there to be sent to. If not, what it waits for in line is dropped."""
+        try:
+            self._socket.send_multipart([client, *frames])
+        except zmq.ZMQError as error:
+            if error.errno != errno.EHOSTUNREACH:
+                raise
+            self._clients.discard(client)
+            for key in [key for key in self._jobs if key[0] == client]:
+                self._cancel(key)
+            return False
+        return True
+
+    def _miss_clients(self) -> None:
+        """Says something to all who have work in line: who is gone cannot be sent to, and is found out."""
+        for client in {client for client, _ in self._jobs}:
+            self._send_state(client)
 
     def _end_if_stuck(self) -> None:
         if self._aboard is not None and time.monotonic() - self._aboard.began > _STUCK_S:
-            _log.error("a batch has been on the device for %.0f s; the worker ends", _STUCK_S)
+            _log.error("the device has been busy with one thing for %.0f s; the worker ends", _STUCK_S)
             os._exit(70)
-
-    def _run_engine(self) -> None:
-        """The engine's thread: load, warm up, then batch after batch."""
-        try:
-            engine = self._make_engine()
-            score_canary(engine)
-        except Exception as error:
-            self._report(_Failed(error))
-            return
-        self._report(
-            State(
-                boot=self._state.boot,
-                warm=True,
-                device=str(engine.device),
-                dtype=engine.dtype_name,
-                max_scored_pixels=engine.max_scored_pixels,
-                cards=engine.cards(),
-                queued_pixels=0,
-                pixels_per_s=0.0,
-                restarts=self._state.restarts,
-            )
-        )
-        while (order := self._orders.get()) is not None:
-            jobs = order.jobs
-            began = time.monotonic()
-            try:
-                results = run_jobs(engine, jobs)
-            except Exception:
-                _log.exception("a batch of %d jobs failed", len(jobs))
-                results = [None] * len(jobs)
-            self._report(_Finished(results, time.monotonic() - began))
-
-    def _report(self, outcome: State | _Finished | _Failed) -> None:
-        self._outcomes.put(outcome)
-        self._waker.send(b"\0")
-
-
-def run_jobs(engine: Engine, jobs: Sequence[Job]) -> list[tuple[Result, ...] | None]:
-    """Runs the tasks of all jobs as one batch; None for a job of which a task raised, which is logged."""
-    places = [(row, column) for row, job in enumerate(jobs) for column in range(len(job.tasks))]
-    results: list[list[Result | None]] = [[None] * len(job.tasks) for job in jobs]
-    tasks = {(row, column): jobs[row].tasks[column] for row, column in places}
-    scores = {place: task for place, task in tasks.items() if isinstance(task, ScoreTask)}
-    pairs = {place: task for place, task in tasks.items() if isinstance(task, CompareTask)}
-    outcomes: dict[tuple[int, int], Result | Exception] = {}
-    if scores:
-        outcomes.update(zip(scores, engine.score(list(scores.values())), strict=True))
-    if pairs:
-        outcomes.update(zip(pairs, engine.compare(list(pairs.values())), strict=True))
-    for (row, column), outcome in outcomes.items():
-        if isinstance(outcome, Exception):
-            _log.error("a task of job %d failed", jobs[row].id, exc_info=outcome)
-        else:
-            results[row][column] = outcome
-    return [None if None in row else tuple(result for result in row if result is not None) for row in results]
-
-
-def _shape(job: Job) -> tuple[int, ...]:
-    task = job.tasks[0]
-    return task.pixels.shape if isinstance(task, ScoreTask) else task.reference.shape

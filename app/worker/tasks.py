@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.scheduling import Item
 from models.preprocessing import Preprocessing
 from models.signal import Signal
 
@@ -122,3 +123,13 @@ class ModelCard:
     temperature: float
     preprocessing: Preprocessing
     parameters: int
+
+
+def items_of(task: ScoreTask | CompareTask) -> tuple[Item, ...]:
+    """What the device will see of a task whose pixels are at the size that each model scores."""
+    if isinstance(task, ScoreTask):
+        height, width = task.pixels.shape[:2]
+        return tuple(Item(name, height, width) for name in task.models)
+    height, width = task.reference.shape[:2]
+    names = (FULL_REFERENCE, *task.models)
+    return tuple(Item(name, height, width) for name in names for _ in ("reference", "distorted"))

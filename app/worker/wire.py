@@ -44,12 +44,30 @@ class Job:
         deadline: when it must have started.
         pixels: what it costs the device, over all tasks and models.
         tasks: at least one.
+        company: None, or how many jobs may be in a batch with this one, itself included, since it was aboard
+            when a worker died (:attr:`app.scheduling.Waiting.company`).
     """
 
     id: int
     deadline: float
     pixels: int
     tasks: tuple[Task, ...]
+    company: int | None = None
+
+
+@dataclass(frozen=True)
+class Casualties:
+    """What a worker's predecessor had on the device when it ended.
+
+    Attributes:
+        boot: the predecessor's.
+        requests: in the batch, of all clients.
+        ids: the jobs among them of the client that is told.
+    """
+
+    boot: str
+    requests: int
+    ids: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,11 @@ class State:
         queued_pixels: of the jobs in line and on the device, of all clients.
         pixels_per_s: measured over the last batches; 0 before the first.
         restarts: how often the worker was restarted.
+        waiting: jobs in line, of all clients.
+        budget_pixels: what a batch of several jobs may hold at the moment, padding included.
+        memory_bytes: device memory in use; of the process, where the device is the CPU.
+        casualties: what the worker before this one had on the device, as far as the reader is concerned; None
+            where it had nothing.
     """
 
     boot: str
@@ -77,6 +100,13 @@ class State:
     queued_pixels: int
     pixels_per_s: float
     restarts: int
+    waiting: int = 0
+    budget_pixels: int = 0
+    memory_bytes: int = 0
+    casualties: Casualties | None = None
+
+
+Failure = Literal["expired", "failed", "memory"]
 
 
 @dataclass(frozen=True)
@@ -85,23 +115,28 @@ class Done:
 
     Attributes:
         id: of the job.
-        failure: "expired" (never started), "failed" (a task raised; the worker has logged it), or None.
+        failure: "expired" (never started), "failed" (a task raised; the worker has logged it), "memory" (the
+            device has not enough for it even alone), or None.
         results: one per task, in their order; empty after a failure.
         began: when its batch went to the device.
         inference_s: how long the batch was there.
         batch_images: jobs in the batch.
         batch_pixels: of all of them.
+        useful_pixels: what the networks saw of the batch's images.
+        padded_pixels: likewise, with the padding around them.
         first: whether this is the batch's first job: who counts batches counts these.
         pixels_per_s: see :attr:`State.pixels_per_s`.
     """
 
     id: int
-    failure: Literal["expired", "failed"] | None
+    failure: Failure | None
     results: tuple[Result, ...] = ()
     began: float = 0.0
     inference_s: float = 0.0
     batch_images: int = 0
     batch_pixels: int = 0
+    useful_pixels: int = 0
+    padded_pixels: int = 0
     first: bool = False
     pixels_per_s: float = 0.0
 
@@ -120,6 +155,7 @@ class _JobHeader:
     id: int
     deadline: float
     pixels: int
+    company: int | None
     tasks: tuple[_TaskHeader, ...]
     shapes: tuple[tuple[int, int], ...]
 
@@ -149,8 +185,8 @@ def pack_job(job: Job) -> list[Any]:
 
     tasks = tuple(header(task) for task in job.tasks)
     shapes = tuple((array.shape[0], array.shape[1]) for array in arrays)
-    packed = _JOB_HEADER.dump_json(_JobHeader(job.id, job.deadline, job.pixels, tasks, shapes))
-    return [JOB, packed, *(np.ascontiguousarray(array).data for array in arrays)]
+    head = _JobHeader(job.id, job.deadline, job.pixels, job.company, tasks, shapes)
+    return [JOB, _JOB_HEADER.dump_json(head), *(np.ascontiguousarray(array).data for array in arrays)]
 
 
 def unpack_job(header: bytes, buffers: Sequence[Any]) -> Job:
@@ -168,7 +204,7 @@ def unpack_job(header: bytes, buffers: Sequence[Any]) -> Job:
         tasks = tuple(_task(task, [arrays[number] for number in task.buffers]) for task in head.tasks)
     except (ValueError, IndexError) as error:
         raise WireError(f"A job cannot be read: {error}") from error
-    return Job(head.id, head.deadline, head.pixels, tasks)
+    return Job(head.id, head.deadline, head.pixels, tasks, head.company)
 
 
 def pack_state(state: State) -> list[bytes]:

@@ -10,7 +10,7 @@ import torch
 from models.bpclip import BPCLIP, compact
 from models.preprocessing import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from models.qualiclip import COMPACT, PROMPTS, QualiCLIP
-from models.state import transfer
+from models.state import stored, transfer
 from models.training import bpclip, qualiclip
 from models.training.bpclip import NoReferenceRecipe
 from models.training.loop import Budget, Recipe, TrainingError, train
@@ -80,9 +80,7 @@ def run_job(job: Job, *, quiet: bool = False) -> Path:
         validated_sides=VALIDATED_SIDES,
         created=datetime.date.today().isoformat(),
     )
-    tensors = {
-        key: value for key, value in averaged.state_dict().items() if not key.endswith("num_batches_tracked")
-    }
+    tensors = stored(averaged.state_dict())
     save(job.out, tensors, metadata)
     return job.out
 

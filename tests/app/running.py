@@ -3,17 +3,22 @@
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import zmq
+
+from app.worker import wire
 
 _ROOT = Path(__file__).parents[2]
 _MAIN = """
@@ -26,23 +31,34 @@ _PATIENCE_S = 90.0
 
 
 class Server:
-    """A running service. Its log is collected in :attr:`log`."""
+    """A running service.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    Args:
+        environment: on top of this process's; None takes a variable out.
+
+    Attributes:
+        log: its lines so far.
+        folder: its own for temporary files, so that nothing stays in the system's, however it ends.
+    """
+
+    def __init__(self, environment: Mapping[str, str | None]) -> None:
         self.log: list[str] = []
+        self.folder = Path(tempfile.mkdtemp(prefix="iqa-test-"))
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        variables = {
+            **os.environ,
+            "PYTHONPATH": str(_ROOT),
+            "OMP_NUM_THREADS": "1",
+            "TMPDIR": str(self.folder),
+            "IQA_PORT": "0",
+            "IQA_LOG_FORMAT": "json",
+            "IQA_DRAIN_DELAY_S": "0",
+            **environment,
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-c", _MAIN],
             cwd=_ROOT,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(_ROOT),
-                "OMP_NUM_THREADS": "1",
-                "IQA_PORT": "0",
-                "IQA_LOG_FORMAT": "json",
-                "IQA_DRAIN_DELAY_S": "0",
-                **environment,
-            },
+            env={name: value for name, value in variables.items() if value is not None},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -84,6 +100,11 @@ class Server:
         """The log so far."""
         return [json.loads(line) for line in list(self.log) if line.startswith("{")]
 
+    def worker_states(self) -> list[wire.State]:
+        """What the workers say of themselves, asked as an HTTP process asks."""
+        sockets = sorted(self.folder.glob("iqa-*/worker-*"))
+        return [_state_of(socket) for socket in sockets]
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
@@ -91,6 +112,7 @@ class Server:
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None
             pipe.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read_output(self) -> None:
         assert self.process.stdout is not None
@@ -104,7 +126,7 @@ class Server:
 
 
 @contextmanager
-def running(environment: Mapping[str, str]) -> Iterator[tuple[Server, httpx.Client]]:
+def running(environment: Mapping[str, str | None]) -> Iterator[tuple[Server, httpx.Client]]:
     """A ready server and a client of it."""
     server = Server(environment)
     try:
@@ -114,9 +136,28 @@ def running(environment: Mapping[str, str]) -> Iterator[tuple[Server, httpx.Clie
         server.close()
 
 
-def eventually(condition: Any, patience_s: float = _PATIENCE_S) -> None:
+def eventually(condition: Callable[[], object], patience_s: float = _PATIENCE_S) -> None:
     """Waits until a condition holds."""
     end = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < end, "it never came true"
         time.sleep(0.02)
+
+
+def metric(client: httpx.Client, name: str) -> float:
+    """The value of a metric, or of one of its series (``name{label="..."}``); 0 where it is not there yet."""
+    for line in client.get("/metrics").text.splitlines():
+        series, _, value = line.rpartition(" ")
+        if series == name:
+            return float(value)
+    return 0.0
+
+
+def _state_of(path: Path) -> wire.State:
+    with zmq.Context() as context, context.socket(zmq.DEALER) as asking:
+        asking.linger = 0
+        asking.connect(f"ipc://{path}")
+        asking.send(wire.HELLO)
+        assert asking.poll(int(1000 * _PATIENCE_S)), "the worker does not answer"
+        _, header = asking.recv_multipart()
+        return wire.unpack_state(header)

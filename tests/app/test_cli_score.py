@@ -300,10 +300,10 @@ def test_a_batch_keeps_to_its_budget(
 ) -> None:
     for name, value in weights_environment.items():
         monkeypatch.setenv(name, value)
-    scorer = Scorer(Settings(batch_pixels=3 * 160 * 120, threads=1))
+    scorer = Scorer(Settings(batch_pixels=3 * 2 * 160 * 120, threads=1))  # two models look at each
     sizes = []
-    score = scorer.engine.score
-    monkeypatch.setattr(scorer.engine, "score", lambda tasks: sizes.append(len(tasks)) or score(tasks))
+    run = scorer.engine.run
+    monkeypatch.setattr(scorer.engine, "run", lambda tasks: sizes.append(len(tasks)) or run(tasks))
     assert len(list(scorer.score(sorted(hundred.iterdir())[:20]))) == 20
     assert sum(sizes) == 20
     assert max(sizes) <= 3

@@ -1,18 +1,22 @@
-"""Starting and stopping the real thing: what is said when it cannot start, and how it ends."""
+"""Starting and stopping the real thing: what is said when it cannot start, how it goes on, how it ends."""
 
+import os
 import signal
 import socket
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
+from app.child import Child
+from app.supervisor import _Post
 from tests.app.files import encoded
 from tests.app.problems import is_problem
-from tests.app.running import Server, eventually, running
+from tests.app.running import Server, eventually, metric, running
 from tests.photographs import named
 
 
@@ -105,15 +109,85 @@ def test_children_do_not_outlive_their_parent(weights_environment: dict[str, str
         eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children), 10)
 
 
-def test_several_http_processes_share_a_worker(weights_environment: dict[str, str], photo: bytes) -> None:
+def test_metrics_of_several_http_processes_add_up(weights_environment: dict[str, str]) -> None:
+    """What the worker does is counted once, though each of them hears of it."""
+    height, width = 96, 160
+    small = encoded(named()["coffee"][:height, :width], "PNG")
     with running({**weights_environment, "IQA_HTTP_PROCESSES": "2"}) as (server, client):
         assert (len(server.children("app.worker")), len(server.children("app.serving"))) == (1, 2)
-        for _ in range(12):  # a connection each, so that both get some
-            assert httpx.post(f"{client.base_url}/score", content=photo).status_code == 200
-        time.sleep(0.2)
-        counted = [
-            line
-            for line in client.get("/metrics").text.splitlines()
-            if line.startswith("iqa_batch_images_count")
-        ]
-        assert [float(line.split()[1]) for line in counted] == [12]
+        with ThreadPoolExecutor(4) as pool:  # a connection for each request, so that both processes get some
+
+            def ask(number: int) -> tuple[int, int]:
+                response = httpx.post(f"{client.base_url}/score", content=small, timeout=60)
+                return response.status_code, response.json()["batch"]["images"]
+
+            answers = list(pool.map(ask, range(40)))
+        assert {status for status, _ in answers} == {200}
+        success = 'iqa_requests_total{route="/score",slug="",status="200"}'
+        eventually(lambda: metric(client, success) == 40)
+        for name in ("iqa_decode_seconds_count", "iqa_queue_seconds_count", "iqa_batch_images_sum"):
+            assert metric(client, name) == 40
+        batches = round(sum(1 / images for _, images in answers))
+        assert metric(client, "iqa_batch_images_count") == batches
+        assert metric(client, "iqa_inference_seconds_count") == batches
+        # Both models see every image at its own size.
+        assert metric(client, "iqa_useful_pixels_total") == 40 * 2 * height * width
+        assert metric(client, "iqa_padded_pixels_total") == 40 * 2 * height * width
+        assert metric(client, "iqa_batch_pixels_sum") == 40 * 2 * height * width
+        assert metric(client, "iqa_resent_total") == 0
+        state, of_worker = server.worker_states()[0], '{worker="0"}'
+        eventually(lambda: metric(client, "iqa_budget_pixels" + of_worker) == state.budget_pixels)
+        assert metric(client, "iqa_device_memory_bytes" + of_worker) > 50e6
+        assert metric(client, "iqa_worker_restarts" + of_worker) == 0
+        eventually(lambda: metric(client, "iqa_waiting_requests" + of_worker) == 0)
+        eventually(lambda: metric(client, "iqa_queued_pixels") == 0)
+        assert len(list(server.folder.glob("iqa-*/counter_*.db"))) == 2  # both took part
+
+
+def _post() -> _Post:
+    async def start(restarts: int) -> Child:
+        raise NotImplementedError
+
+    return _Post("worker", start)
+
+
+def test_a_process_that_was_ready_is_restarted_at_once_however_often_it_is_killed() -> None:
+    post = _post()
+    for number in range(12):
+        post.ready, post.ready_at = True, 100.0 * number
+        assert post.died(100.0 * number + 3.0) == 0.0
+        assert not post.ready
+    assert post.restarts == 12
+
+
+def test_quick_deaths_are_waited_after_ever_longer() -> None:
+    post = _post()
+    pauses = []
+    for number in range(40):
+        post.ready, post.ready_at = number % 2 == 0, 10.0  # too soon after readiness, or before it
+        pauses.append(post.died(10.5))
+    assert pauses[0] <= 0.5
+    assert all(later == min(2 * sooner, 30.0) for sooner, later in pairwise(pauses))
+    assert pauses[-1] == 30.0
+    post.ready, post.ready_at = True, 20.0
+    assert post.died(30.0) == 0.0
+    assert post.died(31.0) == pauses[0]
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_come_back_says_why(weights_environment: dict[str, str], photo: bytes) -> None:
+    """It is tried again and again, and recovers as soon as it can."""
+    with running(weights_environment) as (server, client):
+        weights = Path(weights_environment["IQA_BPCLIP_WEIGHTS"])
+        hidden = weights.with_suffix(".hidden")
+        weights.rename(hidden)
+        try:
+            (worker,) = server.children("app.worker")
+            os.kill(worker, signal.SIGKILL)
+            sentence = "There is no weights file at"
+            eventually(lambda: any(sentence in entry["message"] for entry in server.entries()))
+            is_problem(client.get("/readyz"), 503, "worker-unavailable")
+        finally:
+            hidden.rename(weights)
+        eventually(lambda: client.get("/readyz").status_code == 200)
+        assert client.post("/score", content=photo).status_code == 200

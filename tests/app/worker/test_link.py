@@ -1,228 +1,269 @@
 """Client and worker over a real socket, with a scripted engine."""
 
 import asyncio
-import threading
+import contextlib
+import random
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
 import pytest
+import zmq
 
-from app.errors import DeadlineExceeded, InternalError, Starting, WorkerUnavailable
-from app.scheduling import Budget
+from app.errors import DeadlineExceeded, InternalError, PoisonInput, Starting, WorkerUnavailable
 from app.worker import client as client_module
-from app.worker import loop
+from app.worker import wire
 from app.worker.client import Pool
-from app.worker.loop import Worker
-from app.worker.tasks import ModelResult, ScoreResult, ScoreTask
-from app.worker.wire import Done
-
-PIXELS = np.zeros((32, 32, 3), np.uint8)
-RESULT = ScoreResult({"bpclip": ModelResult(0.5, (), (), (), (), None, 32, 32)})
-
-
-class ScriptedEngine:
-    """Answers with one result after another's permission."""
-
-    device, dtype_name, max_scored_pixels, models = "cpu", "float32", 4096, ("bpclip",)
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-        self.go = threading.Event()
-        self.go.set()
-        self.failing = False
-
-    def cards(self) -> tuple[()]:
-        return ()
-
-    def score(self, tasks: list[ScoreTask]) -> list[ScoreResult | Exception]:
-        self.batches.append(len(tasks))
-        assert self.go.wait(20)
-        return [RuntimeError("scripted") if self.failing else RESULT for _ in tasks]
-
-
-class Bench:
-    """A worker in a thread that can be ended and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.endpoint = f"ipc://{folder}/worker"
-        self.engine = ScriptedEngine()
-        self.restarts = -1
-
-    def start(self) -> None:
-        self.restarts += 1
-        self.worker = Worker(
-            self.endpoint, lambda: self.engine, Budget(10**6, 4), restarts=self.restarts  # type: ignore[arg-type, return-value]
-        )  # fmt: skip
-        self.thread = threading.Thread(target=self.worker.run)
-        self.thread.start()
-
-    def stop(self) -> None:
-        self.worker.stop()
-        self.thread.join()
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr(loop, "score_canary", lambda engine: None)
-    bench = Bench(tmp_path)
-    bench.start()
-    yield bench
-    bench.engine.go.set()
-    bench.stop()
-
-
-def _with_pool(bench: Bench, story: Callable[[Pool], Coroutine[Any, Any, None]], warm: bool = True) -> None:
-    async def tell() -> None:
-        pool = Pool([bench.endpoint])
-        pool.open()
-        try:
-            await _until(lambda: pool.ready or not warm)
-            await asyncio.wait_for(story(pool), 30)
-        finally:
-            await pool.close()
-
-    asyncio.run(tell())
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-def _ask(pool: Pool, seconds: float = 20.0) -> Coroutine[Any, Any, Done]:
-    return pool.ask([ScoreTask(PIXELS, ("bpclip",))], 1024, time.monotonic() + seconds)
+from app.worker.tasks import ScoreTask
+from app.worker.wire import Casualties, Done, Job
+from tests.app.worker.scripted import PIXELS, POISON, RESULT, Bench, ask, until, with_pool
 
 
 def test_a_lone_request_is_answered(bench: Bench) -> None:
     async def story(pool: Pool) -> None:
-        done = await _ask(pool)
+        done = await ask(pool)
         assert done.results == (RESULT,)
         assert (done.batch_images, done.batch_pixels, done.first) == (1, 1024, True)
+        assert (done.useful_pixels, done.padded_pixels) == (1024, 2048)
         assert pool.pixels_per_s > 0
-        assert (pool.state().restarts, pool.state().device) == (0, "cpu")
+        state = pool.state()
+        assert (state.restarts, state.device, state.memory_bytes) == (0, "cpu", 5_000_000)
+        assert (state.budget_pixels, state.waiting, state.casualties) == (10**6, 0, None)
 
-    _with_pool(bench, story)
+    with_pool(bench, story)
 
 
 def test_what_waits_goes_together(bench: Bench) -> None:
     async def story(pool: Pool) -> None:
+        batches: list[Done] = []
+        pool.links[0]._on_batch = batches.append
         bench.engine.go.clear()
-        asked = [asyncio.create_task(_ask(pool))]
-        await _until(lambda: bench.engine.batches)
-        asked += [asyncio.create_task(_ask(pool)) for _ in range(5)]
-        await _until(lambda: len(bench.worker._line) == 5)
+        asked = [asyncio.create_task(ask(pool))]
+        await until(lambda: bench.engine.batches)
+        asked += [asyncio.create_task(ask(pool)) for _ in range(5)]
+        await until(lambda: len(bench.worker._line) == 5)
+        await until(lambda: pool.state().waiting == 5)
         bench.engine.go.set()
         answers = await asyncio.gather(*asked)
         assert bench.engine.batches == [1, 4, 1]
         assert sorted(done.batch_images for done in answers) == [1, 1, 4, 4, 4, 4]
-        assert sum(done.first for done in answers) == 3
+        assert [done.batch_images for done in batches] == [1, 4, 1]
 
-    _with_pool(bench, story)
+    with_pool(bench, story)
 
 
 def test_work_that_cannot_start_in_time_is_dropped(bench: Bench) -> None:
     async def story(pool: Pool) -> None:
         bench.engine.go.clear()
-        first = asyncio.create_task(_ask(pool))
-        await _until(lambda: bench.engine.batches)
+        first = asyncio.create_task(ask(pool))
+        await until(lambda: bench.engine.batches)
         began = time.monotonic()
         with pytest.raises(DeadlineExceeded):
-            await _ask(pool, 0.2)
+            await ask(pool, 0.2)
         assert time.monotonic() - began < 2
         bench.engine.go.set()
         assert (await first).results
         assert bench.engine.batches == [1]
 
-    _with_pool(bench, story)
+    with_pool(bench, story)
 
 
 def test_what_has_started_is_waited_for(bench: Bench) -> None:
     async def story(pool: Pool) -> None:
         bench.engine.go.clear()
-        asked = asyncio.create_task(_ask(pool, 0.2))
+        asked = asyncio.create_task(ask(pool, 0.2))
         await asyncio.sleep(1.0)
         bench.engine.go.set()
         assert (await asked).results == (RESULT,)
 
-    _with_pool(bench, story)
+    with_pool(bench, story)
 
 
 def test_cancelled_work_is_dropped(bench: Bench) -> None:
     async def story(pool: Pool) -> None:
         bench.engine.go.clear()
-        first = asyncio.create_task(_ask(pool))
-        await _until(lambda: bench.engine.batches)
-        second = asyncio.create_task(_ask(pool))
-        await _until(lambda: len(bench.worker._line) == 1)
+        first = asyncio.create_task(ask(pool))
+        await until(lambda: bench.engine.batches)
+        second = asyncio.create_task(ask(pool))
+        await until(lambda: len(bench.worker._line) == 1)
         second.cancel()
-        await _until(lambda: len(bench.worker._line) == 0)
+        await until(lambda: len(bench.worker._line) == 0)
         bench.engine.go.set()
         await first
-        await _ask(pool)
+        await ask(pool)
         assert bench.engine.batches == [1, 1]
         assert pool.links[0].outstanding_pixels == 0
 
-    _with_pool(bench, story)
+    with_pool(bench, story)
+
+
+def test_callers_that_leave_at_any_moment_leave_nothing_behind(bench: Bench) -> None:
+    chance = random.Random(5)
+
+    async def leave(asked: "asyncio.Task[Done]", seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        asked.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asked
+
+    async def story(pool: Pool) -> None:
+        moments = [chance.choice((0.0, 0.3)) * chance.random() for _ in range(1000)]
+        asked = [asyncio.create_task(ask(pool)) for _ in moments]
+        leaving = [leave(*pair) for pair in zip(asked, moments, strict=True)]
+        await asyncio.gather(*leaving)
+        # Some left before they were sent, some from the line, some when they had their answer.
+        assert 0 < sum(not task.cancelled() for task in asked) < 1000
+        (link,) = pool.links
+        assert (link._pending, link.outstanding_pixels) == ({}, 0)
+        assert (await ask(pool)).results == (RESULT,)
+        # Whatever was sent for them has been read by now.
+        assert (bench.worker._jobs, len(bench.worker._line), bench.worker._line.pixels) == ({}, 0, 0)
+
+    with_pool(bench, story)
+
+
+def test_a_client_that_dies_leaves_no_work_behind(bench: Bench) -> None:
+    async def story(pool: Pool) -> None:
+        bench.engine.go.clear()
+        aboard = asyncio.create_task(ask(pool))
+        await until(lambda: bench.engine.batches)
+        with zmq.Context() as context, context.socket(zmq.DEALER) as mortal:
+            mortal.connect(bench.endpoint)
+            for number in range(50):
+                job = Job(number, time.monotonic() + 60, 1024, (ScoreTask(PIXELS, ("bpclip",)),))
+                mortal.send_multipart(wire.pack_job(job))
+            waiting = asyncio.create_task(ask(pool))
+            await until(lambda: len(bench.worker._line) == 51)
+        await until(lambda: len(bench.worker._line) == 1)
+        assert len(bench.worker._jobs) == 1
+        bench.engine.go.set()
+        await asyncio.gather(aboard, waiting)
+        assert bench.engine.batches == [1, 1]
+
+    with_pool(bench, story)
 
 
 def test_a_task_that_raises_is_a_fault_of_ours(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     async def story(pool: Pool) -> None:
+        checks = bench.engine.checks
         bench.engine.failing = True
         with pytest.raises(InternalError):
-            await _ask(pool)
+            await ask(pool)
+        # Before anybody is told so, the device is made sure of.
+        assert bench.engine.checks == checks + 1
         bench.engine.failing = False
-        assert (await _ask(pool)).results
+        assert (await ask(pool)).results
 
-    _with_pool(bench, story)
+    with_pool(bench, story)
     assert "scripted" in caplog.text
+
+
+def test_memory_for_half_a_batch(bench: Bench) -> None:
+    async def story(pool: Pool) -> None:
+        bench.engine.go.clear()
+        asked = [asyncio.create_task(ask(pool))]
+        await until(lambda: bench.engine.batches)
+        asked += [asyncio.create_task(ask(pool)) for _ in range(4)]
+        await until(lambda: len(bench.worker._line) == 4)
+        bench.engine.capacity = 1
+        bench.engine.go.set()
+        assert [done.failure for done in await asyncio.gather(*asked)] == [None] * 5
+        assert bench.engine.batches == [1, 4, 2, 1, 1, 2, 1, 1]
+        await until(lambda: pool.state().budget_pixels == 2**16)
+
+    with_pool(bench, story)
+
+
+def test_no_memory_for_a_single_image(bench: Bench) -> None:
+    async def story(pool: Pool) -> None:
+        bench.engine.capacity = 0
+        with pytest.raises(WorkerUnavailable, match="not enough memory"):
+            await ask(pool)
+        bench.engine.capacity = 1
+        assert (await ask(pool)).results
+
+    with_pool(bench, story)
 
 
 def test_a_restarted_worker_gets_the_work_again(bench: Bench) -> None:
     resent: list[int] = []
 
     async def story(pool: Pool) -> None:
-        pool.links[0]._on_resend = resent.append
+        (link,) = pool.links
+        link._on_resend = resent.append
         bench.engine.go.clear()
-        asked = [asyncio.create_task(_ask(pool, 0.5))]
-        await _until(lambda: bench.engine.batches)
-        asked += [asyncio.create_task(_ask(pool)) for _ in range(2)]
-        await _until(lambda: len(bench.worker._line) == 2)
-        bench.worker.stop()
-        await asyncio.sleep(0.5)  # it hears no more of its engine now
-        bench.engine.go.set()
-        await asyncio.to_thread(bench.thread.join)
-        await _until(lambda: not pool.ready)
-        bench.start()
+        asked = [asyncio.create_task(ask(pool, 0.5))]
+        await until(lambda: bench.engine.batches)
+        asked += [asyncio.create_task(ask(pool)) for _ in range(2)]
+        await until(lambda: len(bench.worker._line) == 2)
+        pending = list(link._pending.values())
+        await _end_and_start(bench, pool)
         # All are answered, the first although its time to start is long over: it had started.
         assert all(done.results for done in await asyncio.gather(*asked))
         assert pool.state().restarts == 1
+        # What only waited is none the worse for it.
+        assert [(one.deaths, one.job.company) for one in pending] == [(1, 1), (0, None), (0, None)]
 
-    _with_pool(bench, story)
+    with_pool(bench, story)
     assert resent == [3]
 
 
-def test_a_worker_that_dies_with_it_again_and_again_ends_a_job(bench: Bench) -> None:
+def test_a_death_is_laid_to_a_job_once(bench: Bench) -> None:
     async def story(pool: Pool) -> None:
-        asked = asyncio.create_task(_ask(pool))
         bench.engine.go.clear()
+        asked = asyncio.create_task(ask(pool))
+        await until(lambda: bench.engine.batches)
         (link,) = pool.links
-        for _ in range(3):
-            await _until(lambda: link._pending)
-            # As the worker would announce it; this one lives and knows the job already.
-            next(iter(link._pending.values())).started_at = time.monotonic()
-            link._forget_worker()
-        with pytest.raises(WorkerUnavailable):
-            await asked
+        ((number, pending),) = link._pending.items()
+        # Two workers after one another say it, where the first of them ended before it had done anything.
+        said = replace(pool.state(), casualties=Casualties("the first", 2, (number, 17)))
+        for boot in ("the second", "the third"):
+            await link._learn(replace(said, boot=boot))
+        assert (pending.deaths, pending.job.company) == (1, 1)
+        bench.engine.go.set()
+        assert (await asked).results
 
-    bench.engine.go.clear()
-    _with_pool(bench, story)
+    with_pool(bench, story)
 
 
-def test_without_a_worker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_poison_ends_up_alone_and_nobody_else_pays(bench: Bench) -> None:
+    bench.stop()
+    bench.most_images = 8
+    bench.start()
+
+    async def keep(pool: Pool) -> None:
+        while True:
+            await until(lambda: bench.ended)
+            bench.ended = None
+            bench.thread.join()
+            bench.start()
+
+    async def story(pool: Pool) -> None:
+        keeping = asyncio.create_task(keep(pool))
+        bench.engine.go.clear()
+        first = asyncio.create_task(ask(pool))
+        await until(lambda: bench.engine.batches)
+        poison = asyncio.create_task(ask(pool, pixels=POISON))
+        innocent = [asyncio.create_task(ask(pool)) for _ in range(7)]
+        await until(lambda: len(bench.worker._line) == 8)
+        bench.engine.go.set()
+        await until(lambda: bench.restarts == 2)
+        newcomers = [asyncio.create_task(ask(pool)) for _ in range(20)]
+        await asyncio.sleep(0)
+        late = [pool.links[0]._pending[number] for number in sorted(pool.links[0]._pending)[-20:]]
+        answers = await asyncio.gather(first, *innocent, *newcomers)
+        assert all(done.results for done in answers)
+        with pytest.raises(PoisonInput):
+            await poison
+        # At most from eight through four and two to one, and twice alone. It may be alone sooner: a worker
+        # that is free begins with the first job that arrives.
+        assert 2 <= bench.restarts - 1 <= 5
+        assert {pending.deaths for pending in late} == {0}
+        keeping.cancel()
+
+    with_pool(bench, story)
+
+
+def test_without_a_worker(bench: Bench) -> None:
     async def story(pool: Pool) -> None:
         absent = Pool([bench.endpoint + "-absent"])
         absent.open()
@@ -232,11 +273,11 @@ def test_without_a_worker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None
             with pytest.raises(Starting):
                 absent.state()
             with pytest.raises(WorkerUnavailable):
-                await _ask(absent, 0.2)
+                await ask(absent, 0.2)
         finally:
             await absent.close()
 
-    _with_pool(bench, story)
+    with_pool(bench, story)
 
 
 def test_silence_is_not_readiness(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,4 +286,16 @@ def test_silence_is_not_readiness(bench: Bench, monkeypatch: pytest.MonkeyPatch)
         assert not pool.ready
         assert pool.started
 
-    _with_pool(bench, story)
+    with_pool(bench, story)
+
+
+async def _end_and_start(bench: Bench, pool: Pool) -> None:
+    """Ends the worker while a batch is on the device, and starts it again."""
+    engine, (link,) = bench.engine, pool.links
+    bench.worker.stop()
+    # It hears no more of its engine once it waits for it.
+    await until(lambda: bench.worker._runner._orders.qsize())
+    engine.go.set()
+    await asyncio.to_thread(bench.thread.join)
+    await until(lambda: link.state is None)
+    bench.start()

@@ -5,7 +5,7 @@ import pytest
 
 from app.worker import wire
 from app.worker.tasks import CompareResult, CompareTask, ModelResult, ScoreResult, ScoreTask
-from app.worker.wire import Done, Job, WireError
+from app.worker.wire import Casualties, Done, Job, State, WireError
 from models.signal import Signal
 
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
@@ -15,13 +15,17 @@ RESULT = ModelResult(0.1, (0.5,) * 6, (1 / 3,) * 40, (0.7,) * 40, (), None, 6, 4
 
 def test_a_job_comes_out_as_it_went_in() -> None:
     job = Job(
-        7, 12.5, 144, (ScoreTask(PIXELS, ("bpclip",), ("moody",)), CompareTask(PIXELS, OTHER, signal=False))
+        7,
+        12.5,
+        144,
+        (ScoreTask(PIXELS, ("bpclip",), ("moody",)), CompareTask(PIXELS, OTHER, signal=False)),
+        company=3,
     )
     kind, header, *buffers = wire.pack_job(job)
     assert kind == wire.JOB
     assert len(buffers) == 2  # what two tasks share is sent once
     out = wire.unpack_job(header, [bytes(buffer) for buffer in buffers])
-    assert (out.id, out.deadline, out.pixels) == (7, 12.5, 144)
+    assert (out.id, out.deadline, out.pixels, out.company) == (7, 12.5, 144, 3)
     score, compare = out.tasks
     assert isinstance(score, ScoreTask)
     assert isinstance(compare, CompareTask)
@@ -29,6 +33,14 @@ def test_a_job_comes_out_as_it_went_in() -> None:
     assert (score.pixels == PIXELS).all()
     assert (compare.reference == PIXELS).all()
     assert (compare.distorted == OTHER).all()
+
+
+def test_pixels_are_not_copied() -> None:
+    _, header, buffer = wire.pack_job(Job(1, 0.0, 24, (ScoreTask(PIXELS, ("bpclip",)),)))
+    assert np.shares_memory(np.frombuffer(buffer, np.uint8), PIXELS)
+    (task,) = wire.unpack_job(header, [buffer]).tasks
+    assert isinstance(task, ScoreTask)
+    assert np.shares_memory(task.pixels, PIXELS)
 
 
 def test_a_job_with_a_buffer_missing_is_refused() -> None:
@@ -40,10 +52,23 @@ def test_a_job_with_a_buffer_missing_is_refused() -> None:
 
 def test_results_come_out_as_they_went_in() -> None:
     compared = CompareResult(RESULT, ScoreResult({}), ScoreResult({"bpclip": RESULT}), Signal(None, 1.0))
-    done = Done(3, None, (ScoreResult({"qualiclip": RESULT}), compared), 1.5, 0.25, 2, 288, True, 1e6)
+    done = Done(
+        3, None, (ScoreResult({"qualiclip": RESULT}), compared), 1.5, 0.25, 2, 288, 280, 300, True, 1e6
+    )
     kind, header = wire.pack_done(done)
     assert kind == wire.DONE
     assert wire.unpack_done(header) == done
+
+
+def test_a_state_comes_out_as_it_went_in() -> None:
+    state = State(
+        boot="b", warm=True, device="cpu", dtype="float32", max_scored_pixels=4, cards=(), queued_pixels=5,
+        pixels_per_s=6.5, restarts=7, waiting=8, budget_pixels=9, memory_bytes=10,
+        casualties=Casualties("a", 2, (11,)),
+    )  # fmt: skip
+    kind, header = wire.pack_state(state)
+    assert kind == wire.STATE
+    assert wire.unpack_state(header) == state
 
 
 def test_ids() -> None:

@@ -1,0 +1,47 @@
+"""What a worker writes down for its successor."""
+
+from pathlib import Path
+
+import pytest
+
+from app.worker.logbook import Entry, Logbook
+
+CLIENT, OTHER = b"a client", bytes(range(200, 232))
+
+
+def _successor(path: Path) -> Entry | None:
+    logbook = Logbook(path, "later")
+    logbook.close()
+    return logbook.predecessor
+
+
+def test_a_successor_reads_what_was_on_the_device(tmp_path: Path) -> None:
+    path = tmp_path / "aboard"
+    assert _successor(path) is None
+    logbook = Logbook(path, "first")
+    logbook.write([(CLIENT, 3), (OTHER, 3), (CLIENT, 12)])
+    entry = _successor(path)
+    assert entry is not None
+    assert (entry.boot, len(entry.keys)) == ("first", 3)
+    assert (entry.ids_of(CLIENT), entry.ids_of(OTHER), entry.ids_of(b"nobody")) == ((3, 12), (3,), ())
+    # Whoever ends before it has had anything leaves the page as it was.
+    assert _successor(path) == entry
+    logbook.write([(OTHER, 4)])
+    shorter = _successor(path)
+    assert shorter is not None
+    assert shorter.ids_of(OTHER) == (4,)
+    logbook.write([])
+    assert _successor(path) is None
+    logbook.close()
+
+
+def test_a_page_cut_off_is_no_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "aboard"
+    logbook = Logbook(path, "first")
+    logbook.write([(CLIENT, 3)])
+    logbook.close()
+    page = path.read_bytes()
+    for length in (1, 2, 3, len(page) - 1):
+        path.write_bytes(page[:length])
+        assert _successor(path) is None
+    assert caplog.text.count("cannot be read") == 4

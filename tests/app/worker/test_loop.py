@@ -1,0 +1,85 @@
+"""The canary in the worker's loop, and messages that nobody should send."""
+
+import asyncio
+import time
+
+import pytest
+import zmq
+
+from app.worker import loop, wire
+from app.worker.canary import CanaryFailed
+from app.worker.client import Pool
+from tests.app.worker.scripted import Bench, ask, until, with_pool
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_CHECK_S", 0.02)
+
+
+def test_the_canary_is_scored_again_and_again(bench: Bench) -> None:
+    async def story(pool: Pool) -> None:
+        before = bench.engine.checks
+        await until(lambda: bench.engine.checks > before + 3)  # with nothing else to do
+        before, answered = bench.engine.checks, 0
+        while bench.engine.checks < before + 3:  # and between batches
+            assert (await ask(pool)).results
+            answered += 1
+        assert answered
+
+    with_pool(bench, story)
+
+
+def test_a_worker_whose_canary_fails_ends(bench: Bench) -> None:
+    async def story(pool: Pool) -> None:
+        bench.engine.broken = True
+        await until(lambda: not pool.ready)
+        await asyncio.to_thread(bench.thread.join)
+
+    with_pool(bench, story)
+    assert isinstance(bench.ended, CanaryFailed)
+
+
+def test_a_worker_whose_canary_fails_at_once_is_never_warm(bench: Bench) -> None:
+    bench.stop()
+    bench.start(broken=True)
+    bench.thread.join()
+    assert isinstance(bench.ended, CanaryFailed)
+    assert not bench.worker._state.warm
+
+
+def test_a_check_that_finds_no_memory_proves_nothing(bench: Bench) -> None:
+    async def story(pool: Pool) -> None:
+        bench.engine.capacity = 0
+        before = bench.engine.checks
+        await until(lambda: bench.engine.checks > before + 1)
+        bench.engine.capacity = 1
+        assert (await ask(pool)).results
+
+    with_pool(bench, story)
+
+
+def test_nonsense_ends_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(pool: Pool) -> None:
+        with zmq.Context() as context, context.socket(zmq.DEALER) as fool:
+            fool.connect(bench.endpoint)
+            for frames in ([wire.JOB], [wire.JOB, b"{}"], [wire.CANCEL, b"{"], [wire.CANCEL], [b"what"]):
+                fool.send_multipart(frames)
+            fool.send(wire.HELLO)
+            assert await asyncio.to_thread(fool.poll, 5000)  # all of it has been read
+            assert (await ask(pool)).results
+
+    with_pool(bench, story)
+    assert caplog.text.count("cannot be read") >= 4
+
+
+def test_the_rate_is_known_before_the_first_batch(bench: Bench) -> None:
+    """From the canary, so that the first crowd is not let in blindly."""
+
+    async def story(pool: Pool) -> None:
+        assert pool.pixels_per_s > 0
+        began = time.monotonic()
+        done = await ask(pool)
+        assert done.pixels_per_s >= 1024 / (time.monotonic() - began)
+
+    with_pool(bench, story)
