@@ -4,18 +4,15 @@ The talking thread never computes, so heartbeats and new jobs get through while 
 formed at the moment the device is free, from whatever waits then.
 """
 
-import contextlib
-import errno
 import logging
 import math
 import os
 import queue
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import zmq
@@ -25,6 +22,7 @@ from app.worker import runner, wire
 from app.worker.budget import ElasticBudget
 from app.worker.engine import Engine
 from app.worker.logbook import Key, Logbook
+from app.worker.router import Router
 from app.worker.runner import Checked, Failed, Finished, Loaded, Outcome, Runner
 from app.worker.tasks import items_of
 from app.worker.wire import Casualties, Done, Job, State, WireError
@@ -40,16 +38,12 @@ _RATE_WEIGHT: Final = 0.2  # of the newest batch in the moving average of the ra
 
 @dataclass(frozen=True)
 class _Aboard:
-    """What the device is busy with since `began`: jobs, or none of them where the canary is looked after."""
+    """What the device is busy with since `began`: jobs, or none where it is the canary."""
 
-    keys: tuple[Key, ...]
-    jobs: tuple[Job, ...]
-    padded_pixels: int
     began: float
-
-    @property
-    def pixels(self) -> int:
-        return sum(job.pixels for job in self.jobs)
+    keys: tuple[Key, ...] = ()
+    pixels: int = 0
+    padded_pixels: int = 0
 
 
 class Worker:
@@ -79,7 +73,6 @@ class Worker:
         self._on_beat = on_beat
         self._line: Line[Key] = Line()
         self._jobs: dict[Key, Job] = {}  # those in line
-        self._clients: set[bytes] = set()  # those that have said hello
         self._aboard: _Aboard | None = None
         self._check_at = math.inf
         self._rate = 0.0
@@ -88,17 +81,9 @@ class Worker:
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._runner = Runner(make_engine, self._report)
         self._stopped = False
-        self._wake, self._waker = socket.socketpair()
         path = Path(endpoint.removeprefix("ipc://"))
         self._logbook = Logbook(path.with_name(f"aboard-{path.name}"), self._state.boot)
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
-        # Admission bounds what can be queued; a message dropped here would be a request lost.
-        self._socket.set_hwm(0)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        # To be told when a client is not there any more, and to know it again when it comes back.
-        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        self._socket.bind(endpoint)
+        self._router = Router(endpoint)
 
     def run(self) -> None:
         """Works until it is stopped.
@@ -110,37 +95,31 @@ class Worker:
         try:
             self._turn()
         finally:
-            self._socket.close()
+            self._router.close()
             self._logbook.close()
-            self._wake.close()
-            self._waker.close()
+
+    def stop(self) -> None:
+        """Ends :meth:`run` from another thread, at the latest after the batch that is on the device."""
+        self._stopped = True
+        self._router.wake()
 
     def _turn(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._wake.fileno(), zmq.POLLIN)
         beat = 0.0
         while not self._stopped:
-            readable = dict(poller.poll(math.ceil(self._patience() * 1000)))
-            if self._wake.fileno() in readable:
-                self._wake.recv(4096)
-            self._take_outcomes()
+            self._router.wait(self._patience())
+            finished = self._take_outcomes()
             self._receive()
             self._expire()
             self._keep_busy()
+            # Last, since the device need not wait for it.
+            for aboard, outcome in finished:
+                self._answer(aboard, outcome)
             if time.monotonic() - beat >= _POLL_S:
                 beat = time.monotonic()
                 self._on_beat()
                 self._miss_clients()
                 self._end_if_stuck()
-
         self._runner.stop()
-
-    def stop(self) -> None:
-        """Ends :meth:`run` from another thread, at the latest after the batch that is on the device."""
-        self._stopped = True
-        with contextlib.suppress(OSError):  # it ended of its own accord just now
-            self._waker.send(b"\0")
 
     def _patience(self) -> float:
         """Seconds until something is to be done even if no message comes."""
@@ -150,13 +129,9 @@ class Worker:
         return min(_POLL_S, max(0.0, due - time.monotonic()))
 
     def _receive(self) -> None:
-        while True:
+        for client, frames in self._router.receive():
             try:
-                identity, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
-            try:
-                self._obey(identity.bytes, frames)
+                self._obey(client, frames)
             except (WireError, ValueError):  # a bug, but no reason to end with all that is in line
                 _log.exception("a message of %d frames cannot be read", len(frames))
 
@@ -164,7 +139,6 @@ class Worker:
         kind, *rest = frames
         match kind.bytes:
             case wire.HELLO:
-                self._clients.add(client)
                 self._send_state(client)
             case wire.JOB:
                 header, *buffers = rest
@@ -197,7 +171,7 @@ class Worker:
         if self._aboard is not None or not self._state.warm:
             return
         if time.monotonic() >= self._check_at:
-            self._aboard = _Aboard((), (), 0, time.monotonic())
+            self._aboard = _Aboard(time.monotonic())
             self._runner.give(runner.CHECK)
             return
         batch = self._line.take(self._budget.now)
@@ -205,10 +179,11 @@ class Worker:
             return
         keys = tuple(waiting.key for waiting in batch)
         jobs = tuple(self._jobs.pop(key) for key in keys)
+        pixels = sum(job.pixels for job in jobs)
         padded = padded_pixels(item for waiting in batch for item in waiting.items)
         # Before the device has it: it may be the end of this process.
         self._logbook.write(keys)
-        self._aboard = _Aboard(keys, jobs, padded, time.monotonic())
+        self._aboard = _Aboard(time.monotonic(), keys, pixels, padded)
         self._runner.give(jobs)
         for client in {client for client, _ in keys}:
             mine = [number for owner, number in keys if owner == client]
@@ -217,19 +192,25 @@ class Worker:
     def _report(self, outcome: Outcome) -> None:
         """Called by the engine's thread."""
         self._outcomes.put(outcome)
-        self._waker.send(b"\0")
+        self._router.wake()
 
-    def _take_outcomes(self) -> None:
+    def _take_outcomes(self) -> list[tuple[_Aboard, Finished]]:
+        """Learns what the device has done; the batches among it are still to be answered."""
+        finished: list[tuple[_Aboard, Finished]] = []
         while True:
             try:
                 outcome = self._outcomes.get_nowait()
             except queue.Empty:
-                return
+                return finished
             match outcome:
                 case Loaded():
                     self._begin(outcome)
                 case Finished():
-                    self._answer(outcome)
+                    assert self._aboard is not None
+                    finished.append((self._aboard, outcome))
+                    self._adapt(self._aboard, outcome)
+                    self._aboard = None
+                    self._logbook.write(())
                 case Checked():
                     self._aboard = None
                     self._state = replace(self._state, memory_bytes=outcome.memory_bytes)
@@ -252,19 +233,11 @@ class Worker:
             budget_pixels=self._budget.now.pixels,
             memory_bytes=engine.memory_bytes,
         )
-        for client in list(self._clients):
+        for client in list(self._router.clients):
             self._send_state(client)
         self._on_warm()
 
-    def _answer(self, finished: Finished) -> None:
-        aboard, self._aboard = self._aboard, None
-        assert aboard is not None
-        self._logbook.write(())
-        self._adapt(aboard, finished)
-        if not all(isinstance(results, str) for results in finished.results):
-            rate = aboard.pixels / max(finished.seconds, 1e-6)
-            self._rate += (rate - self._rate) * (_RATE_WEIGHT if self._measured else 1.0)
-            self._measured = True
+    def _answer(self, aboard: _Aboard, finished: Finished) -> None:
         counted = False
         for key, results in zip(aboard.keys, finished.results, strict=True):
             done = Done(
@@ -284,7 +257,7 @@ class Worker:
             counted |= self._send(key[0], wire.pack_done(done))
 
     def _adapt(self, aboard: _Aboard, finished: Finished) -> None:
-        """Lowers the budget where memory was short, and raises it again where it was not."""
+        """Learns the device's rate; lowers the budget if memory was short, and raises it again if not."""
         if finished.short_of_memory:
             self._budget.ran_out(aboard.padded_pixels)
             _log.warning(
@@ -292,6 +265,10 @@ class Worker:
             )
         else:
             self._budget.went_well(aboard.padded_pixels)
+        if not all(isinstance(results, str) for results in finished.results):
+            rate = aboard.pixels / max(finished.seconds, 1e-6)
+            self._rate += (rate - self._rate) * (_RATE_WEIGHT if self._measured else 1.0)
+            self._measured = True
         self._state = replace(
             self._state, budget_pixels=self._budget.now.pixels, memory_bytes=finished.memory_bytes
         )
@@ -311,18 +288,13 @@ class Worker:
         )
         self._send(client, wire.pack_state(state))
 
-    def _send(self, client: bytes, frames: Sequence[Any]) -> bool:
+    def _send(self, client: bytes, frames: Sequence[bytes]) -> bool:
         """Whether the client is there to be sent to. If not, what it waits for in line is dropped."""
-        try:
-            self._socket.send_multipart([client, *frames])
-        except zmq.ZMQError as error:
-            if error.errno != errno.EHOSTUNREACH:
-                raise
-            self._clients.discard(client)
-            for key in [key for key in self._jobs if key[0] == client]:
-                self._cancel(key)
-            return False
-        return True
+        if self._router.send(client, frames):
+            return True
+        for key in [key for key in self._jobs if key[0] == client]:
+            self._cancel(key)
+        return False
 
     def _miss_clients(self) -> None:
         """Says something to all who have work in line: who is gone cannot be sent to, and is found out."""

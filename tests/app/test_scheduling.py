@@ -4,7 +4,6 @@ import random
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import count
 
 import pytest
 from hypothesis import given, settings
@@ -83,7 +82,7 @@ class Device(RuleBasedStateMachine):
         super().__init__()
         self.line: Line[int] = Line()
         self.expected: dict[int, _Expected] = {}
-        self.numbers = count()
+        self.arrived = 0
         self.now = 0.0
         self.busy_until: float | None = None
         self.ended: list[int] = []  # keys of all that were scheduled, cancelled or expired
@@ -103,7 +102,8 @@ class Device(RuleBasedStateMachine):
     )
     def arrive(self, loads: list[tuple[Item, ...]], patience: float, company: int | None) -> None:
         for load in loads:
-            waiting = Waiting(next(self.numbers), load, self.now + patience, company)
+            waiting = Waiting(self.arrived, load, self.now + patience, company)
+            self.arrived += 1
             self.expected[waiting.key] = _Expected(waiting, ahead=len(self.expected))
             assert self.line.add(waiting)
         self.take_if_idle()
@@ -147,6 +147,13 @@ class Device(RuleBasedStateMachine):
         assert self.busy_until is not None
         self.pass_time(self.busy_until - self.now)
 
+    @rule()
+    def work_off(self) -> None:
+        while self.busy_until is not None:
+            self.finish()
+        assert not self.line
+        assert sorted(self.ended) == list(range(self.arrived))  # each once
+
     def expire(self) -> None:
         late = [key for key, request in self.expected.items() if request.waiting.deadline <= self.now]
         assert _keys(self.line.expire(self.now)) == late
@@ -187,12 +194,6 @@ class Device(RuleBasedStateMachine):
     def nobody_waits_for_an_idle_device(self) -> None:
         assert self.busy_until is not None or not self.expected
 
-    def teardown(self) -> None:
-        while self.busy_until is not None:
-            self.finish()
-        assert len(self.line) == 0
-        assert sorted(self.ended) == list(range(next(self.numbers)))  # each once
-
 
 TestDevice = Device.TestCase
 TestDevice.settings = settings(
@@ -225,6 +226,7 @@ def test_one_that_exceeds_the_budget_goes_alone() -> None:
     assert _keys(line.take(Budget(pixels=9999, count=8, waste=9.0))) == [0]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), sides, sides, budgets)
 def test_those_of_one_size_share_full_batches_without_padding(
     number: int, height: int, width: int, budget: Budget
@@ -268,6 +270,7 @@ def test_a_thumbnail_is_not_padded_to_a_photo_under_cover_of_others_that_fit() -
     assert _keys(line.take(Budget(pixels=10**9, count=32, waste=0.25))) == list(range(20))
 
 
+@settings(deadline=None)
 @given(st.lists(loads, min_size=2, max_size=20), budgets)
 def test_batches_keep_within_the_budget_and_nobody_adds_more_padding_than_pixels(
     loads: list[tuple[Item, ...]], budget: Budget
@@ -362,6 +365,12 @@ def test_the_smallest_company_counts(companies: list[int], batches: list[list[in
     line = _lined_up(*[(8, 8)] * len(companies), companies=companies)
     assert [_keys(line.take(ROOMY)) for _ in batches] == batches
     assert not line
+
+
+def test_suspects_keep_within_the_budget_too() -> None:
+    line = _lined_up(*[(8, 8)] * 4, companies=[9, 9, 9, 9])
+    assert _keys(line.take(Budget(pixels=10**6, count=3, waste=0.0))) == [0, 1, 2]
+    assert _keys(line.take(Budget(pixels=8 * 8, count=3, waste=0.0))) == [3]
 
 
 def test_the_expired_come_oldest_first_whatever_their_deadlines() -> None:
