@@ -27,7 +27,7 @@ async def models(service: ServiceDep) -> ModelsAnswer:
                 source=card.source,
                 training_data=card.training_data,
                 device=state.device,
-                dtype=state.dtype,
+                dtype=card.dtype,
                 parameters=card.parameters,
                 longest_side=card.preprocessing.longest_side,
                 validated_sides=card.validated_sides,

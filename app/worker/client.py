@@ -11,7 +11,6 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 from uuid import uuid4
 
@@ -46,6 +45,7 @@ class Link:
     Attributes:
         state: what it last said of itself; None before the first word and after the connection broke.
         was_warm: whether it ever was; until then callers are told that the service is starting.
+        pixels_per_s: its measured rate, also while it is restarted; 0 where nothing was measured yet.
         outstanding_pixels: of the jobs that are not answered yet.
     """
 
@@ -57,6 +57,7 @@ class Link:
     ) -> None:
         self.state: State | None = None
         self.was_warm = False
+        self.pixels_per_s = 0.0
         self.outstanding_pixels = 0
         self._endpoint = endpoint
         self._on_resend = on_resend
@@ -166,8 +167,7 @@ class Link:
             self._conclude(wire.unpack_done(header))
 
     def _conclude(self, done: Done) -> None:
-        if self.state is not None and done.pixels_per_s:
-            self.state = replace(self.state, pixels_per_s=done.pixels_per_s)
+        self.pixels_per_s = done.pixels_per_s or self.pixels_per_s
         # Also where nobody waits for it any more: it was done.
         if done.first:
             self._on_batch(done)
@@ -178,6 +178,7 @@ class Link:
         if self.state is not None and self.state.boot != state.boot:
             self._forget_worker()
         self.state = state
+        self.pixels_per_s = state.pixels_per_s or self.pixels_per_s
         if state.casualties is not None:
             self._blame(state.casualties)
         if not state.warm:
@@ -264,7 +265,7 @@ class Pool:
     @property
     def pixels_per_s(self) -> float:
         """The measured rate of all workers together; 0 where nothing was measured yet."""
-        return sum(link.state.pixels_per_s for link in self.links if link.state is not None)
+        return sum(link.pixels_per_s for link in self.links)
 
     def state(self) -> State:
         """What the workers have loaded; it is the same for all.

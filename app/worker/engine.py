@@ -306,7 +306,7 @@ class Engine:
         return batch.pin_memory().to(self.device, non_blocking=True)
 
     def _placed(self, loaded: LoadedModel, dtype: torch.dtype) -> _Slot:
-        card = _card(loaded)
+        card = _card(loaded, dtype)
         network = InferenceModel(loaded.module, loaded.metadata.preprocessing, dtype)
         return _Slot(network.to(self.device), loaded.metadata, card)
 
@@ -358,7 +358,7 @@ def _is_cpu_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
-def _card(loaded: LoadedModel) -> ModelCard:
+def _card(loaded: LoadedModel, dtype: torch.dtype) -> ModelCard:
     metadata = loaded.metadata
     return ModelCard(
         name=loaded.name,
@@ -374,6 +374,7 @@ def _card(loaded: LoadedModel) -> ModelCard:
         temperature=metadata.temperature,
         preprocessing=metadata.preprocessing,
         parameters=loaded.parameters,
+        dtype=_name(dtype),
     )
 
 

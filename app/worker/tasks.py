@@ -108,6 +108,7 @@ class ModelCard:
         temperature: what cosines are multiplied by before the softmax over a pair.
         preprocessing: of the model's input.
         parameters: how many the network has.
+        dtype: the precision that it runs in.
     """
 
     name: str
@@ -123,6 +124,7 @@ class ModelCard:
     temperature: float
     preprocessing: Preprocessing
     parameters: int
+    dtype: str = "float32"
 
 
 def items_of(task: ScoreTask | CompareTask) -> tuple[Item, ...]:

@@ -25,6 +25,7 @@ from models.weights import (
     WeightsError,
     WeightsInvalid,
     WeightsNotFound,
+    WeightsUntrained,
     bundled_path,
     load_weights,
     read,
@@ -379,6 +380,24 @@ def test_damage_is_refused_or_harmless(file: Path, data: st.DataObject) -> None:
         tensors, message = {}, str(error)
     assert re.fullmatch(r"[^\n]+\.", message)
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+
+
+def test_arbitrary_numbers_are_not_asked_unless_that_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save(path, TENSORS, metadata(untrained=True))
+    with pytest.raises(WeightsUntrained) as caught:
+        load_weights("bpclip", path)
+    assert str(caught.value) == (
+        f"{path} holds untrained weights, whose scores mean nothing; "
+        "to measure speed with them, set IQA_ALLOW_UNTRAINED=true."
+    )
+    assert load_weights("bpclip", path, allow_untrained=True).metadata.untrained
+    assert read(path, "bpclip").metadata.untrained  # for whoever only looks at them
+
+
+def test_weights_are_trained_unless_they_say_otherwise(file: Path) -> None:
+    assert not load_weights("bpclip", file).metadata.untrained
+    assert not load_weights("bpclip", file, allow_untrained=True).metadata.untrained
 
 
 # --- pickles

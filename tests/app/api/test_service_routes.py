@@ -13,7 +13,8 @@ def test_models_says_what_is_loaded(client: httpx.Client) -> None:
     kinds = {model["name"]: model["kind"] for model in answer["models"]}
     assert kinds == {"qualiclip": "no-reference", "bpclip": "no-reference", "bpclip-fr": "full-reference"}
     first = answer["models"][0]
-    assert (first["device"], first["dtype"], first["longest_side"]) == ("cpu", "float32", 384)
+    assert (first["device"], first["longest_side"]) == ("cpu", 384)
+    assert first["dtype"] in ("float32", "bfloat16")  # what suits the processor
     assert first["parameters"] > 1000
     assert answer["limits"]["max_pixels"] == 1_000_000
     assert list(answer["adjectives"]) == list(DIMENSIONS)

@@ -297,5 +297,7 @@ async def _end_and_start(bench: Bench, pool: Pool) -> None:
     await until(lambda: bench.worker._runner._orders.qsize())
     engine.go.set()
     await asyncio.to_thread(bench.thread.join)
+    rate = link.pixels_per_s
     await until(lambda: link.state is None)
+    assert link.pixels_per_s == rate > 0  # what waits still tells how long it will take
     bench.start()
