@@ -16,6 +16,7 @@ from app.commands.evaluate import evaluate
 from app.commands.score import score
 from app.commands.serve import serve
 from app.commands.train import train
+from app.openmp import wait_briefly
 
 app = typer.Typer(
     help="How good an image looks, and why.",
@@ -53,6 +54,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    wait_briefly()
     # What Pillow thinks of a file is not for the terminal: the file is scored, or is named at the end.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     app()

@@ -6,6 +6,7 @@ import sys
 
 from app.lifeline import Lifeline
 from app.logs import configure_logging
+from app.openmp import wait_briefly
 from app.settings import Settings
 
 
@@ -19,6 +20,7 @@ def main() -> int:
     configure_logging(settings.log_format, settings.log_level)
     lifeline.watch(lambda command: os._exit(0) if command == "stop" else None)
 
+    wait_briefly()
     # After the lifeline: these imports take seconds, in which the parent may die.
     import torch
 
