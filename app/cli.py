@@ -16,7 +16,7 @@ from app.commands.evaluate import evaluate
 from app.commands.score import score
 from app.commands.serve import serve
 from app.commands.train import train
-from app.openmp import wait_briefly
+from app.waiting import wait_briefly
 
 app = typer.Typer(
     help="How good an image looks, and why.",

@@ -15,6 +15,7 @@ from app.logs import configure_logging
 from app.main import create_app
 from app.service import Service
 from app.settings import Settings
+from app.waiting import SWITCH_INTERVAL_S
 
 _KEEP_ALIVE_S: Final = 75
 
@@ -33,6 +34,8 @@ def main() -> int:
     orders = lifeline.orders
     settings = Settings.model_validate(orders["settings"])
     configure_logging(settings.log_format, settings.log_level)
+    # The event loop is not to wait five milliseconds, Python's default, for a thread that decodes.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     uvloop.run(_serve(lifeline, settings, orders["endpoints"], socket.socket(fileno=orders["socket"])))
     return 0
 

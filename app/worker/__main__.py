@@ -6,8 +6,8 @@ import sys
 
 from app.lifeline import Lifeline
 from app.logs import configure_logging
-from app.openmp import wait_briefly
 from app.settings import Settings
+from app.waiting import SWITCH_INTERVAL_S, wait_briefly
 
 
 def main() -> int:
@@ -20,6 +20,8 @@ def main() -> int:
     configure_logging(settings.log_format, settings.log_level)
     lifeline.watch(lambda command: os._exit(0) if command == "stop" else None)
 
+    # The talking thread is not to wait five milliseconds, Python's default, for the engine's to make room.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     wait_briefly()
     # After the lifeline: these imports take seconds, in which the parent may die.
     import torch

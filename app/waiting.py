@@ -1,4 +1,4 @@
-"""How the threads that compute wait for one another on a CPU.
+"""How threads wait for one another on a CPU: those of OpenMP that compute, and those of Python.
 
 torch divides an operation among threads that meet at its end. By default whoever is early spins for
 milliseconds before it sleeps, which is fast on cores of its own. But here decoding and HTTP want the same
@@ -12,6 +12,9 @@ from typing import Final
 
 _SPIN_COUNT: Final = "1000"
 """Turns of the loop, some microseconds: longer than threads in step need, far shorter than a time slice."""
+
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a thread of Python that wants to run waits for one that does; :func:`sys.setswitchinterval`."""
 
 
 def wait_briefly() -> None:
