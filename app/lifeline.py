@@ -25,6 +25,9 @@ class Lifeline:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         self._lock = threading.Lock()
         _die_with_parent()
+        # Some send their signals to all processes of a service (systemd does); the parent says when to end.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         # Not sys.stdin: the interpreter could not shut down while a thread waits for it.
         self._commands = os.fdopen(os.dup(sys.stdin.fileno()))
         self.orders: dict[str, Any] = json.loads(self._commands.readline() or "{}")

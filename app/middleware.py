@@ -1,5 +1,7 @@
 """What happens around every request: its id, its headers, its line in the log, its metrics."""
 
+import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -24,6 +26,8 @@ _log = logging.getLogger("iqa.access")
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 _CLIENT_GONE: Final = 499  # nginx's number; it is logged and never sent
 _REJECTIONS: Final = frozenset({429, 503, 504})
+_MOST_DISCARDED_BYTES: Final = 32 * 2**20
+_LONGEST_DISCARD_S: Final = 10.0
 _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})  # asked every few seconds; logged at debug level
 
 
@@ -84,17 +88,20 @@ class RequestScope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = Record(_request_id(Headers(scope=scope).get("x-request-id")))
+        headers = Headers(scope=scope)
+        record = Record(_request_id(headers.get("x-request-id")))
         scope.setdefault("state", {})["record"] = record
-        answer = _Answer(send, record, self._phase.draining)
+        body = _Body(receive)
+        leaves = headers.get("connection", "").lower() == "close" or scope["http_version"] == "1.0"
+        answer = _Answer(send, record, body, lambda: leaves or self._phase.draining)
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, body, answer)
         except ClientGone:
             answer.status = _CLIENT_GONE
         except Exception:
             _log.exception("request %s met a fault of ours", record.request_id)
             if answer.status == 0:
-                await problem(InternalError(), record)(scope, receive, answer)
+                await problem(InternalError(), record)(scope, body, answer)
         finally:
             self._conclude(scope, record, answer.status)
 
@@ -123,14 +130,42 @@ class RequestScope:
             )
 
 
+class _Body:
+    """The way in: remembers whether the whole body has come."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._complete = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._complete = not (message["type"] == "http.request" and message.get("more_body", False))
+        return message
+
+    async def discard(self) -> None:
+        """Reads what has not come yet, up to a limit, and forgets it."""
+        left = _MOST_DISCARDED_BYTES
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_DISCARD_S):
+                while not self._complete and left > 0:
+                    left -= len((await self()).get("body", b""))
+
+
 class _Answer:
     """The way out: adds the headers that every answer carries, and remembers its status."""
 
-    def __init__(self, send: Callable[[Message], Awaitable[None]], record: Record, draining: bool) -> None:
+    def __init__(
+        self,
+        send: Callable[[Message], Awaitable[None]],
+        record: Record,
+        body: _Body,
+        closes: Callable[[], bool],
+    ) -> None:
         self.status = 0
         self._send = send
         self._record = record
-        self._draining = draining
+        self._body = body
+        self._closes = closes
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -140,8 +175,13 @@ class _Answer:
             headers["Cache-Control"] = "no-store"
             parts = self._record.timing_ms | {"total": self._record.elapsed_ms()}
             headers["Server-Timing"] = ", ".join(f"{name};dur={value:.1f}" for name, value in parts.items())
-            if self._draining:
+            if self._closes():
                 headers["Connection"] = "close"  # so that the client's next request goes to another replica
+        elif self._closes() and not message.get("more_body", False):
+            # To close a connection while its client still sends resets it, and the answer is lost with it.
+            await self._send({**message, "more_body": True})
+            await self._body.discard()
+            message = {"type": "http.response.body"}
         await self._send(message)
 
 

@@ -1,6 +1,7 @@
 """``python -m app.serving``: one HTTP process, on the listening socket it inherits from the supervisor."""
 
 import asyncio
+import contextlib
 import socket
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import uvicorn
 import uvloop
 
 from app.lifeline import Lifeline
+from app.listener import accepted, turn_newcomers_away
 from app.logs import configure_logging
 from app.main import create_app
 from app.service import Service
@@ -18,6 +20,10 @@ from app.settings import Settings
 from app.waiting import SWITCH_INTERVAL_S
 
 _KEEP_ALIVE_S: Final = 75
+_HANDSHAKE_S: Final = 0.1
+"""Who is connecting when the listener is to be closed has this long to be connected."""
+_SILENT_S: Final = 1.0
+"""Who has connected before that and sent nothing is closed after this time."""
 
 
 class Server(uvicorn.Server):
@@ -26,6 +32,29 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Closes the listener, and then answers whoever had connected before: uvicorn alone resets them."""
+        loop = asyncio.get_running_loop()
+        for listener in sockets or []:
+            turn_newcomers_away(listener)
+            await asyncio.sleep(_HANDSHAKE_S)
+            last = accepted(listener)
+            for server in self.servers:
+                server.close()
+            for connection in last:
+                connection.setblocking(False)
+                await loop.connect_accepted_socket(self._protocol, connection)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SILENT_S):
+                while any(getattr(each, "cycle", each) is None for each in self.server_state.connections):
+                    await asyncio.sleep(0.01)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
 
 def main() -> int:

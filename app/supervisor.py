@@ -6,14 +6,12 @@ import errno
 import json
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +19,7 @@ from typing import Final
 from prometheus_client import multiprocess
 
 from app.child import Child
+from app.folder import PrivateFolder
 from app.logs import configure_logging
 from app.metrics import MULTIPROCESS_DIR
 from app.settings import Settings
@@ -31,9 +30,9 @@ _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 30.0
 _HEALTHY_S: Final = 1.0
 """A process that was ready for so long is restarted at once when it dies; quick deaths have a pause after."""
-_SILENCE_S: Final = 30.0
-"""A worker that was ready and is silent for so long is killed; it reports twice a second."""
-_LONGEST_SOCKET_PATH: Final = 90  # the system's limit is 107 bytes, the file name included
+_SILENCE_S: Final = 10.0
+"""A worker that was ready and is silent for so long is killed, early enough for what it had to be done by
+another in time; it reports twice a second."""
 
 
 def serve(settings: Settings) -> int:
@@ -65,6 +64,7 @@ class _Post:
     name: str
     start: Callable[[int], Awaitable[Child]]  # told how often it was restarted
     child: Child | None = None
+    code: int = 0  # that the last one ended with
     ready: bool = False
     ready_at: float = 0.0
     heard_at: float = 0.0
@@ -93,9 +93,9 @@ class Supervisor:
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
         self._settings = settings
         self._listener = listener
-        self._folder = _private_folder()
         devices = _devices(settings.devices)
-        self._endpoints = [f"ipc://{self._folder}/worker-{number}" for number in range(len(devices))]
+        self._folder = PrivateFolder()
+        self._endpoints = [f"ipc://{self._folder.path}/worker-{number}" for number in range(len(devices))]
         self._workers = [
             _Post(f"worker {number} ({device})", self._worker(number, device, len(devices)))
             for number, device in enumerate(devices)
@@ -111,14 +111,15 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
-        keepers = [asyncio.create_task(self._keep(post)) for post in (*self._workers, *self._fronts)]
+        fronts = [asyncio.create_task(self._keep(post)) for post in self._fronts]
+        keepers = [*(asyncio.create_task(self._keep(post)) for post in self._workers), *fronts]
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
             for keeper in keepers:
                 if keeper.done():
                     keeper.result()
-            await self._drain()
+            await self._drain(fronts)
             return 0
         except CannotStart as error:
             return _refuse(str(error))
@@ -128,7 +129,7 @@ class Supervisor:
             await asyncio.gather(*keepers, stopping, return_exceptions=True)
             children = [post.child for post in (*self._fronts, *self._workers) if post.child is not None]
             await asyncio.gather(*(child.stop() for child in children))
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
 
     def _on_signal(self) -> None:
         if self._stopping.is_set():
@@ -137,31 +138,36 @@ class Supervisor:
                     post.child.command("hurry")
         self._stopping.set()
 
-    async def _drain(self) -> None:
-        """Lets the HTTP processes finish what they have accepted; the workers run until then."""
+    async def _drain(self, fronts: Sequence[asyncio.Task[None]]) -> None:
+        """Lets the HTTP processes finish what they have accepted; the workers run until then.
+
+        Args:
+            fronts: the tasks that keep them, which end with them.
+        """
         delay_s = self._settings.drain_delay_s
         _log.info(
             "draining: served for another %g s, then the listener closes; a second signal hurries", delay_s
         )
         # While this process holds the socket too, the kernel would go on accepting connections.
         self._listener.close()
-        children = [post.child for post in self._fronts if post.child is not None]
-        for child in children:
-            child.command("drain")
+        for post in self._fronts:
+            if post.child is not None:
+                post.child.command("drain")
         most_s = delay_s + self._settings.drain_timeout_s + 5.0
-        ends = [asyncio.create_task(child.wait()) for child in children]
-        finished, unfinished = await asyncio.wait(ends, timeout=most_s)
-        if unfinished or any(end.result() for end in finished):
+        _, unfinished = await asyncio.wait(fronts, timeout=most_s)
+        if unfinished or any(post.code for post in self._fronts):
             _log.error("not every HTTP process finished what it had accepted")
 
     async def _keep(self, post: _Post) -> None:
         """Fills a post again and again."""
-        while True:
-            post.child = await post.start(post.restarts)
+        while not (self._stopping.is_set() and post in self._fronts):  # the listener is closed then
+            post.child, post.code = await post.start(post.restarts), 0
+            if self._stopping.is_set() and post in self._fronts:
+                post.child.command("drain")  # it was not there yet when the others were told
             watch = asyncio.create_task(self._watch_silence(post))
             try:
                 reason = await self._listen(post)
-                code = await post.child.wait()
+                code = post.code = await post.child.wait()
             finally:
                 watch.cancel()
             self._bury(post.child.pid)
@@ -177,7 +183,15 @@ class Supervisor:
                 f" ({reason})" if reason else "",
                 pause_s,
             )
-            await asyncio.sleep(pause_s)
+            await self._pause(post, pause_s)
+
+    async def _pause(self, post: _Post, seconds: float) -> None:
+        """Before a post is filled again. An HTTP process need not be once the service is stopping."""
+        if post in self._workers:
+            await asyncio.sleep(seconds)
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _listen(self, post: _Post) -> str | None:
         """Hears what a child has to say until it ends; the reason, if it gave one."""
@@ -230,7 +244,7 @@ class Supervisor:
         }
         environment = {}
         if self._settings.http_processes > 1:
-            environment[MULTIPROCESS_DIR] = str(self._folder)
+            environment[MULTIPROCESS_DIR] = str(self._folder.path)
         return lambda restarts: Child.start(
             "app.serving", orders, sockets=(self._listener.fileno(),), environment=environment
         )
@@ -238,7 +252,7 @@ class Supervisor:
     def _bury(self, pid: int) -> None:
         """Takes a dead process's gauges out of the metrics."""
         if self._settings.http_processes > 1:
-            multiprocess.mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
+            multiprocess.mark_process_dead(pid, str(self._folder.path))  # type: ignore[no-untyped-call]
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -290,12 +304,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _private_folder() -> Path:
-    """A folder that only this user can enter, for the sockets between the processes."""
-    folder = Path(tempfile.mkdtemp(prefix="iqa-"))
-    if len(str(folder)) > _LONGEST_SOCKET_PATH:
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="iqa-", dir="/tmp"))
-    return folder
