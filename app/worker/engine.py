@@ -128,7 +128,7 @@ class Engine:
             # In float32, TF32 would make a score depend on its batch by more than the contract allows. Beside
             # half precision the stem may have it: it keeps ten bits of mantissa, where bfloat16 has seven.
             torch.backends.cudnn.allow_tf32 = dtype != "float32"
-        wanted = _wanted_dtype(dtype, self.device)
+        wanted = resolve_dtype(dtype, self.device)
         self._slots: dict[str, _Slot] = {}
         self.expected: dict[str, float] = {}  # the canary's score by each model, as its plain modules give it
         # Only "official" is held to the pin.
@@ -330,7 +330,8 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def _wanted_dtype(name: str, device: torch.device) -> torch.dtype:
+def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The precision of a setting; "auto" is bfloat16 where the device has it in hardware, else float32."""
     if name != "auto":
         return _DTYPES[name]
     if device.type == "cuda":
