@@ -18,8 +18,8 @@ from app.preparation import Prepared, PreparedPair, Question
 from app.settings import Settings
 from app.worker.client import Pool
 from app.worker.pending import RESTART_S
-from app.worker.tasks import FULL_REFERENCE
-from app.worker.wire import Done, State, Task
+from app.worker.tasks import FULL_REFERENCE, Task
+from app.worker.wire import Done, State
 
 _T = TypeVar("_T")
 

@@ -8,8 +8,8 @@ from app.api import schemas
 from app.middleware import Record
 from app.preparation import Prepared, PreparedPair, Size, card
 from app.service import Timing
-from app.worker.tasks import FULL_REFERENCE, CompareResult, ModelCard, ModelResult, ScoreResult
-from app.worker.wire import Done, Result, State
+from app.worker.tasks import FULL_REFERENCE, CompareResult, ModelCard, ModelResult, Result, ScoreResult
+from app.worker.wire import Done, State
 from models.adjectives import ADJECTIVES, DIMENSIONS
 
 FULL_REFERENCE_MODEL: Final = "bpclip"

@@ -19,12 +19,13 @@ from app.errors import ServiceError, SizeMismatch
 from app.images import Limits
 from app.middleware import Record
 from app.preparation import Prepared, Question
-from app.scheduling import Budget, Line, Waiting
+from app.scheduling import Line, Waiting
 from app.service import Timing
 from app.settings import Settings
-from app.worker.engine import Engine
-from app.worker.tasks import FULL_REFERENCE, items_of
-from app.worker.wire import Done, Result, State
+from app.worker.assembly import budget_for, engine_for, state_of
+from app.worker.runner import run_tasks
+from app.worker.tasks import Result, Task, items_of
+from app.worker.wire import Done
 
 SUFFIXES: Final = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
@@ -67,40 +68,18 @@ class Scorer:
     """
 
     def __init__(self, settings: Settings, *, full_reference: bool = False) -> None:
-        sources = settings.sources()
-        if not full_reference:
-            del sources[FULL_REFERENCE]
-        if sources.get("qualiclip") == "official":
+        if settings.sources().get("qualiclip") == "official":
             fetch_with_progress(settings.qualiclip_sha256)
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
-        self.engine = Engine(
-            sources,
-            settings.devices[0],
-            settings.dtype,
-            settings.max_scored_pixels,
-            settings.qualiclip_sha256,
-            settings.allow_untrained,
-        )
+        self.engine = engine_for(settings, models=None if full_reference else settings.models)
         self._settings = settings
-        self._budget = Budget(
-            settings.batch_pixels or self.engine.batch_pixels, settings.batch_images, settings.batch_waste
-        )
+        self._budget = budget_for(settings, self.engine)
         max_bytes = max(settings.max_body_bytes, _BYTES_PER_PIXEL * settings.max_pixels)
         self._limits = Limits(max_bytes, settings.max_pixels, settings.max_side, settings.min_side)
         self._question = Question(self.engine.models, (), deadline=float("inf"))
         # As a worker would describe itself: what files are prepared and answers are written by.
-        self._state = State(
-            boot="",
-            warm=True,
-            device=str(self.engine.device),
-            dtype=self.engine.dtype_name,
-            max_scored_pixels=self.engine.max_scored_pixels,
-            cards=self.engine.cards(),
-            queued_pixels=0,
-            pixels_per_s=0.0,
-            restarts=0,
-        )
+        self._state = state_of(self.engine)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -144,9 +123,8 @@ class Scorer:
         except ServiceError as error:
             at_fault = {"reference": reference, "distorted": distorted}.get(str(error.fields.get("field")))
             raise FileFailure(_blaming(error, at_fault)) from error
-        compared = self.engine.compare([pair.task])
-        both = self.engine.score([*pair.reference.tasks, *pair.distorted.tasks])
-        results = _succeeded([*compared, *both])
+        tasks: list[Task] = [pair.task, *pair.reference.tasks, *pair.distorted.tasks]
+        results = _succeeded(run_tasks(self.engine, tasks)[0])
         return compare_answer(
             pair, _done(results, 1), _UNTIMED, self._state, self._question.models, (), Record("")
         )
@@ -185,11 +163,11 @@ class Scorer:
         """The results of each image's tasks; sizes that go well together share a batch, as in the service."""
         line: Line[int] = Line()
         for number, prepared in enumerate(images):
-            items = tuple(item for task in prepared.tasks for item in items_of(task))
-            line.add(Waiting(number, items, deadline=float("inf")))
+            line.add(Waiting(number, items_of(prepared.tasks), deadline=float("inf")))
         results: dict[int, list[Result | Exception]] = {}
         while taken := [waiting.key for waiting in line.take(self._budget)]:
-            found = iter(self.engine.run([task for number in taken for task in images[number].tasks]))
+            outcomes, _ = run_tasks(self.engine, [task for number in taken for task in images[number].tasks])
+            found = iter(outcomes)
             results |= {number: [next(found) for _ in images[number].tasks] for number in taken}
         return (results[number] for number in range(len(images)))
 

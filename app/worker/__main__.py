@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from functools import partial
 
 from app.lifeline import Lifeline
 from app.logs import configure_logging
@@ -26,9 +27,9 @@ def main() -> int:
     # After the lifeline: these imports take seconds, in which the parent may die.
     import torch
 
-    from app.scheduling import Budget
+    from app.worker.assembly import budget_for, engine_for
     from app.worker.canary import CanaryFailed
-    from app.worker.engine import DeviceUnavailable, Engine, OutOfMemory
+    from app.worker.engine import DeviceUnavailable, OutOfMemory
     from app.worker.loop import Worker
     from models.weights import WeightsError
 
@@ -43,17 +44,8 @@ def main() -> int:
 
     worker = Worker(
         orders["endpoint"],
-        lambda: Engine(
-            settings.sources(),
-            orders["device"],
-            settings.dtype,
-            settings.max_scored_pixels,
-            settings.qualiclip_sha256,
-            settings.allow_untrained,
-        ),
-        lambda engine: Budget(
-            settings.batch_pixels or engine.batch_pixels, settings.batch_images, settings.batch_waste
-        ),
+        lambda: engine_for(settings, orders["device"]),
+        partial(budget_for, settings),
         restarts=orders["restarts"],
         on_warm=on_warm,
         on_beat=lambda: lifeline.report("beat"),

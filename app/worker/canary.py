@@ -78,8 +78,7 @@ def agrees(engine: "Engine", name: str) -> bool:
     Raises:
         CanaryFailed: it could not score it at all.
     """
-    bound = _FLOAT_BOUND if engine.dtype_of(name) == "float32" else _HALF_BOUND
-    return abs(_score(engine, name) - engine.expected[name]) <= bound  # false for what is not a number
+    return _as_expected(engine, name, _score(engine, name))
 
 
 def score_canary(engine: "Engine") -> None:
@@ -89,11 +88,17 @@ def score_canary(engine: "Engine") -> None:
         CanaryFailed: a model raised, or gave another score than is known.
     """
     for name, expected in engine.expected.items():
-        if not agrees(engine, name):
+        score = _score(engine, name)
+        if not _as_expected(engine, name, score):
             raise CanaryFailed(
-                f"{name} in {engine.dtype_of(name)} gives the canary image {_score(engine, name):.4f} "
+                f"{name} in {engine.dtype_of(name)} gives the canary image {score:.4f} "
                 f"instead of {expected:.4f}."
             )
+
+
+def _as_expected(engine: "Engine", name: str, score: float) -> bool:
+    bound = _FLOAT_BOUND if engine.dtype_of(name) == "float32" else _HALF_BOUND
+    return abs(score - engine.expected[name]) <= bound  # false for what is not a number
 
 
 def _score(engine: "Engine", name: str) -> float:

@@ -21,7 +21,8 @@ from zmq.utils.monitor import recv_monitor_message
 from app.errors import DeadlineExceeded, InternalError, Starting, WorkerUnavailable
 from app.worker import wire
 from app.worker.pending import RESTART_S, Pending
-from app.worker.wire import Casualties, Done, Job, State, Task
+from app.worker.tasks import Task
+from app.worker.wire import Casualties, Done, Job, State
 
 _log = logging.getLogger("iqa.client")
 

@@ -23,8 +23,10 @@ from app.worker.tasks import (
     CompareTask,
     ModelCard,
     ModelResult,
+    Result,
     ScoreResult,
     ScoreTask,
+    Task,
 )
 from models import signal
 from models.adjectives import dimension_scores, pair_probabilities
@@ -35,8 +37,6 @@ from models.ragged import pack
 from models.weights import Metadata, ModelName
 
 Pixels = NDArray[np.uint8]
-Task = ScoreTask | CompareTask
-Result = ScoreResult | CompareResult
 
 _log = logging.getLogger("iqa.engine")
 
@@ -152,12 +152,11 @@ class Engine:
     @property
     def dtype_name(self) -> str:
         """The precision of inference: float32, bfloat16 or float16; of several, the lowest that is used."""
-        dtypes = [slot.network.encoder.dtype for slot in self._slots.values()]
-        return _name(min(dtypes, key=lambda dtype: dtype.itemsize))
+        return min((card.dtype for card in self.cards()), key=lambda name: _DTYPES[name].itemsize)
 
     def dtype_of(self, name: str) -> str:
         """The precision that a loaded model runs in."""
-        return _name(self._slots[name].network.encoder.dtype)
+        return self._slots[name].card.dtype
 
     @property
     def batch_pixels(self) -> int:

@@ -19,6 +19,7 @@ import zmq
 
 from app.scheduling import Budget, Line, Waiting, padded_pixels
 from app.worker import runner, wire
+from app.worker.assembly import state_of
 from app.worker.budget import ElasticBudget
 from app.worker.engine import Engine
 from app.worker.logbook import Key, Logbook
@@ -153,7 +154,7 @@ class Worker:
         # A client that saw the connection break may send a job again that did arrive.
         if self._aboard is not None and key in self._aboard.keys:
             return
-        items = tuple(item for task in job.tasks for item in items_of(task))
+        items = items_of(job.tasks)
         if self._line.add(Waiting(key, items, job.deadline, job.company)):
             self._jobs[key] = job
 
@@ -224,14 +225,10 @@ class Worker:
         self._budget = ElasticBudget(self._budget_for(engine))
         self._check_at = time.monotonic() + _CHECK_S
         self._state = replace(
-            self._state,
-            warm=True,
-            device=str(engine.device),
-            dtype=engine.dtype_name,
-            max_scored_pixels=engine.max_scored_pixels,
-            cards=engine.cards(),
+            state_of(engine),
+            boot=self._state.boot,
+            restarts=self._state.restarts,
             budget_pixels=self._budget.now.pixels,
-            memory_bytes=engine.memory_bytes,
         )
         for client in list(self._router.clients):
             self._send_state(client)

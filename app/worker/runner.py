@@ -13,7 +13,8 @@ from typing import Final, Literal
 
 from app.worker.canary import score_canary
 from app.worker.engine import Engine, OutOfMemory
-from app.worker.wire import Failure, Job, Result, Task
+from app.worker.tasks import Result, Task
+from app.worker.wire import Failure, Job
 
 _log = logging.getLogger("iqa.worker")
 
@@ -129,7 +130,7 @@ def _run_batch(engine: Engine, jobs: Sequence[Job]) -> Finished:
     """
     began, before = time.monotonic(), engine.tally
     owners = [job for job in jobs for _ in job.tasks]
-    outcomes, short = _run_tasks(engine, [task for job in jobs for task in job.tasks])
+    outcomes, short = run_tasks(engine, [task for job in jobs for task in job.tasks])
     seconds, after = time.monotonic() - began, engine.tally
     found = iter(outcomes)
     results = [_of_job([next(found) for _ in job.tasks]) for job in jobs]
@@ -149,8 +150,12 @@ def _run_batch(engine: Engine, jobs: Sequence[Job]) -> Finished:
     )
 
 
-def _run_tasks(engine: Engine, tasks: Sequence[Task]) -> tuple[list[Result | Exception], bool]:
-    """Runs tasks at once, or in halves if that fails; and whether memory was short."""
+def run_tasks(engine: Engine, tasks: Sequence[Task]) -> tuple[list[Result | Exception], bool]:
+    """Runs tasks at once, or in halves where that fails as a whole.
+
+    Returns:
+        A result or an exception per task, and whether memory was short.
+    """
     try:
         return engine.run(tasks), False
     except OutOfMemory as error:
@@ -163,8 +168,8 @@ def _run_tasks(engine: Engine, tasks: Sequence[Task]) -> tuple[list[Result | Exc
     if len(tasks) == 1:
         return [failure], short
     middle = len(tasks) // 2
-    first, first_short = _run_tasks(engine, tasks[:middle])
-    second, second_short = _run_tasks(engine, tasks[middle:])
+    first, first_short = run_tasks(engine, tasks[:middle])
+    second, second_short = run_tasks(engine, tasks[middle:])
     return first + second, short or first_short or second_short
 
 

@@ -1,5 +1,6 @@
 """What the inference process is asked and what it answers: plain data, in process and over the wire."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -127,11 +128,19 @@ class ModelCard:
     dtype: str = "float32"
 
 
-def items_of(task: ScoreTask | CompareTask) -> tuple[Item, ...]:
-    """What the device will see of a task whose pixels are at the size that each model scores."""
+Task = ScoreTask | CompareTask
+Result = ScoreResult | CompareResult
+
+
+def items_of(tasks: Iterable[Task]) -> tuple[Item, ...]:
+    """What the device will see of tasks whose pixels are at the size that each model scores."""
+    return tuple(item for task in tasks for item in _items(task))
+
+
+def _items(task: Task) -> Iterator[Item]:
     if isinstance(task, ScoreTask):
         height, width = task.pixels.shape[:2]
-        return tuple(Item(name, height, width) for name in task.models)
+        return (Item(name, height, width) for name in task.models)
     height, width = task.reference.shape[:2]
     names = (FULL_REFERENCE, *task.models)
-    return tuple(Item(name, height, width) for name in names for _ in ("reference", "distorted"))
+    return (Item(name, height, width) for name in names for _ in ("reference", "distorted"))

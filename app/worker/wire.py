@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from app.worker.tasks import CompareResult, CompareTask, ModelCard, ScoreResult, ScoreTask
+from app.worker.tasks import CompareTask, ModelCard, Result, ScoreTask, Task
 
 HELLO: Final = b"hello"
 JOB: Final = b"job"
@@ -26,9 +26,6 @@ CANCEL: Final = b"cancel"
 STATE: Final = b"state"
 STARTED: Final = b"started"
 DONE: Final = b"done"
-
-Task = ScoreTask | CompareTask
-Result = ScoreResult | CompareResult
 
 
 class WireError(Exception):

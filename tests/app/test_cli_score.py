@@ -15,6 +15,7 @@ from app.commands.scoring import Scorer, collect
 from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, SOME_FAILED, UNUSABLE
 from app.images import Picture
 from app.settings import Settings
+from app.worker.engine import OutOfMemory
 from tests.app.command_line import cut_off, invoke, lines_of_json, save_crops, start
 
 _BAD = "050.jpg"
@@ -307,6 +308,25 @@ def test_a_batch_keeps_to_its_budget(
     assert len(list(scorer.score(sorted(hundred.iterdir())[:20]))) == 20
     assert sum(sizes) == 20
     assert max(sizes) <= 3
+
+
+def test_memory_for_half_a_batch_is_enough(
+    hundred: Path, weights_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in weights_environment.items():
+        monkeypatch.setenv(name, value)
+    scorer = Scorer(Settings(threads=1))
+    run = scorer.engine.run
+
+    def alone(tasks):  # type: ignore[no-untyped-def]
+        if len(tasks) > 1:
+            raise OutOfMemory("There is no memory for so many images at once.")
+        return run(tasks)
+
+    monkeypatch.setattr(scorer.engine, "run", alone)
+    scored = list(scorer.score(sorted(hundred.iterdir())[:8]))
+    assert [item.problem for item in scored if item.answer is None] == []
+    assert len(scored) == 8
 
 
 def _run(*arguments: object, environment: dict[str, str], status: int) -> tuple[str, str]:

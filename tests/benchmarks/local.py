@@ -10,11 +10,11 @@ import torch
 from app import preparation
 from app.images import Limits
 from app.preparation import Prepared, Question
-from app.scheduling import Budget, Item, Waiting
+from app.scheduling import Waiting
 from app.settings import read_settings
+from app.worker.assembly import budget_for, engine_for, state_of
 from app.worker.canary import score_canary
-from app.worker.engine import Engine
-from app.worker.wire import State
+from app.worker.tasks import items_of
 
 K = TypeVar("K", bound=Hashable)
 
@@ -33,33 +33,14 @@ class LocalEngine:
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
         self.threads = torch.get_num_threads()
-        self.engine = Engine(
-            {name: source for name, source in settings.sources().items() if name in settings.models},
-            device or settings.devices[0],
-            settings.dtype,
-            settings.max_scored_pixels,
-            settings.qualiclip_sha256,
-            settings.allow_untrained,
-        )
+        self.engine = engine_for(settings, device, settings.models)
         score_canary(self.engine)
         gc.freeze()  # as a worker does
-        self.budget = Budget(
-            settings.batch_pixels or self.engine.batch_pixels, settings.batch_images, settings.batch_waste
-        )
+        self.budget = budget_for(settings, self.engine)
         self._limits = Limits.of(settings)
         self._question = Question(self.engine.models, (), _NEVER)
         # Files are prepared by what a worker says of itself.
-        self._state = State(
-            boot="",
-            warm=True,
-            device=str(self.engine.device),
-            dtype=self.engine.dtype_name,
-            max_scored_pixels=self.engine.max_scored_pixels,
-            cards=self.engine.cards(),
-            queued_pixels=0,
-            pixels_per_s=0.0,
-            restarts=0,
-        )
+        self._state = state_of(self.engine)
 
     def prepare(self, data: bytes) -> Prepared:
         """An image file decoded and scaled for each model."""
@@ -67,8 +48,7 @@ class LocalEngine:
 
     def waiting(self, key: K, prepared: Prepared) -> Waiting[K]:
         """How it stands in a line."""
-        items = [Item(name, *task.pixels.shape[:2]) for task in prepared.tasks for name in task.models]
-        return Waiting(key, tuple(items), _NEVER)
+        return Waiting(key, items_of(prepared.tasks), _NEVER)
 
     def score(self, batch: Sequence[Prepared]) -> list[dict[str, float]]:
         """The score by each model of the images of one batch.

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from models.bpclip import BPCLIP, BPCLIPConfig
 from models.preprocessing import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from models.qualiclip import PROMPTS, QualiCLIP, QualiCLIPConfig
+from models.state import stored
 from models.weights import MODEL_NAMES, Metadata, ModelName, save
 from tests.photographs import photographs
 
@@ -50,9 +51,7 @@ def write(folder: Path, seed: int = 0, models: Sequence[ModelName] = MODEL_NAMES
             model = _model(name)
             _fill(model, seed)
         paths[name] = folder / f"{name}-untrained.safetensors"
-        state = model.state_dict()
-        tensors = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
-        save(paths[name], tensors, _metadata(name, model, seed))
+        save(paths[name], stored(model.state_dict()), _metadata(name, model, seed))
     return paths
 
 
