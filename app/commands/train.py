@@ -44,6 +44,13 @@ def train(
             show_default=False,
         ),
     ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of photographs as people take them, for qualiclip; scores are not read.",
+            show_default=False,
+        ),
+    ] = None,
     init: Annotated[
         str | None,
         typer.Option(
@@ -77,7 +84,18 @@ def train(
     if init is not None:
         start = resolve("qualiclip" if model is Trainable.qualiclip else "bpclip", init)
     budget = Budget(minutes, steps, workers=workers, device=str(resolve_device(device)))
-    job = Job(model.value, pristine, out, run, budget, scored=scored, init=start, license=license, seed=seed)
+    job = Job(
+        model.value,
+        pristine,
+        out,
+        run,
+        budget,
+        scored=scored,
+        init=start,
+        unlabelled=unlabelled,
+        license=license,
+        seed=seed,
+    )
     quiet = not sys.stderr.isatty()
     complain(
         f"Training {model.value} for {minutes:g} minutes on {budget.device}; log: {shown(run / 'log.csv')}"

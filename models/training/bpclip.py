@@ -1,9 +1,10 @@
 """BPCLIP's no-reference recipe: people's scores, and photographs that are spoilt on purpose.
 
 Source: arXiv 2506.17969, which trains with MSE on MOS in [0, 1], flips and crops, from an ImageNet backbone.
-The compact model begins from nothing and on little data, so [O]: the backbone learns along with its batch
-norm, a correlation loss stands beside MSE, and photographs that are spoilt on purpose are learned in the same
-batches; they teach the adjectives, and that every distortion lowers the score.
+The compact model begins from nothing and on little data, so [O]: it first learns faults alone, the backbone
+with its batch norm; then people's scores from crops nearly as large as the photographs, with a correlation
+loss beside MSE. Photographs that are spoilt on purpose go on beside them: they teach the adjectives, and that
+every distortion lowers the score.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from models.bpclip import BPCLIP, LEVELS
 from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
@@ -25,20 +27,24 @@ from models.training.losses import (
     word_ranking_loss,
 )
 from models.training.photos import ScoredPhoto
-from models.training.samples import Group, Groups, Scored, ScoredCrops, to_float
+from models.training.samples import Group, Groups, Rated, RatedCrops, to_float
 
 TEMPERATURE = 10.0
 """Of the compact model [O]; see :data:`models.training.qualiclip.TEMPERATURE`."""
 
-_RANKING_MARGIN = 0.05  # of the score, per level [O]
+_RANKING_MARGIN = 0.25  # of the score's logit, per level [O]
 _WORD_MARGIN = 0.03  # in cosine, per level [O]
 
 
 class NoReferenceRecipe:
-    """See :class:`models.training.loop.Recipe`."""
+    """See :class:`models.training.loop.Recipe`.
+
+    Without ``scored`` it only learns faults, which is how a model begins that starts from nothing; its batch
+    norm learns then. With them it stays as it is: people's scores are learned from large crops, whose
+    statistics are not those of small ones.
+    """
 
     name = "bpclip"
-    learning_rate = 2e-3
 
     def __init__(
         self,
@@ -46,38 +52,47 @@ class NoReferenceRecipe:
         scored: Sequence[ScoredPhoto],
         pristine: Sequence[Path],
         *,
-        crop: int = 192,
-        batch: int = 24,
-        groups: int = 24,
+        crop: int = 384,
+        batch: int = 12,
+        fault_crop: int = 192,
+        groups: int = 10,
         seed: int = 0,
     ) -> None:
         self.model = module
         self.fault_type = nn.Linear(LEVELS * module.config.text_width, len(NAMES) + 1)
         self.module = nn.ModuleDict({"model": module, "fault_type": self.fault_type})
-        self.datasets = (
-            ScoredCrops(scored, crop, seed=seed),
-            Groups(pristine, crop, views=1, seed=seed + 2),
-        )
-        self.batch_sizes = (batch, groups)
+        real = [photo.path for photo in scored]
+        faults = Groups(pristine, fault_crop, views=1, real=real, seed=seed + 2)
+        self.datasets: tuple[Dataset[Any], ...] = (faults,)
+        self.batch_sizes: tuple[int, ...] = (groups,)
+        if scored:
+            self.datasets = (faults, RatedCrops(scored, crop, seed=seed))
+            self.batch_sizes = (groups, batch)
+        module.backbone.freeze_batch_norm(bool(scored))
+        self.learning_rate = 1e-3 if scored else 2e-3
 
     def loss(self, parts: tuple[Any, ...]) -> dict[str, Tensor]:
-        scored: Scored = parts[0]
-        group: Group = parts[1]
-        images = torch.cat([scored.image, group.images.flatten(0, 2)])
-        embeddings = self.model.embed(normalised(images))
+        terms = self._of_faults(parts[0])
+        if len(parts) > 1:
+            terms = self._of_people(parts[1]) | terms
+        return terms
+
+    def _of_people(self, scored: Rated) -> dict[str, Tensor]:
+        score = self.model(normalised(scored.image)).score
+        return {"mse": 10 * F.mse_loss(score, scored.worth), "plcc": 2 * plcc_loss(score, scored.worth)}
+
+    def _of_faults(self, group: Group) -> dict[str, Tensor]:
+        embeddings = self.model.embed(normalised(group.images.flatten(0, 2)))
         output = self.model.read_out(embeddings)
-        people, count = output.score[: len(scored.mos)], len(scored.mos)
-        quality = output.score[count:].unflatten(0, (len(group.severity), -1))
-        similarities = output.similarities[count:].unflatten(0, (len(group.severity), -1))
+        # On the logits, so that what is bad already can still be ranked.
+        quality = output.score.logit(eps=1e-4).unflatten(0, (len(group.severity), -1))
+        similarities = output.similarities.unflatten(0, (len(group.severity), -1))
+        types = self.fault_type(embeddings.flatten(1))
         return {
-            "mse": 5 * F.mse_loss(people, scored.mos),
-            "plcc": plcc_loss(people, scored.mos),
-            "rank": 4 * ranking_loss(quality, group.severity, _RANKING_MARGIN),
-            "words": adjectives_loss(
-                similarities.flatten(0, 1), group.labels.flatten(0, 1), self.model.temperature
-            ),
-            "fault_type": 0.3
-            * fault_type_loss(self.fault_type(embeddings[count:].flatten(1)), group.fault.flatten()),
+            "rank": 0.5 * ranking_loss(quality, group.severity, _RANKING_MARGIN),
+            "words": 0.5
+            * adjectives_loss(similarities.flatten(0, 1), group.labels.flatten(0, 1), self.model.temperature),
+            "fault_type": 0.15 * fault_type_loss(types, group.fault.flatten()),
             "rank_words": 0.5 * word_ranking_loss(similarities, group.pair_severity, _WORD_MARGIN),
         }
 

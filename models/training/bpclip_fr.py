@@ -11,16 +11,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor, nn
-from torch.utils.data import default_collate
 
 from models.bpclip import BPCLIP
 from models.training.bpclip import normalised
 from models.training.losses import adjectives_loss, plcc_loss
 from models.training.samples import Pair, Pairs, to_float
-from models.training.teachers import Scale, measure
+from models.training.teachers import targets
 
 
 class FullReferenceRecipe:
@@ -36,37 +33,20 @@ class FullReferenceRecipe:
         *,
         crop: int = 192,
         batch: int = 16,
-        scale_pairs: int = 512,
         seed: int = 0,
-        quiet: bool = False,
     ) -> None:
         self.model = module
         self.module = nn.ModuleDict({"model": module})
         self.datasets = (Pairs(references, crop, seed=seed),)
         self.batch_sizes = (batch,)
-        # A seed of its own: the scale is not fitted on the pairs that are learned first.
-        self.scale = fit_scale(Pairs(references, crop, seed=seed + 1), scale_pairs, quiet=quiet)
 
     def loss(self, parts: tuple[Any, ...]) -> dict[str, Tensor]:
         pair: Pair = parts[0]
         with torch.autocast(pair.distorted.device.type, enabled=False):
-            target = self.scale.targets(measure(to_float(pair.distorted), to_float(pair.reference)))
+            target = targets(to_float(pair.distorted), to_float(pair.reference))
         output = self.model(normalised(pair.distorted), normalised(pair.reference))
         return {
             "mse": 5 * F.mse_loss(output.score, target),
             "plcc": plcc_loss(output.score, target),
             "words": 0.2 * adjectives_loss(output.similarities, pair.labels, self.model.temperature),
         }
-
-
-def fit_scale(pairs: Pairs, count: int, *, quiet: bool = False) -> Scale:
-    """The common scale of the teachers on the first ``count`` pairs of a data set."""
-    values = []
-    chunk = 16
-    for start in track(
-        range(0, count, chunk), "teachers' scale", console=Console(stderr=True), disable=quiet
-    ):
-        sample: Pair = default_collate([pairs[i] for i in range(start, min(start + chunk, count))])
-        values.append(measure(to_float(sample.distorted), to_float(sample.reference)))
-    identical = measure(to_float(sample.reference), to_float(sample.reference)).median(dim=0).values
-    return Scale.fit(torch.cat(values), identical)

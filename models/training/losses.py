@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.adjectives import PAIRS
 from models.training.labels import BAD, GOOD, NO_TYPE
@@ -88,3 +88,13 @@ def plcc_loss(predicted: Tensor, target: Tensor) -> Tensor:
     """One minus the linear correlation over a batch, halved: in [0, 1]."""
     predicted, target = predicted - predicted.mean(), target - target.mean()
     return (1 - F.cosine_similarity(predicted, target, dim=0)) / 2
+
+
+def freeze_norms(module: nn.Module) -> None:
+    """Every batch norm gives what it has learned and learns no more; to be called again after ``train()``.
+
+    Batches of unlike size and content then do not disturb one another's statistics.
+    """
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.eval().requires_grad_(False)

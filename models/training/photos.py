@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from PIL import Image
@@ -34,6 +34,21 @@ class ScoredPhoto:
     path: Path
     mos: float
     subset: str
+
+    @property
+    def worth(self) -> float:
+        """The score: what makes it a :class:`RatedPhoto`."""
+        return self.mos
+
+
+class RatedPhoto(Protocol):
+    """A photograph and a number in [0, 1], higher is better, whoever gave it."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def worth(self) -> float: ...
 
 
 def is_held_out(name: str) -> bool:
@@ -109,7 +124,7 @@ class PhotoReader:
         longest_side: larger photographs are brought down to it, as for scoring.
     """
 
-    def __init__(self, cache_bytes: int = 5 * 2**30, longest_side: int = 1024) -> None:
+    def __init__(self, cache_bytes: int = 7 * 2**29, longest_side: int = 1024) -> None:
         self._bound = cache_bytes
         self._held = 0
         self._photos: OrderedDict[Path, Tensor] = OrderedDict()

@@ -5,8 +5,9 @@ crops should score alike (consistency), similarity to the good prompt should fal
 (two ranking terms), all with margins and equal weights. Margins are the published ones.
 
 Ours, marked [O] where it happens: levels are drawn with gaps and untouched photographs are among them; the
-final score is ranked too, also across photographs; prompts that name a fault, and the adjectives, are taught
-by the faults that make them true; the compact model learns its text features, at a lower temperature.
+final score is ranked too, and on real photographs follows a first opinion that no person gave; prompts that
+name a fault, and the adjectives, are taught by the faults that make them true; the compact model learns its
+text features, at a lower temperature.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from models.adjectives import PAIRS
 from models.preprocessing import CLIP_MEAN, CLIP_STD
@@ -25,10 +27,13 @@ from models.training.losses import (
     adjectives_loss,
     consistency_loss,
     fault_type_loss,
+    freeze_norms,
+    plcc_loss,
     ranking_loss,
     word_ranking_loss,
 )
-from models.training.samples import Group, Groups, to_float
+from models.training.photos import RatedPhoto
+from models.training.samples import Group, Groups, Rated, RatedCrops, to_float
 
 CONSISTENCY_MARGIN = 2.5e-3
 RANKING_MARGIN = 6.75e-2
@@ -37,7 +42,6 @@ TEMPERATURE = 10.0
 0.7; times 10, the score then moves over most of [0, 1] instead of jumping from one end to the other."""
 
 _WORD_MARGIN = 0.03  # in cosine, per level [O]
-_ACROSS = 3  # levels from which two different photographs are ranked against each other [O]
 _GENERAL = [
     i
     for i, (good, _) in enumerate(PROMPT_PAIRS)
@@ -58,27 +62,52 @@ _NAMED_WORDS = [
 
 
 class QualiCLIPRecipe:
-    """See :class:`models.training.loop.Recipe`."""
+    """See :class:`models.training.loop.Recipe`.
+
+    ``real`` are photographs with a first opinion that no person gave. Without them only faults are learned,
+    which is how a model begins that starts from nothing; its batch norm learns then, and stays as it is with
+    them, since they come in larger crops with other statistics.
+    """
 
     name = "qualiclip"
-    learning_rate = 2e-3
 
     def __init__(
-        self, module: QualiCLIP, photos: Sequence[Path], *, crop: int = 160, groups: int = 24, seed: int = 0
+        self,
+        module: QualiCLIP,
+        pristine: Sequence[Path],
+        real: Sequence[RatedPhoto] = (),
+        *,
+        crop: int = 160,
+        groups: int = 12,
+        real_crop: int = 384,
+        batch: int = 8,
+        seed: int = 0,
     ) -> None:
         self.model = module
         self.fault_type = nn.Linear(module.config.embed_dim, len(NAMES) + 1)
         self.module = nn.ModuleDict({"model": module, "fault_type": self.fault_type})
-        self.datasets = (Groups(photos, crop, views=2, seed=seed),)
-        self.batch_sizes = (groups,)
+        faults = Groups(pristine, crop, views=2, real=[photo.path for photo in real], seed=seed)
+        self.datasets: tuple[Dataset[Any], ...] = (faults,)
+        self.batch_sizes: tuple[int, ...] = (groups,)
+        if real:
+            self.datasets = (faults, RatedCrops(real, real_crop, seed=seed + 2))
+            self.batch_sizes = (groups, batch)
+        self.learning_rate = 1e-3 if real else 2e-3
 
     def loss(self, parts: tuple[Any, ...]) -> dict[str, Tensor]:
-        group: Group = parts[0]
+        if len(parts) == 1:
+            return self._of_faults(parts[0])
+        freeze_norms(self.model)
+        return self._of_real(parts[1]) | self._of_faults(parts[0])
+
+    def _of_real(self, rated: Rated) -> dict[str, Tensor]:
+        """A real photograph's score follows its rank [O]: one scale for all, used from end to end."""
+        score = self.model.compare(F.normalize(self._features(rated.image).float(), dim=-1)).score
+        return {"real": 10 * F.mse_loss(score, rated.worth), "plcc": 2 * plcc_loss(score, rated.worth)}
+
+    def _of_faults(self, group: Group) -> dict[str, Tensor]:
         batch, views, levels = group.images.shape[:3]
-        images = to_float(group.images.flatten(0, 2))
-        mean = torch.tensor(CLIP_MEAN, device=images.device).view(3, 1, 1)
-        std = torch.tensor(CLIP_STD, device=images.device).view(3, 1, 1)
-        features = self.model.visual(((images - mean) / std).contiguous(memory_format=torch.channels_last))
+        features = self._features(group.images.flatten(0, 2))
         embeddings = F.normalize(features.float(), dim=-1)
         output = self.model.compare(embeddings)
 
@@ -97,33 +126,24 @@ class QualiCLIPRecipe:
             + consistency_loss(bad[:, 0], bad[:, 1], CONSISTENCY_MARGIN),
             "rank_good": ranking_loss(good, severity, RANKING_MARGIN),
             "rank_bad": ranking_loss(-bad, severity, RANKING_MARGIN),
-            "rank_score": ranking_loss(quality, severity, RANKING_MARGIN),
-            "rank_across": ranking_across_loss(quality.mean(1), group.severity, RANKING_MARGIN),
-            "words": adjectives_loss(
-                similarities.flatten(0, 2), labels.flatten(0, 2), self.model.temperature
-            ),
-            "fault_type": 0.3
+            "rank_score": 2 * ranking_loss(quality, severity, RANKING_MARGIN),
+            "words": 0.5
+            * adjectives_loss(similarities.flatten(0, 2), labels.flatten(0, 2), self.model.temperature),
+            "fault_type": 0.15
             * fault_type_loss(
                 self.fault_type(features), group.fault[:, None].expand(-1, views, -1).flatten()
             ),
-            "rank_words": word_ranking_loss(similarities.flatten(0, 1), pair_severity, _WORD_MARGIN),
-            "prompts": 0.3
+            "rank_words": 0.5 * word_ranking_loss(similarities.flatten(0, 1), pair_severity, _WORD_MARGIN),
+            "prompts": 0.15
             * adjectives_loss(
                 named.flatten(0, 2), labels[..., _NAMED_WORDS].flatten(0, 2), self.model.temperature
             ),
         }
 
-
-def ranking_across_loss(values: Tensor, severity: Tensor, margin: float) -> Tensor:
-    """Rank different photographs against each other where their levels lie far apart [O].
-
-    Within a photograph levels are ranked by their order alone; this gives all photographs one scale.
-
-    Args:
-        values: ``(B, L)`` float. severity: ``(B, L)`` int, -1 for unranked. margin: for such a pair.
-    """
-    values, severity = values.flatten(), severity.flatten()
-    worse = severity[None, :] - severity[:, None] >= _ACROSS
-    wanted = worse & (severity >= 0)[None, :] & (severity >= 0)[:, None]
-    shortfall = (_ACROSS * margin + values[None, :] - values[:, None]).relu()
-    return shortfall[wanted].sum() / wanted.sum().clamp(min=1)
+    def _features(self, images: Tensor) -> Tensor:
+        """``(N, embed_dim)`` of ``(N, 3, S, S)`` uint8."""
+        mean = torch.tensor(CLIP_MEAN, device=images.device).view(3, 1, 1)
+        std = torch.tensor(CLIP_STD, device=images.device).view(3, 1, 1)
+        normalised = (to_float(images) - mean) / std
+        features: Tensor = self.model.visual(normalised.contiguous(memory_format=torch.channels_last))
+        return features

@@ -1,9 +1,9 @@
 """Whole trainings, from folders of photographs to a weights file: what ``iqa train`` calls."""
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,11 +16,14 @@ from models.training.bpclip import NoReferenceRecipe
 from models.training.loop import Budget, Recipe, TrainingError, train
 from models.training.photos import digest, list_photos, list_scored
 from models.training.qualiclip import QualiCLIPRecipe
+from models.training.sharpness import ranked_by_sharpness
 from models.weights import Metadata, ModelName, read, save
 
 LONGEST_SIDE = 768
 """Pixels; what the bundled weights bring larger photographs down to. They learned from photographs of some
 512 px, and fine faults of a much larger one are neither what they know nor what is seen on a screen."""
+_PRETRAINING = 0.4
+"""Share of the budget in which a model that begins from nothing learns faults alone, and its batch norm."""
 VALIDATED_SIDES = (300, 768)  # of what is scored: our measurements are on photographs of these sizes
 
 
@@ -37,6 +40,7 @@ class Job:
         run: folder of the checkpoint and the log.
         budget: how long and how fast.
         init: weights to begin from; bpclip-fr begins from those of bpclip.
+        unlabelled: folder of photographs as people take them, for qualiclip, which sees no scores.
         license: of the weights, for the file's metadata.
         seed: of the start values and all samples.
     """
@@ -48,83 +52,130 @@ class Job:
     budget: Budget
     scored: Path | None = None
     init: Path | None = None
+    unlabelled: Path | None = None
     license: str = "not stated"
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training: a recipe, its share of the budget, and the folder of its run within the job's."""
+
+    recipe: Recipe
+    share: float = 1.0
+    folder: str = "."
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The network, the stages that it goes through, and in words what it learns from."""
+
+    network: QualiCLIP | BPCLIP
+    stages: tuple[Stage, ...]
+    trained_on: str
 
 
 def run_job(job: Job, *, quiet: bool = False) -> Path:
     """Train the compact architecture of a model and write its weights.
 
+    What begins from nothing learns faults first, for a part of the budget, and then all that it is to learn.
+
     Raises:
         TrainingError, DataError, WeightsError: what is wrong, in one sentence.
     """
     torch.manual_seed(job.seed)
-    recipe, architecture, trained_on = _recipe(job, quiet)
-    averaged = train(recipe, job.budget, job.run, quiet=quiet)
+    plan = {"qualiclip": _qualiclip, "bpclip": _bpclip, "bpclip-fr": _bpclip_fr}[job.model](job, quiet)
+    for stage in plan.stages:
+        averaged = train(stage.recipe, _part(job.budget, stage.share), job.run / stage.folder, quiet=quiet)
+        plan.network.load_state_dict(averaged.state_dict())
     is_qualiclip = job.model == "qualiclip"
     metadata = Metadata(
         model=job.model,
         name=f"{job.model}-compact",
-        architecture=architecture,
+        architecture=plan.network.config.as_metadata(),
         preprocessing=Preprocessing(
             mean=CLIP_MEAN if is_qualiclip else IMAGENET_MEAN,
             std=CLIP_STD if is_qualiclip else IMAGENET_STD,
             longest_side=LONGEST_SIDE,
         ),
-        temperature=qualiclip.TEMPERATURE if is_qualiclip else bpclip.TEMPERATURE,
+        temperature=plan.network.temperature,
         prompts=list(PROMPTS) if is_qualiclip else [],
         text_encoder=False,
         license=job.license,
         source=f"iqa train {job.model}, seed {job.seed}, {job.budget.minutes:g} min on {job.budget.device}",
-        training_data=trained_on,
+        training_data=plan.trained_on,
         validated_sides=VALIDATED_SIDES,
         created=datetime.date.today().isoformat(),
     )
-    tensors = stored(averaged.state_dict())
-    save(job.out, tensors, metadata)
+    save(job.out, stored(plan.network.cpu().eval().state_dict()), metadata)
     return job.out
 
 
-def _recipe(job: Job, quiet: bool) -> tuple[Recipe, dict[str, Any], str]:
-    """The recipe, the architecture for the metadata, and the training data in words."""
+def _part(budget: Budget, share: float) -> Budget:
+    steps = None if budget.steps is None else max(1, round(share * budget.steps))
+    return replace(budget, minutes=share * budget.minutes, steps=steps)
+
+
+def _qualiclip(job: Job, quiet: bool) -> _Plan:
     pristine = list_photos(job.pristine)
-    trained_on = f"{len(pristine)} photographs of {job.pristine.name} (digest {digest(pristine)[:12]})"
-    if job.model == "qualiclip":
-        model = QualiCLIP(COMPACT, qualiclip.TEMPERATURE)
-        if job.init is not None:
-            transfer(read(job.init, "qualiclip").tensors, model)
-        return QualiCLIPRecipe(model, pristine, seed=job.seed), model.config.as_metadata(), trained_on
+    network = QualiCLIP(COMPACT, qualiclip.TEMPERATURE)
+    if job.init is not None:
+        transfer(read(job.init, "qualiclip").tensors, network)
+    if job.unlabelled is None:
+        stage = Stage(QualiCLIPRecipe(network, pristine, seed=job.seed))
+        return _Plan(network, (stage,), _in_words(pristine, job.pristine))
+    paths = list_photos(job.unlabelled)
+    real = ranked_by_sharpness(paths, quiet=quiet)
+    last = QualiCLIPRecipe(network, pristine, real, seed=job.seed)
+    trained_on = (
+        f"{_in_words(pristine, job.pristine)} and, without any score, {_in_words(paths, job.unlabelled)}"
+    )
+    if job.init is not None:
+        return _Plan(network, (Stage(last),), trained_on)
+    first = QualiCLIPRecipe(network, pristine, seed=job.seed)
+    return _Plan(network, _from_nothing(first, last), trained_on)
 
-    if job.scored is not None:
-        scored = list_scored(job.scored)
-        paths = [photo.path for photo in scored]
-        with_scores = " with people's scores" if job.model == "bpclip" else ""
-        trained_on += f" and {len(scored)} of {job.scored.name}{with_scores} (digest {digest(paths)[:12]})"
-    if job.model == "bpclip":
-        if job.scored is None:
-            raise TrainingError("Training bpclip needs a folder of photographs with scores.")
-        # Where no ImageNet weights are begun from, the batch norm has to learn; afterwards it is frozen.
-        config = replace(compact(full_reference=False), frozen_batch_norm=False)
-        network = BPCLIP(config, bpclip.TEMPERATURE)
-        if job.init is not None:
-            transfer(read(job.init, "bpclip").tensors, network)
-        return (
-            NoReferenceRecipe(network, scored, pristine, seed=job.seed),
-            replace(config, frozen_batch_norm=True).as_metadata(),
-            trained_on,
-        )
 
+def _bpclip(job: Job, quiet: bool) -> _Plan:
+    if job.scored is None:
+        raise TrainingError("Training bpclip needs a folder of photographs with scores.")
+    pristine, scored = list_photos(job.pristine), list_scored(job.scored)
+    network = BPCLIP(compact(full_reference=False), bpclip.TEMPERATURE)
+    if job.init is not None:
+        transfer(read(job.init, "bpclip").tensors, network)
+    paths = [photo.path for photo in scored]
+    trained_on = (
+        f"{_in_words(pristine, job.pristine)} and, with people's scores, {_in_words(paths, job.scored)}"
+    )
+    last = NoReferenceRecipe(network, scored, pristine, seed=job.seed)
+    if job.init is not None:
+        return _Plan(network, (Stage(last),), trained_on)
+    first = NoReferenceRecipe(network, [], pristine, seed=job.seed)
+    return _Plan(network, _from_nothing(first, last), trained_on)
+
+
+def _bpclip_fr(job: Job, quiet: bool) -> _Plan:
     if job.init is None:
         raise TrainingError(
             "Training bpclip-fr begins from weights of bpclip: a batch norm that is frozen must have learned."
         )
     from models.training.bpclip_fr import FullReferenceRecipe  # only this one needs piq
 
+    references = list_photos(job.pristine)
+    trained_on = _in_words(references, job.pristine)
+    if job.scored is not None:
+        others = [photo.path for photo in list_scored(job.scored)]
+        trained_on += f" and {_in_words(others, job.scored)}"
+        references += others
     network = BPCLIP(compact(full_reference=True), bpclip.TEMPERATURE)
     transfer(read(job.init, "bpclip").tensors, network)
-    references = pristine + (paths if job.scored is not None else [])
-    return (
-        FullReferenceRecipe(network, references, seed=job.seed, quiet=quiet),
-        network.config.as_metadata(),
-        trained_on + ", labelled by VSI, HaarPSI, MDSI and GMSD",
-    )
+    stage = Stage(FullReferenceRecipe(network, references, seed=job.seed))
+    return _Plan(network, (stage,), f"{trained_on}, labelled by VSI, HaarPSI, MDSI and GMSD")
+
+
+def _from_nothing(first: Recipe, last: Recipe) -> tuple[Stage, Stage]:
+    return Stage(first, _PRETRAINING, "pretraining"), Stage(last, 1 - _PRETRAINING)
+
+
+def _in_words(paths: Sequence[Path], folder: Path) -> str:
+    return f"{len(paths)} photographs of {folder.name} (digest {digest(paths)[:12]})"

@@ -13,15 +13,28 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from models.training.distortions import distort, distort_levels
-from models.training.labels import NAMES, fault_types, pair_labels, pair_severities, severities
-from models.training.photos import PhotoReader, ScoredPhoto
+from models.training.distortions import compression, distort, distort_levels
+from models.training.labels import (
+    BAD,
+    NAMES,
+    UNKNOWN,
+    fault_types,
+    pair_labels,
+    pair_severities,
+    severities,
+)
+from models.training.photos import PhotoReader, RatedPhoto
 
 _Option = TypeVar("_Option")
 _Photo = TypeVar("_Photo")
 _Sample = TypeVar("_Sample", covariant=True)
 
 ENDLESS = 2**62
+_BENEATH = (0.6, 0.25, 0.1, 0.05)
+"""How often none, one, two or three other faults lie under the one that is varied."""
+_FAULTS_OF_A_PAIR = (0.06, 0.7, 0.15, 0.06, 0.03)  # how often a pair differs by none, one ... four faults
+_ADJACENT = 0.5  # of groups of two show neighbouring levels, which are the hardest to rank
+_HARMLESS = 0.3  # of rated crops come from a copy that looks the same
 _REGION_MARGIN = 2
 """Faults are made in a region this much larger than the crop: some come by the piece, and a crop should meet
 about as many of them as it would in a whole photograph."""
@@ -42,11 +55,11 @@ class Group(NamedTuple):
     fault: Tensor
 
 
-class Scored(NamedTuple):
-    """A crop ``(3, S, S)`` uint8 and the photograph's MOS in [0, 1]."""
+class Rated(NamedTuple):
+    """A crop ``(3, S, S)`` uint8 and what the whole photograph is worth, in [0, 1]: its MOS, or a rank."""
 
     image: Tensor
-    mos: Tensor
+    worth: Tensor
 
 
 class Pair(NamedTuple):
@@ -71,76 +84,110 @@ class _Endless(Dataset[_Sample], Generic[_Photo, _Sample]):
 
 
 class Groups(_Endless[Path, Group]):
-    """Endless groups of levels from photographs that are good to begin with.
+    """Endless groups of levels of one distortion, with up to three others beneath it.
 
     Args:
-        photos: the photographs.
+        pristine: photographs that are good to begin with.
         crop: side of the crops in pixels.
         views: how many overlapping crops of each.
         levels: how many levels of each, drawn from untouched and 1 to 5.
-        compound: probability that another, mild fault lies under the one that is varied.
+        real: photographs that may have faults of their own. Spoilt further they can be ranked and show the
+            fault, but nothing is known of them untouched.
+        real_share: how many groups are made from those.
+        beneath: shares of groups with none, one, two ... other faults under the one that is varied.
         seed: of all random draws.
     """
 
     def __init__(
         self,
-        photos: Sequence[Path],
+        pristine: Sequence[Path],
         crop: int,
         views: int,
         levels: int = 2,
-        compound: float = 0.3,
+        real: Sequence[Path] = (),
+        real_share: float = 0.4,
+        beneath: Sequence[float] = _BENEATH,
         seed: int = 0,
     ) -> None:
-        super().__init__(photos, crop, seed)
+        super().__init__(pristine, crop, seed)
+        self.real = list(real)
+        self.real_share = real_share if self.real else 0.0
         self.views = views
         self.levels = levels
-        self.compound = compound
+        self.beneath = torch.tensor(beneath)
 
     def __getitem__(self, index: int) -> Group:
         generator = _generator(self.seed, index)
-        region = _clean_region(self.reader.read(_pick(self.photos, generator)), self.crop, generator)
-        underneath = []
-        if _chance(self.compound, generator):
-            mild = (_pick(NAMES, generator), _integer(1, 2, generator))
-            region = distort(region, *mild, generator)
-            underneath = [mild]
+        is_real = _chance(self.real_share, generator)
+        path = _pick(self.real if is_real else self.photos, generator)
+        region = _clean_region(self.reader.read(path), self.crop, generator)
+        beneath = []
+        for _ in range(int(torch.multinomial(self.beneath, 1, generator=generator))):
+            beneath.append((_pick(NAMES, generator), _integer(1, 3, generator)))
+            region = distort(region, *beneath[-1], generator)
         name = _pick(NAMES, generator)
-        levels = sorted(torch.randperm(6, generator=generator)[: self.levels].tolist())
+        levels = _draw_levels(self.levels, generator)
         spoilt = [region] if levels[0] == 0 else []
         spoilt += list(distort_levels(region, name, generator, [level for level in levels if level > 0]))
         stack = torch.stack(spoilt)
         views = torch.stack([_random_crop(stack, self.crop, generator) for _ in range(self.views)])
         labels = torch.stack(
-            [pair_labels([*underneath, (name, level)] if level else underneath) for level in levels]
+            [pair_labels([*beneath, (name, level)] if level else beneath) for level in levels]
         )
+        if is_real:  # its own faults may make any bad word true
+            labels = labels.where(labels == BAD, UNKNOWN)
         return Group(
             _to_bytes(views),
             severities(name, levels),
             pair_severities(name, levels),
             labels,
-            fault_types(name, levels, alone=not underneath),
+            fault_types(name, levels, alone=not beneath and not is_real),
         )
 
 
-class ScoredCrops(_Endless[ScoredPhoto, Scored]):
-    """Endless random crops of photographs that people scored, mirrored every other time."""
+def _draw_levels(count: int, generator: Generator) -> list[int]:
+    if count == 2 and _chance(_ADJACENT, generator):
+        mildest = _integer(0, 4, generator)
+        return [mildest, mildest + 1]
+    return sorted(torch.randperm(6, generator=generator)[:count].tolist())
 
-    def __init__(self, photos: Sequence[ScoredPhoto], crop: int, seed: int = 0) -> None:
+
+class RatedCrops(_Endless[RatedPhoto, Rated]):
+    """Endless random crops of whole photographs with a number each, mirrored every other time.
+
+    Some come from a copy that looks the same, at 3/4 to full size or once more through a mild JPEG: what the
+    photograph is worth does not depend on it.
+    """
+
+    def __init__(self, photos: Sequence[RatedPhoto], crop: int, seed: int = 0) -> None:
         super().__init__(photos, crop, seed)
 
-    def __getitem__(self, index: int) -> Scored:
+    def __getitem__(self, index: int) -> Rated:
         generator = _generator(self.seed, index)
         # An epoch sees every photograph once, in an order of its own.
         epoch, place = divmod(index, len(self.photos))
         order = torch.randperm(len(self.photos), generator=_generator(self.seed + 1, epoch))
         photo = self.photos[int(order[place])]
-        image = _enlarged(self.reader.read(photo.path), self.crop)
-        image = _random_mirror(_random_crop(image, self.crop, generator), generator)
-        return Scored(image.contiguous(), torch.tensor(photo.mos, dtype=torch.float32))
+        image = self.reader.read(photo.path)
+        if _chance(_HARMLESS, generator):
+            image = _harmless_copy(image, generator)
+        image = _random_crop(_enlarged(image, self.crop), self.crop, generator)
+        worth = torch.tensor(photo.worth, dtype=torch.float32)
+        return Rated(_random_mirror(image, generator).contiguous(), worth)
+
+
+def _harmless_copy(image: Tensor, generator: Generator) -> Tensor:
+    if _chance(0.5, generator):
+        quality = _integer(90, 97, generator)
+        return _to_bytes(compression.jpeg(to_float(image), quality, generator).clamp(0, 1))
+    scale = 0.75 + 0.25 * float(torch.rand((), generator=generator))
+    size = (round(image.shape[-2] * scale), round(image.shape[-1] * scale))
+    smaller = F.interpolate(to_float(image)[None], size=size, mode="bicubic", antialias=True)
+    return _to_bytes(smaller[0].clamp(0, 1))
 
 
 class Pairs(_Endless[Path, Pair]):
-    """Endless pairs of a crop and its reference: none to two faults of any type and level.
+    """Endless pairs of a crop and its reference: none to four faults of any type and level.
 
     Args:
         photos: references.
@@ -154,8 +201,7 @@ class Pairs(_Endless[Path, Pair]):
     def __getitem__(self, index: int) -> Pair:
         generator = _generator(self.seed, index)
         region = _clean_region(self.reader.read(_pick(self.photos, generator)), self.crop, generator)
-        draw = float(torch.rand((), generator=generator))
-        count = 0 if draw < 0.06 else 1 if draw < 0.85 else 2
+        count = int(torch.multinomial(torch.tensor(_FAULTS_OF_A_PAIR), 1, generator=generator))
         faults = [(_pick(NAMES, generator), _integer(1, 5, generator)) for _ in range(count)]
         spoilt = region
         for name, level in faults:

@@ -2,15 +2,33 @@
 
 As the authors of KADIS-700k did (arXiv 2001.08113), pairs are labelled by full-reference measures instead
 of people. Which measures, and the common scale, are our decision: each is replaced by the share of a fixed
-sample of pairs that it finds worse, so that all spread over [0, 1] alike, and their mean is the target.
+sample of pairs that it finds worse, so that all spread over [0, 1] alike, and their mean is the target. The
+scale is written down beside this module, so that a target means the same in every training and measurement.
+
+    python -m models.training.teachers PHOTOGRAPHS
+
+makes it anew from a folder of good photographs.
 """
 
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import piq
 import torch
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
+from torch.utils.data import default_collate
+
+from models.training.photos import list_photos
+from models.training.samples import Pair, Pairs, to_float
+
+_WRITTEN_DOWN = Path(__file__).with_name("teacher_scale.json")
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 
@@ -40,26 +58,85 @@ def measure(distorted: Tensor, reference: Tensor) -> Tensor:
 class Scale:
     """Where the values of a sample of pairs lie, by measure.
 
-    ``sorted_values``: ``(N, len(MEASURES))``, each column ascending. ``identical``: ``(len(MEASURES),)``, the
-    values of a pair of identical pictures, which become 1.
+    ``quantiles``: ``(Q, len(MEASURES))``, each column ascending, at evenly spaced shares from 0 to 1.
+    ``identical``: ``(len(MEASURES),)``, the values of a pair of identical pictures, which become 1.
     """
 
-    sorted_values: Tensor
+    quantiles: Tensor
     identical: Tensor
 
     @classmethod
-    def fit(cls, values: Tensor, identical: Tensor) -> "Scale":
+    def fit(cls, values: Tensor, identical: Tensor, count: int = 65) -> "Scale":
         """From the measures ``(N, len(MEASURES))`` of a sample, and those of identical pictures."""
-        return cls(values.minimum(identical).sort(dim=0).values, identical)
+        shares = torch.linspace(0, 1, count, dtype=values.dtype)
+        return cls(torch.quantile(values.minimum(identical), shares, dim=0), identical)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Scale":
+        """Of what :meth:`as_json` gave."""
+        columns = [content["quantiles"][name] for name in MEASURES]
+        return cls(torch.tensor(columns).T, torch.tensor([content["identical"][name] for name in MEASURES]))
+
+    def as_json(self) -> dict[str, Any]:
+        """By the measures' names, rounded to what the measures are good for."""
+        columns = {
+            name: [round(value, 6) for value in column.tolist()]
+            for name, column in zip(MEASURES, self.quantiles.T, strict=True)
+        }
+        identical = {
+            name: round(float(value), 6) for name, value in zip(MEASURES, self.identical, strict=True)
+        }
+        return {"quantiles": columns, "identical": identical}
 
     def targets(self, values: Tensor) -> Tensor:
         """Measures ``(B, len(MEASURES))`` -> the mean share of the sample that is worse, ``(B,)``."""
         shares = []
-        for column, known in enumerate(self.sorted_values.T.contiguous()):
+        for column, known in enumerate(self.quantiles.to(values.device).T.contiguous()):
             value = values[:, column].contiguous()
-            # Ties are split evenly, so that a frequent value does not jump from one end of them to the other.
-            below = torch.searchsorted(known, value, right=False)
-            upto = torch.searchsorted(known, value, right=True)
-            share = (below + upto).float() / (2 * len(known))
+            above = torch.searchsorted(known, value, right=True).clamp(1, len(known) - 1)
+            low, high = known[above - 1], known[above]
+            within = ((value - low) / (high - low).clamp(min=1e-9)).clamp(0, 1)
+            share = (above - 1 + within) / (len(known) - 1)
+            # What is measured as identical is, up to rounding; just below it the sample begins.
             shares.append(torch.where(value >= self.identical[column] - 1e-6, 1.0, share))
         return torch.stack(shares, dim=1).mean(dim=1)
+
+
+@cache
+def common_scale() -> Scale:
+    """The scale that is written down beside this module."""
+    return Scale.from_json(json.loads(_WRITTEN_DOWN.read_text()))
+
+
+def targets(distorted: Tensor, reference: Tensor) -> Tensor:
+    """What the teachers say of a batch of pairs on their common scale, 1 for identical pictures.
+
+    Args:
+        distorted: ``(B, 3, H, W)`` float32 in [0, 1].
+        reference: as ``distorted``.
+
+    Returns:
+        ``(B,)`` float32 in [0, 1].
+    """
+    return common_scale().targets(measure(distorted, reference))
+
+
+def fit_scale(photos: Sequence[Path], count: int = 2048, crop: int = 256, *, quiet: bool = False) -> Scale:
+    """The common scale of the teachers on ``count`` pairs of crops that are spoilt on purpose."""
+    # A seed of its own: the scale is not fitted on the pairs that are learned first.
+    pairs, values = Pairs(photos, crop, seed=1), []
+    chunk = 16
+    for start in track(
+        range(0, count, chunk), "teachers' scale", console=Console(stderr=True), disable=quiet
+    ):
+        sample: Pair = default_collate([pairs[i] for i in range(start, min(start + chunk, count))])
+        distorted = to_float(sample.distorted)
+        reference = to_float(sample.reference)
+        same = (sample.distorted == sample.reference).flatten(1).all(dim=1)
+        values.append(measure(distorted[~same], reference[~same]))
+    identical = measure(reference, reference).median(dim=0).values
+    return Scale.fit(torch.cat(values), identical)
+
+
+if __name__ == "__main__":
+    _WRITTEN_DOWN.write_text(json.dumps(fit_scale(list_photos(Path(sys.argv[1]))).as_json(), indent=1) + "\n")

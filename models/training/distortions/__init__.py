@@ -1,4 +1,4 @@
-"""The distortions that models are trained with: 24 published types, seven more faults, five levels each."""
+"""The distortions that models are trained with: 24 published types, ten more faults, five levels each."""
 
 from models.training.distortions.table import (
     DISTORTIONS,

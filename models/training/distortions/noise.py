@@ -1,11 +1,12 @@
-"""Noise: white in RGB and in YCbCr, impulses, multiplicative, and what denoising leaves behind."""
+"""Noise: white in RGB and in YCbCr, impulses, multiplicative, in colour only, and what denoising leaves."""
 
 import math
 
 import torch
 from torch import Generator, Tensor
 
-from models.training.distortions.blur import convolve
+from models.training.distortions.blur import convolve, gaussian_kernel
+from models.training.distortions.brightness import low_light
 from models.training.distortions.draws import normal_like, uniform_like
 
 
@@ -32,6 +33,22 @@ def impulse_noise(image: Tensor, density: float, generator: Generator) -> Tensor
 def multiplicative_noise(image: Tensor, variance: float, generator: Generator) -> Tensor:
     """Every sample times ``1 + n``, n Gaussian of ``variance``."""
     return image + math.sqrt(variance) * image * normal_like(image, generator)
+
+
+def chroma_noise(image: Tensor, deviation: float, generator: Generator) -> Tensor:
+    """Blotches of colour a few pixels wide, ``deviation`` on Cb and Cr: sensor noise after its camera.
+
+    A Gaussian of 1.5 px makes the blotches; the noise is brought back to ``deviation`` after it.
+    """
+    kernel = gaussian_kernel(1.5)
+    blotches = convolve(normal_like(image, generator)[:2], kernel)
+    blue, red = blotches * (deviation / float(kernel.square().sum().sqrt()))
+    return image + torch.stack([1.402 * red, -0.344136 * blue - 0.714136 * red, 1.772 * blue])
+
+
+def denoised_low_light(image: Tensor, exposure: float, generator: Generator) -> Tensor:
+    """:func:`low_light` as a telephone gives it: its noise smoothed away, and fine texture with it."""
+    return denoising(low_light(image, exposure, generator).clamp(0, 1), 0.06, generator)
 
 
 def denoising(image: Tensor, threshold: float, generator: Generator) -> Tensor:

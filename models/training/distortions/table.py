@@ -67,7 +67,7 @@ DISTORTIONS: dict[str, Distortion] = _by_name(
     Distortion("nonlinear-contrast", "contrast", (0.4, 0.3, 0.2, 0.1, 0.05), contrast.nonlinear_contrast),
 )
 
-# Faults that only the adjectives need; types and levels are our own.
+# Faults that the adjectives need, and some as photographs have them; types and levels are our own.
 EXTRA_FAULTS: dict[str, Distortion] = _by_name(
     Distortion("upscaling", "blur", (1.5, 2, 3, 4, 6), spatial.upscaling),
     Distortion("denoising", "blur", (0.02, 0.04, 0.07, 0.12, 0.2), noise.denoising),
@@ -76,6 +76,9 @@ EXTRA_FAULTS: dict[str, Distortion] = _by_name(
     Distortion("haze", "contrast", (0.2, 0.4, 0.7, 1.1, 1.6), contrast.haze),
     Distortion("low-contrast-dark", "contrast", (0.2, 0.35, 0.5, 0.65, 0.8), contrast.low_contrast_dark),
     Distortion("ghosting", "spatial", (2, 4, 7, 10, 14), spatial.ghosting),
+    Distortion("chroma-noise", "noise", (0.02, 0.035, 0.055, 0.08, 0.12), noise.chroma_noise),
+    Distortion("denoised-low-light", "brightness", (0.5, 0.35, 0.22, 0.14, 0.08), noise.denoised_low_light),
+    Distortion("double-jpeg", "compression", (50, 35, 22, 12, 6), compression.double_jpeg),
 )
 
 _ALL = DISTORTIONS | EXTRA_FAULTS

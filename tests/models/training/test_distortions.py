@@ -37,6 +37,8 @@ RANDOM = {
     "low-light",
     "haze",
     "ghosting",
+    "chroma-noise",
+    "denoised-low-light",
 }
 
 

@@ -18,6 +18,7 @@ from models.training.loop import CHECKPOINT, LOG, Budget, TrainingError, one_cyc
 from models.training.photos import list_photos, list_scored
 from models.training.qualiclip import QualiCLIPRecipe
 from models.training.runs import Job, run_job
+from models.training.sharpness import ranked_by_sharpness
 from models.weights import WeightsInvalid, read
 from tests.models.test_bpclip import TINY, TINY_FR
 
@@ -38,25 +39,32 @@ def quali(photo_folder: Path) -> QualiCLIPRecipe:
     return QualiCLIPRecipe(QualiCLIP(TINY_QUALICLIP, 10.0), list_photos(photo_folder), crop=64, groups=2)
 
 
-@pytest.mark.parametrize("kind", ["qualiclip", "bpclip", "bpclip-fr"])
+@pytest.mark.parametrize("kind", ["qualiclip", "qualiclip-real", "bpclip-faults", "bpclip", "bpclip-fr"])
 def test_every_recipe_trains_its_model(kind: str, photo_folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     pristine = list_photos(photo_folder)
     if kind == "qualiclip":
         recipe = quali(photo_folder)
-    elif kind == "bpclip":
-        free = replace(TINY, frozen_batch_norm=False)
+    elif kind == "qualiclip-real":
+        real = ranked_by_sharpness(pristine, quiet=True)
+        network = QualiCLIP(TINY_QUALICLIP, 10.0)
+        recipe = QualiCLIPRecipe(network, pristine, real, crop=64, groups=2, real_crop=96, batch=4)
+    elif kind.startswith("bpclip") and kind != "bpclip-fr":
+        scored = list_scored(photo_folder) if kind == "bpclip" else []
         recipe = NoReferenceRecipe(
-            BPCLIP(free, 10.0), list_scored(photo_folder), pristine, crop=64, batch=4, groups=2
+            BPCLIP(TINY, 10.0), scored, pristine, crop=96, batch=4, fault_crop=64, groups=2
         )
     else:
-        recipe = FullReferenceRecipe(
-            BPCLIP(TINY_FR, 10.0), pristine, crop=64, batch=4, scale_pairs=16, quiet=True
-        )
+        recipe = FullReferenceRecipe(BPCLIP(TINY_FR, 10.0), pristine, crop=64, batch=4)
     before = {key: value.clone() for key, value in recipe.model.state_dict().items()}
     averaged = train(recipe, short(4), tmp_path, quiet=True)
     after = averaged.state_dict()
     assert all(torch.isfinite(value).all() for value in after.values())
+    norms = [name for name in before if name.endswith("running_mean")]
+    moved = [name for name in norms if not torch.equal(before[name], recipe.model.state_dict()[name])]
+    assert moved == (norms if kind in {"qualiclip", "bpclip-faults"} else []), (
+        "batch norm learns with faults only"
+    )
     learned = [name for name, p in recipe.model.named_parameters() if p.requires_grad]
     changed = [name for name in learned if not torch.equal(before[name], after[name])]
     # The key bias of the pooling changes no output and gets no gradient.
@@ -66,14 +74,7 @@ def test_every_recipe_trains_its_model(kind: str, photo_folder: Path, tmp_path: 
 
 @pytest.mark.slow
 def test_repetition_makes_better(photo_folder: Path, tmp_path: Path) -> None:
-    recipe = NoReferenceRecipe(
-        BPCLIP(replace(TINY, frozen_batch_norm=False), 10.0),
-        list_scored(photo_folder),
-        list_photos(photo_folder),
-        crop=64,
-        batch=12,
-        groups=4,
-    )
+    recipe = NoReferenceRecipe(BPCLIP(TINY, 10.0), [], list_photos(photo_folder), fault_crop=64, groups=12)
     train(recipe, short(60), tmp_path, quiet=True)
     found = losses(tmp_path)
     assert sum(found[-10:]) < 0.9 * sum(found[:10])
@@ -126,8 +127,14 @@ def test_jobs_write_weights_that_load(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "COMPACT", TINY_QUALICLIP)
+    monkeypatch.setattr(
+        runs, "QualiCLIPRecipe", partial(QualiCLIPRecipe, crop=64, groups=2, real_crop=96, batch=2)
+    )
+    monkeypatch.setattr(
+        runs, "NoReferenceRecipe", partial(NoReferenceRecipe, crop=96, batch=2, fault_crop=64, groups=2)
+    )
     monkeypatch.setattr(runs, "compact", lambda full_reference: TINY_FR if full_reference else TINY)
-    small = partial(FullReferenceRecipe, crop=64, scale_pairs=16)
+    small = partial(FullReferenceRecipe, crop=64)
     monkeypatch.setattr("models.training.bpclip_fr.FullReferenceRecipe", small)
     budget = short(1)
     files = {}
@@ -136,6 +143,7 @@ def test_jobs_write_weights_that_load(
             model=model,
             pristine=photo_folder,
             scored=photo_folder,
+            unlabelled=photo_folder,
             out=tmp_path / f"{model}.safetensors",
             run=tmp_path / model,
             init=files.get("bpclip") if model == "bpclip-fr" else None,
@@ -147,6 +155,7 @@ def test_jobs_write_weights_that_load(
         assert loaded.metadata.license == "none, a test"
         assert "digest" in loaded.metadata.training_data
         assert loaded.metadata.temperature == 10.0
+    assert {path.name for path in (tmp_path / "bpclip").iterdir()} == {CHECKPOINT, LOG, "pretraining"}
     # Full-reference begins from no-reference: what both have is taken over, and batch norm stays as it was.
     first, second = read(files["bpclip"], "bpclip").tensors, read(files["bpclip-fr"], "bpclip-fr").tensors
     assert torch.equal(first["backbone.resnet.bn1.running_var"], second["backbone.resnet.bn1.running_var"])

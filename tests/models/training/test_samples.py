@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.training.labels import BAD, GOOD, NAMES
 from models.training.photos import DataError, PhotoReader, digest, is_held_out, list_photos, list_scored
-from models.training.samples import Groups, Pairs, ScoredCrops
+from models.training.samples import Groups, Pairs, RatedCrops
 
 
 def test_one_in_eight_is_held_out_by_name() -> None:
@@ -61,7 +62,7 @@ def test_the_reader_keeps_within_its_bound(photo_folder: Path) -> None:
 
 
 def test_a_group_is_one_photograph_getting_worse(photo_folder: Path) -> None:
-    groups = Groups(list_photos(photo_folder), crop=64, views=2, compound=0.0, seed=4)
+    groups = Groups(list_photos(photo_folder), crop=64, views=2, beneath=[1.0], seed=4)
     for index in range(12):
         group = groups[index]
         assert group.images.shape == (2, 2, 3, 64, 64)
@@ -78,7 +79,7 @@ def test_samples_are_functions_of_seed_and_index(photo_folder: Path) -> None:
     for make in (
         lambda seed: Groups(paths, 48, 1, seed=seed),
         lambda seed: Pairs(paths, 48, seed=seed),
-        lambda seed: ScoredCrops(scored, 48, seed=seed),
+        lambda seed: RatedCrops(scored, 48, seed=seed),
     ):
         first, again, other = make(0)[5], make(0)[5], make(1)[5]
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
@@ -87,8 +88,8 @@ def test_samples_are_functions_of_seed_and_index(photo_folder: Path) -> None:
 
 def test_an_epoch_sees_every_scored_photograph_once(photo_folder: Path) -> None:
     scored = list_scored(photo_folder, "all")
-    crops = ScoredCrops(scored, 32)
-    seen = sorted(round(float(crops[i].mos), 2) for i in range(len(scored)))
+    crops = RatedCrops(scored, 32)
+    seen = sorted(round(float(crops[i].worth), 2) for i in range(len(scored)))
     assert seen == sorted(photo.mos for photo in scored)
 
 
@@ -96,3 +97,58 @@ def test_pairs_hold_identical_and_spoilt_pictures(photo_folder: Path) -> None:
     pairs = Pairs(list_photos(photo_folder), crop=48, seed=1)
     same = [torch.equal(pair.distorted, pair.reference) for pair in (pairs[i] for i in range(60))]
     assert 1 <= sum(same) <= 20
+
+
+def test_nothing_is_known_of_a_real_photograph_but_what_was_done_to_it(photo_folder: Path) -> None:
+    paths = list_photos(photo_folder)
+    groups = Groups(paths[:1], 48, 1, real=paths[1:], real_share=1.0, beneath=[1.0], seed=2)
+    labels = torch.cat([groups[i].labels for i in range(40)])
+    faults = torch.cat([groups[i].fault for i in range(40)])
+    assert (labels != GOOD).all()
+    assert (labels == BAD).any()
+    assert (faults != len(NAMES)).all(), "untouched it is of no known type"
+    assert ((faults >= 0) & (faults < len(NAMES))).any()
+
+
+def test_faults_are_compounded_up_to_four(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def counted(image: torch.Tensor, name: str, level: int, generator: torch.Generator) -> torch.Tensor:
+        done.append(name)
+        return image
+
+    monkeypatch.setattr("models.training.samples.distort", counted)
+    groups = Groups(list_photos(photo_folder), 48, 1, beneath=[0, 0, 0, 1.0])
+    groups[0]
+    assert len(done) == 3, "and the one that is varied"
+    counts = []
+    pairs = Pairs(list_photos(photo_folder), 48)
+    for index in range(200):
+        done.clear()
+        pairs[index]
+        counts.append(len(done))
+    assert set(counts) == {0, 1, 2, 3, 4}
+    assert counts.count(1) > 100
+
+
+def test_half_of_the_groups_show_neighbouring_levels(photo_folder: Path) -> None:
+    # Two of six levels at random are neighbours one time in three.
+    groups = Groups(list_photos(photo_folder), 32, 1, beneath=[1.0])
+    steps = torch.stack([groups[i].severity for i in range(80)])
+    ranked = steps[(steps >= 1).all(dim=1)]
+    neighbours = (ranked[:, 1] - ranked[:, 0] == 1).float().mean()
+    assert len(ranked) > 20
+    assert neighbours > 0.5
+
+
+def test_a_copy_that_looks_the_same_keeps_its_worth(
+    photo_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = list_scored(photo_folder, "all")
+    monkeypatch.setattr("models.training.samples._HARMLESS", 0.0)
+    plain = [RatedCrops(scored, 96, seed=3)[i] for i in range(12)]
+    monkeypatch.setattr("models.training.samples._HARMLESS", 1.0)
+    copies = [RatedCrops(scored, 96, seed=3)[i] for i in range(12)]
+    assert [float(sample.worth) for sample in copies] == [float(sample.worth) for sample in plain]
+    assert all(sample.image.shape == (3, 96, 96) for sample in copies)
+    assert not any(torch.equal(a.image, b.image) for a, b in zip(plain, copies, strict=True))

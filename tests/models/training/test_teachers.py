@@ -1,6 +1,11 @@
+import json
+from pathlib import Path
+
 import torch
 
-from models.training.teachers import MEASURES, Scale, measure
+from models.training.distortions import distort_levels
+from models.training.photos import list_photos
+from models.training.teachers import MEASURES, Scale, fit_scale, measure, targets
 from tests.photographs import named
 
 
@@ -13,10 +18,32 @@ def test_every_measure_prefers_the_milder_picture() -> None:
 
 
 def test_targets_are_shares_of_the_sample() -> None:
-    sample = torch.arange(100.0)[:, None].expand(-1, 2) / 100
-    scale = Scale.fit(sample.flip(0), identical=torch.tensor([1.0, 1.0]))
-    targets = scale.targets(torch.tensor([[-1.0, -1.0], [0.495, 0.495], [0.495, 1.0], [1.0, 1.0]]))
-    torch.testing.assert_close(targets, torch.tensor([0.0, 0.5, 0.75, 1.0]))
+    sample = torch.arange(101.0)[:, None].expand(-1, 4) / 100
+    scale = Scale.fit(sample.flip(0), identical=torch.ones(4))
+    values = torch.tensor([[-1.0] * 4, [0.495] * 4, [0.495, 1, 0.495, 1], [0.9999] * 4, [1.0] * 4])
+    expected = torch.tensor([0.0, 0.495, 0.7475, 0.9999, 1.0])
+    torch.testing.assert_close(scale.targets(values), expected, atol=1e-4, rtol=0)
+    again = Scale.from_json(json.loads(json.dumps(scale.as_json())))
+    torch.testing.assert_close(again.targets(values), scale.targets(values), atol=1e-5, rtol=0)
+
+
+def test_the_scale_that_is_written_down_spreads_faults_over_the_whole_range() -> None:
+    photo = torch.from_numpy(named()["coffee"]).permute(2, 0, 1)[:, :256, :256].float() / 255
+    spoilt = [
+        distort_levels(photo, name, torch.Generator().manual_seed(1))
+        for name in ("lens-blur", "jpeg", "darken")
+    ]
+    found = targets(torch.cat([photo[None], *spoilt]), photo.expand(16, -1, -1, -1))
+    assert found[0] == 1
+    assert (found[1:].unflatten(0, (3, 5)).diff(dim=1) < 0).all()
+    assert 0 <= found.min() < 0.15
+    assert (found[1:] > 0.8).any()
+
+
+def test_a_scale_can_be_fitted_from_a_folder(photo_folder: Path) -> None:
+    scale = fit_scale(list_photos(photo_folder), count=32, crop=64, quiet=True)
+    assert (scale.quantiles.diff(dim=0) >= 0).all()
+    assert (scale.quantiles[-1] <= scale.identical).all()
 
 
 def test_a_flat_picture_gives_no_nan() -> None:
