@@ -3,6 +3,10 @@
 SRCC and KRCC compare orders. PLCC and RMSE compare values, and are taken after a monotonic logistic curve has
 mapped predictions onto the scale of the human scores, as VQEG prescribes: "Final report from the Video
 Quality Experts Group on the validation of objective models of video quality assessment, Phase II" (2003).
+
+Pairs may have weights, where some stand for more photographs than others. A pair of weight 2 counts as the
+same pair twice would, in every measure; only how large weights are beside each other matters, and equal
+weights give exactly what none give.
 """
 
 from dataclasses import dataclass
@@ -16,6 +20,7 @@ Array = NDArray[np.float64]
 Curve = Literal["logistic", "linear"]
 
 FEWEST: Final = 5  # pairs: a curve of four parameters passes through any four points
+_KENDALL_ROWS: Final = 256
 
 
 @dataclass(frozen=True)
@@ -54,77 +59,85 @@ class Agreement:
     curve: Curve
 
 
-def agreement(predicted: ArrayLike, target: ArrayLike) -> Agreement:
+def agreement(predicted: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> Agreement:
     """All measures at once.
 
     Args:
         predicted: ``(n,)`` scores of a model.
         target: ``(n,)`` human scores of the same images; higher is better.
+        weights: ``(n,)`` positive; None counts every pair alike.
 
     Raises:
-        ValueError: fewer than five pairs, different lengths, values that are not finite, or all equal.
+        ValueError: fewer than five pairs, different lengths, values that are not finite, or all equal; or
+            weights that are not positive.
     """
-    x, y = _pairs(predicted, target)
-    fit = fit_logistic(x, y)
+    x, y, w = _pairs(predicted, target, weights)
+    fit = fit_logistic(x, y, w)
     return Agreement(
         n=len(x),
-        srcc=srcc(x, y),
-        plcc=_pearson(fit.fitted, y),
-        krcc=krcc(x, y),
-        rmse=_rms(fit.fitted - y),
-        srcc_interval=bootstrap_interval(x, y),
+        srcc=srcc(x, y, w),
+        plcc=_pearson(fit.fitted, y, w),
+        krcc=krcc(x, y, w),
+        rmse=_rms(fit.fitted - y, w),
+        srcc_interval=bootstrap_interval(x, y, w),
         curve=fit.curve,
     )
 
 
-def srcc(predicted: ArrayLike, target: ArrayLike) -> float:
+def srcc(predicted: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Spearman's rank correlation in [-1, 1]; ties share their mean rank.
 
+    With weights, the rank of a value is the weight that lies below it and half of its own.
+
     Raises:
         ValueError: see :func:`agreement`.
     """
-    return _spearman(*_pairs(predicted, target))
+    return _spearman(*_pairs(predicted, target, weights))
 
 
-def krcc(predicted: ArrayLike, target: ArrayLike) -> float:
+def krcc(predicted: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Kendall's rank correlation, tau-b, in [-1, 1].
 
+    With weights, each two images that agree or disagree count with the product of theirs.
+
     Raises:
         ValueError: see :func:`agreement`.
     """
-    return float(stats.kendalltau(*_pairs(predicted, target)).statistic)
+    x, y, w = _pairs(predicted, target, weights)
+    return float(stats.kendalltau(x, y).statistic) if w is None else _weighted_kendall(x, y, w)
 
 
-def plcc(predicted: ArrayLike, target: ArrayLike) -> float:
+def plcc(predicted: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Pearson's correlation after :func:`fit_logistic`; positive also where the order is reversed.
 
     Raises:
         ValueError: see :func:`agreement`.
     """
-    x, y = _pairs(predicted, target)
-    return _pearson(fit_logistic(x, y).fitted, y)
+    x, y, w = _pairs(predicted, target, weights)
+    return _pearson(fit_logistic(x, y, w).fitted, y, w)
 
 
-def rmse(predicted: ArrayLike, target: ArrayLike) -> float:
+def rmse(predicted: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Root mean squared error after :func:`fit_logistic`, in the unit of `target`.
 
     Raises:
         ValueError: see :func:`agreement`.
     """
-    x, y = _pairs(predicted, target)
-    return _rms(fit_logistic(x, y).fitted - y)
+    x, y, w = _pairs(predicted, target, weights)
+    return _rms(fit_logistic(x, y, w).fitted - y, w)
 
 
-def fit_logistic(predicted: ArrayLike, target: ArrayLike) -> Fit:
+def fit_logistic(predicted: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> Fit:
     """Least-squares fit of ``(b1 - b2) / (1 + exp(-(x - b3) / |b4|)) + b2``, VQEG's four-parameter logistic.
 
     Raises:
         ValueError: see :func:`agreement`.
     """
-    x, y = _pairs(predicted, target)
-    x = _standard(x)
-    slope = (x * y).mean()
-    line: Array = slope * x + y.mean()
+    x, y, w = _pairs(predicted, target, weights)
+    x = _standard(x, w)
+    slope = _mean(x * y, w)
+    line: Array = slope * x + _mean(y, w)
+    strength = 1.0 if w is None else np.sqrt(w)  # squared, the errors weigh as much as their pairs
 
     def logistic(parameters: Array) -> Array:
         upper, lower, middle, width = parameters
@@ -136,9 +149,11 @@ def fit_logistic(predicted: ArrayLike, target: ArrayLike) -> Fit:
     # the range upside down where low predictions mean high targets.
     ends = (y.max(), y.min()) if slope >= 0 else (y.min(), y.max())
     start = np.array([*ends, 0.0, 0.25])
-    result = optimize.least_squares(lambda p: logistic(p) - y, start, method="lm", max_nfev=10_000)
+    result = optimize.least_squares(
+        lambda p: strength * (logistic(p) - y), start, method="lm", max_nfev=10_000
+    )
     curve = logistic(result.x)
-    if result.success and np.isfinite(curve).all() and _rms(curve - y) <= _rms(line - y):
+    if result.success and np.isfinite(curve).all() and _rms(curve - y, w) <= _rms(line - y, w):
         return Fit(curve, "logistic")
     return Fit(line, "linear")
 
@@ -146,6 +161,7 @@ def fit_logistic(predicted: ArrayLike, target: ArrayLike) -> Fit:
 def bootstrap_interval(
     predicted: ArrayLike,
     target: ArrayLike,
+    weights: ArrayLike | None = None,
     *,
     confidence: float = 0.95,
     resamples: int = 1000,
@@ -153,9 +169,13 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the SRCC over images.
 
+    All images are drawn alike, and each brings its weight along. Of a stratified sample that is a little too
+    wide: how many come from each part is left to chance too.
+
     Args:
         predicted: ``(n,)``.
         target: ``(n,)``.
+        weights: see :func:`agreement`.
         confidence: in (0, 1).
         resamples: how many times n pairs are drawn with replacement.
         seed: the same seed gives the same interval.
@@ -166,7 +186,7 @@ def bootstrap_interval(
     Raises:
         ValueError: see :func:`agreement`; or a `confidence` outside (0, 1), or no `resamples`.
     """
-    x, y = _pairs(predicted, target)
+    x, y, w = _pairs(predicted, target, weights)
     if not 0 < confidence < 1 or resamples < 1:
         raise ValueError("A bootstrap needs a confidence between 0 and 1 and at least one resample.")
     generator = np.random.default_rng(seed)
@@ -174,13 +194,16 @@ def bootstrap_interval(
     while len(values) < resamples:
         drawn = generator.integers(len(x), size=len(x))
         if np.ptp(x[drawn]) and np.ptp(y[drawn]):  # of few or tied pairs a draw may have no order at all
-            values.append(_spearman(x[drawn], y[drawn]))
+            values.append(_spearman(x[drawn], y[drawn], None if w is None else w[drawn]))
     tail = 50 * (1 - confidence)
     low, high = np.percentile(values, [tail, 100 - tail])
     return float(low), float(high)
 
 
-def _pairs(predicted: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
+def _pairs(
+    predicted: ArrayLike, target: ArrayLike, weights: ArrayLike | None
+) -> tuple[Array, Array, Array | None]:
+    """Both as arrays, and the weights with a mean of one; None where all weigh the same."""
     x, y = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"Predictions and targets are two lists of one length, not {x.shape} and {y.shape}.")
@@ -191,26 +214,60 @@ def _pairs(predicted: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
             raise ValueError(f"Some {name} are not finite numbers.")
         if values.min() == values.max():
             raise ValueError(f"All {name} are equal, so there is no order to agree on.")
-    return x, y
+    if weights is None:
+        return x, y, None
+    w = np.asarray(weights, np.float64)
+    if w.shape != x.shape:
+        raise ValueError(f"There is one weight for each of the {len(x)} pairs, not {w.shape}.")
+    if not (np.isfinite(w).all() and (w > 0).all()):
+        raise ValueError("Some weights are not positive numbers.")
+    return x, y, None if w.min() == w.max() else w / w.mean()
 
 
-def _spearman(x: Array, y: Array) -> float:
-    return _pearson(stats.rankdata(x), stats.rankdata(y))
+def _spearman(x: Array, y: Array, weights: Array | None) -> float:
+    return _pearson(_ranks(x, weights), _ranks(y, weights), weights)
 
 
-def _pearson(x: Array, y: Array) -> float:
+def _ranks(values: Array, weights: Array | None) -> Array:
+    if weights is None:
+        ranks: Array = stats.rankdata(values)
+        return ranks
+    _, group = np.unique(values, return_inverse=True)
+    mass = np.bincount(group, weights)
+    middles: Array = np.cumsum(mass) - mass / 2
+    return middles[group]
+
+
+def _weighted_kendall(x: Array, y: Array, weights: Array) -> float:
+    """tau-b of every two images, a strip of rows at a time: all at once would be a matrix of n times n."""
+    agreeing = ordered_x = ordered_y = 0.0
+    for start in range(0, len(x), _KENDALL_ROWS):
+        rows = slice(start, start + _KENDALL_ROWS)
+        signs_x = np.sign(x[rows, None] - x)
+        signs_y = np.sign(y[rows, None] - y)
+        agreeing += float(weights[rows] @ (signs_x * signs_y) @ weights)
+        ordered_x += float(weights[rows] @ np.abs(signs_x) @ weights)
+        ordered_y += float(weights[rows] @ np.abs(signs_y) @ weights)
+    return float(np.clip(agreeing / np.sqrt(ordered_x * ordered_y), -1.0, 1.0))
+
+
+def _pearson(x: Array, y: Array, weights: Array | None) -> float:
     if np.ptp(x) <= 1e-12 * np.abs(x).max():  # a fit that came out flat, up to rounding
         return 0.0
-    return float(np.clip((_standard(x) * _standard(y)).mean(), -1.0, 1.0))
+    return float(np.clip(_mean(_standard(x, weights) * _standard(y, weights), weights), -1.0, 1.0))
 
 
-def _standard(values: Array) -> Array:
+def _standard(values: Array, weights: Array | None) -> Array:
     """Zero mean, unit deviation."""
-    centred = values - values.mean()
+    centred = values - _mean(values, weights)
     centred = centred / np.abs(centred).max()  # squares of tiny differences would vanish
-    standard: Array = centred / np.sqrt((centred**2).mean())
+    standard: Array = centred / np.sqrt(_mean(centred**2, weights))
     return standard
 
 
-def _rms(errors: Array) -> float:
-    return float(np.sqrt((errors**2).mean()))
+def _mean(values: Array, weights: Array | None) -> float:
+    return float(values.mean() if weights is None else np.average(values, weights=weights))
+
+
+def _rms(errors: Array, weights: Array | None) -> float:
+    return float(np.sqrt(_mean(errors**2, weights)))

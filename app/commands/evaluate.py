@@ -3,7 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +17,7 @@ from rich.table import Table
 
 from app.commands.flags import IN_PROCESS, with_settings
 from app.commands.score import report_failures
-from app.commands.terminal import SOME_FAILED, Meter, cell, complain, console, reported, shown
+from app.commands.terminal import SOME_FAILED, Meter, cell, complain, console, fail, reported, shown
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class Measured:
 
 
 @reported
-@with_settings(*IN_PROCESS)
+@with_settings(*IN_PROCESS, "bpclip_fr_weights")
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of photographs.", show_default=False)],
     settings: Settings,
@@ -58,20 +60,63 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="CSV file to write, a row per photograph.", show_default=False)
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="How much each subset counts for the overall row, as ss01=1,ss02=1,ss03=4; without it every "
+            "photograph counts alike.",
+            show_default=False,
+        ),
+    ] = None,
+    robustness: Annotated[
+        bool,
+        typer.Option(
+            "--robustness",
+            help="Spoil the photographs on purpose instead: do scores fall with the level, do words name the "
+            "fault, do scores stay where nothing happened. Needs no table of scores.",
+        ),
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --robustness: SVG, PNG or PDF file to draw the scores into.", show_default=False
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --robustness: no more than so many photographs by name.", show_default=False
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure how well the no-reference models agree with people.
 
     SRCC with its 95 % bootstrap interval, KRCC, and PLCC and RMSE after a logistic fit; of all photographs
-    and of each subset.
+    and of each subset. With --robustness, how all models answer to faults made on purpose: the folder holds
+    good photographs, best ones that the models have not learned from.
 
     Exit status: 0; 1 if some photographs could not be scored, which are left out and named at the end; 2 for
     wrong usage, data, settings or weights.
     """
+    if robustness:
+        if scores is not None or weights is not None or out is not None:
+            fail(
+                "With --robustness there are no people's scores: --scores, --weights and --out do not apply."
+            )
+        from app.commands.robustness import measure
+
+        measure(folder, settings, split=split.value, limit=limit, plot=plot, as_json=as_json)
+        return
+    if plot is not None or limit is not None:
+        fail("--plot and --limit go with --robustness.")
     from app.commands.scoring import Scorer
     from models.training.photos import list_scored
 
+    wanted = None if weights is None else _read_weights(weights)
     photos = list_scored(folder, split.value, scores)
+    if wanted is not None:
+        _check_weights(wanted, (photo.subset for photo in photos))
     scorer = Scorer(settings)
     measured, failures = [], []
     with Meter("scoring", len(photos)) as meter:
@@ -84,33 +129,74 @@ def evaluate(
                 measured.append(Measured(photo, predicted))
     if out is not None:
         _write_csv(out, measured, scorer.models)
-    rows = _rows(measured, scorer.models)
+    rows = _rows(measured, scorer.models, wanted)
     if as_json:
         print(
             json.dumps(
-                {"folder": str(folder), "split": split.value, "failed": len(failures), "results": rows}
+                {
+                    "folder": str(folder),
+                    "split": split.value,
+                    "weights": wanted,
+                    "failed": len(failures),
+                    "results": rows,
+                }
             )
         )
     else:
-        _show(rows)
+        _show(rows, weights)
     report_failures(failures, len(measured))
     if failures:
         raise typer.Exit(SOME_FAILED)
 
 
-def _rows(measured: Sequence[Measured], models: Sequence[str]) -> list[dict[str, Any]]:
+def _read_weights(text: str) -> dict[str, float]:
+    """The weights of subsets, as ``ss01=1,ss02=4``."""
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        # A name may hold the sign itself, a number cannot.
+        subset, _, number = part.strip().rpartition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not subset or not math.isfinite(weight) or weight <= 0:
+            fail(f"--weights takes positive numbers by subset, as ss01=1,ss02=1,ss03=4, not {shown(text)}.")
+        if subset in weights:
+            fail(f"--weights names the subset {shown(subset)} twice.")
+        weights[subset] = weight
+    return weights
+
+
+def _check_weights(weights: Mapping[str, float], subsets: Iterable[str]) -> None:
+    present = set(subsets)
+    if "" in present:
+        fail("--weights needs a subset for every photograph, and some in the table have none.")
+    for subset in sorted(set(weights) - present):
+        fail(f"--weights names the subset {shown(subset)}, of which there is no photograph.")
+    for subset in sorted(present - set(weights)):
+        fail(f"--weights has to name every subset, and {shown(subset)} is missing.")
+
+
+def _rows(
+    measured: Sequence[Measured], models: Sequence[str], weights: Mapping[str, float] | None
+) -> list[dict[str, Any]]:
     """Each model's agreement overall and by subset; with a reason instead where there is none."""
     from models.evaluation import agreement
 
-    subsets = sorted({each.photo.subset for each in measured} - {""})
+    sizes = Counter(each.photo.subset for each in measured)
+    subsets = sorted(set(sizes) - {""})
     rows: list[dict[str, Any]] = []
     for model in models:
         for subset in [_OVERALL, *subsets]:
             chosen = [each for each in measured if subset == _OVERALL or each.photo.subset == subset]
             row = {"model": model, "subset": subset, "n": len(chosen)}
+            shares = None
+            if weights is not None and subset == _OVERALL:
+                # A subset's weight is shared by its photographs, however many of them there are.
+                shares = [weights[each.photo.subset] / sizes[each.photo.subset] for each in chosen]
             try:
                 found = agreement(
-                    [each.predicted[model] for each in chosen], [each.photo.mos for each in chosen]
+                    [each.predicted[model] for each in chosen], [each.photo.mos for each in chosen], shares
                 )
             except ValueError as error:
                 rows.append({**row, "problem": str(error)})
@@ -119,7 +205,7 @@ def _rows(measured: Sequence[Measured], models: Sequence[str]) -> list[dict[str,
     return rows
 
 
-def _show(rows: Sequence[dict[str, Any]]) -> None:
+def _show(rows: Sequence[dict[str, Any]], weights: str | None) -> None:
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "SRCC": lambda row: f"{row['srcc']:.3f}",
         "95 %": lambda row: "{:.3f} to {:.3f}".format(*row["srcc_interval"]),
@@ -135,7 +221,10 @@ def _show(rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         values = ["-"] * len(columns) if "problem" in row else [show(row) for show in columns.values()]
         table.add_row(row["model"], cell(row["subset"]), str(row["n"]), *values)
-    console().print(table)
+    out = console()
+    out.print(table)
+    if weights is not None:
+        out.print(f"In the rows of {_OVERALL}, subsets weigh {cell(weights)}.", soft_wrap=True)
     for row in rows:
         if "problem" in row:
             complain(f"{row['model']}, subset {shown(row['subset'])}: {row['problem']}")

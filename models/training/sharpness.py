@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import track
 from scipy.stats import rankdata
 from torch import Tensor
 
 from models.training.distortions.colour import luma
+from models.training.measures import block_energies
 from models.training.photos import PhotoReader
 
 _BLOCK = 16
@@ -36,10 +36,7 @@ class SharpnessRank:
 
 def sharpness(image: Tensor) -> float:
     """``log(1 + E)`` of a ``(3, H, W)`` uint8 picture, at least 16 px; E in squared grey levels of 255."""
-    light = luma(image.float())
-    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).view(1, 1, 3, 3)
-    edges = F.conv2d(F.pad(light[None], (1, 1, 1, 1), mode="replicate"), kernel)
-    of_blocks = F.avg_pool2d(edges.square(), _BLOCK) - F.avg_pool2d(edges, _BLOCK).square()
+    of_blocks = block_energies(luma(image.float())[None], _BLOCK)
     flattest, sharpest = torch.quantile(of_blocks.flatten(), torch.tensor([_FLATTEST, _SHARPEST])).tolist()
     return float(np.log1p(max(sharpest - _NOISE_GAIN * flattest, 0.0)))
 

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from app.commands.terminal import SOME_FAILED, UNUSABLE
+from models.evaluation import agreement
 from models.training.photos import is_held_out
 from tests.app.command_line import cut_off, invoke, save_crops
 
@@ -58,6 +59,74 @@ def test_the_table_has_a_row_for_each_model_and_subset(
     assert [row[1:3] for row in rows] == [["all", "30"], ["few", "3"], ["half-0", "13"], ["half-1", "14"]]
     assert rows[1][3:] == ["-"] * 5
     assert "bpclip, subset few: Agreement needs at least 5 pairs" in result.stderr
+
+
+def test_subsets_can_be_weighed(scored: Path, tmp_path: Path, weights_environment: dict[str, str]) -> None:
+    out = tmp_path / "per-image.csv"
+    arguments = ("--models", "bpclip", "--json", "--out", out)
+    plain = json.loads(invoke("evaluate", scored, *arguments, environment=weights_environment).stdout)
+    weights = "few=20, half-0=1,half-1=1"
+    result = invoke("evaluate", scored, *arguments, "--weights", weights, environment=weights_environment)
+    assert result.exit_code == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert plain["weights"] is None
+    assert printed["weights"] == {"few": 20.0, "half-0": 1.0, "half-1": 1.0}
+    # Three, 13 and 14 photographs share what their subset weighs.
+    shares = {"few": 20 / 3, "half-0": 1 / 13, "half-1": 1 / 14}
+    with out.open(newline="") as file:
+        written = list(csv.DictReader(file))
+    expected = agreement(
+        [float(row["bpclip"]) for row in written],
+        [float(row["mos"]) for row in written],
+        [shares[row["subset"]] for row in written],
+    )
+    overall, *subsets = printed["results"]
+    # The file has six decimals, of which random weights leave few that differ.
+    assert overall["srcc"] == pytest.approx(expected.srcc, abs=0.02)
+    assert overall["krcc"] == pytest.approx(expected.krcc, abs=0.02)
+    assert overall["n"] == 30
+    assert abs(overall["srcc"] - plain["results"][0]["srcc"]) > 0.05
+    assert subsets == plain["results"][1:]
+
+
+def test_the_table_says_how_subsets_are_weighed(scored: Path, weights_environment: dict[str, str]) -> None:
+    weights = "few=1,half-0=1,half-1=4"
+    arguments = ("--models", "bpclip", "--weights", weights)
+    result = invoke("evaluate", scored, *arguments, environment=weights_environment)
+    assert result.stdout.rstrip().endswith(f"In the rows of all, subsets weigh {weights}.")
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [
+        ("", "takes positive numbers by subset, as ss01=1,ss02=1,ss03=4"),
+        ("few", "takes positive numbers by subset"),
+        ("few=1,half-0=0,half-1=1", "takes positive numbers by subset"),
+        ("few=1,half-0=inf,half-1=1", "takes positive numbers by subset"),
+        ("few=1,half-0=1,half-1=4,", "takes positive numbers by subset"),
+        ("few=1,half-0=1,half-1=4,few=2", "names the subset few twice"),
+        ("few=1,half-0=1,half-1=4,many=1", "names the subset many, of which there is no photograph"),
+        ("few=1,half-0=1", "has to name every subset, and half-1 is missing"),
+    ],
+)
+def test_wrong_weights_are_one_sentence(
+    weights: str, reason: str, scored: Path, weights_environment: dict[str, str]
+) -> None:
+    result = invoke("evaluate", scored, "--weights", weights, environment=weights_environment)
+    assert result.exit_code == UNUSABLE
+    (sentence,) = result.stderr.splitlines()
+    assert reason in sentence
+
+
+def test_photographs_without_a_subset_cannot_be_weighed(
+    scored: Path, weights_environment: dict[str, str]
+) -> None:
+    table = _table(scored)
+    table.write_text(table.read_text().replace(",few", ","))
+    weights = ("--weights", "half-0=1,half-1=1")
+    result = invoke("evaluate", scored, *weights, environment=weights_environment)
+    assert result.exit_code == UNUSABLE
+    assert "needs a subset for every photograph" in result.stderr
 
 
 def test_only_the_split_is_measured(scored: Path, weights_environment: dict[str, str]) -> None:

@@ -14,9 +14,9 @@ from models.adjectives import WORDS
 from models.bpclip import BPCLIP
 from models.loading import LoadedModel, load_model
 from models.preprocessing import Pixels
+from models.training import robustness
 from models.training.robustness import ORDERED, Answers, ask, spoilt
 from models.weights import MODEL_NAMES, ModelName, bundled_path
-from tests.benchmarks import robustness
 from tests.photographs import photographs
 
 pytestmark = pytest.mark.slow

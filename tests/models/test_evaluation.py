@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize
+from scipy import optimize, stats
 
 from models import evaluation
 from models.evaluation import Agreement, agreement, bootstrap_interval, fit_logistic, krcc, plcc, rmse, srcc
@@ -148,6 +148,72 @@ def test_the_bootstrap_ends_where_most_draws_are_constant() -> None:
     low, high = bootstrap_interval([0, 0, 0, 0, 1], [0, 0, 0, 0, 1], resamples=20)
     assert low == pytest.approx(1.0)
     assert high == pytest.approx(1.0)
+
+
+def test_equal_weights_give_exactly_what_none_give() -> None:
+    predicted, target = noisy(60)
+    assert agreement(predicted, target, np.full(60, 0.1)) == agreement(predicted, target)
+
+
+@settings(max_examples=50, deadline=None)
+@given(scores, st.randoms(use_true_random=False))
+def test_a_pair_of_weight_two_is_the_same_pair_twice(values: list[int], random) -> None:
+    target = [value + random.randint(0, 300) for value in values]
+    times = [random.randint(1, 4) for _ in values]
+    if len(set(target)) == 1:
+        return
+    often = np.repeat(values, times), np.repeat(target, times)
+    for measure in (srcc, krcc):
+        assert measure(values, target, times) == pytest.approx(measure(*often), abs=1e-9)
+
+
+def test_weighted_values_are_those_of_repeated_pairs() -> None:
+    predicted, target = noisy(80)
+    times = np.random.default_rng(0).integers(1, 5, 80)
+    weighted, often = (
+        agreement(predicted, target, times * 0.01),
+        agreement(np.repeat(predicted, times), np.repeat(target, times)),
+    )
+    for name in ("srcc", "krcc", "plcc", "rmse"):
+        assert getattr(weighted, name) == pytest.approx(getattr(often, name), rel=1e-5), name
+    assert (weighted.n, weighted.curve, often.curve) == (80, "logistic", "logistic")
+
+
+def test_weighted_rank_correlations_are_scipys() -> None:
+    generator = np.random.default_rng(5)
+    x, y = generator.integers(0, 30, 600), generator.integers(0, 30, 600)  # many ties, more than one strip
+    y += x
+    weights = generator.choice([1, 3], 600)
+    often = np.repeat(x, weights), np.repeat(y, weights)
+    assert srcc(x, y, weights) == pytest.approx(stats.spearmanr(*often).statistic)
+    assert krcc(x, y, weights) == pytest.approx(stats.kendalltau(*often).statistic)
+
+
+def test_weights_move_all_measures_towards_the_part_that_weighs_more() -> None:
+    predicted, target = noisy(200)
+    spoilt = np.concatenate([target[:100], np.random.default_rng(0).permutation(target[100:])])
+    heavy = np.repeat([8.0, 1.0], 100)
+    plain, weighted = agreement(predicted, spoilt), agreement(predicted, spoilt, heavy)
+    for name in ("srcc", "krcc", "plcc"):
+        assert getattr(weighted, name) > getattr(plain, name) + 0.1, name
+    assert weighted.rmse < plain.rmse - 1
+    assert weighted.srcc_interval[0] < weighted.srcc < weighted.srcc_interval[1]
+    assert weighted.srcc_interval[0] > plain.srcc_interval[0]
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.__name__)
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1, 1, 1, 1], "one weight for each of the 5"),
+        ([1, 1, 1, 1, 0], "not positive"),
+        ([1, 1, 1, 1, -1], "not positive"),
+        ([1, 1, 1, 1, float("nan")], "not positive"),
+    ],
+)
+def test_weights_that_weigh_nothing_are_refused(measure, weights, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        measure([1, 2, 3, 4, 5], [1, 3, 2, 4, 5], weights)
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.__name__)

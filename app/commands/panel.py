@@ -1,0 +1,131 @@
+"""All models of an engine, asked about pictures in memory: who judges what was spoilt on purpose."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from app import images
+from app.commands.scoring import FileFailure
+from app.errors import ServiceError
+from app.images import Limits
+from app.scheduling import Line, Waiting
+from app.settings import Settings
+from app.worker.assembly import budget_for
+from app.worker.engine import Engine
+from app.worker.runner import run_tasks
+from app.worker.tasks import (
+    FULL_REFERENCE,
+    CompareTask,
+    ModelResult,
+    Result,
+    ScoreResult,
+    ScoreTask,
+    Task,
+    items_of,
+)
+from models.preprocessing import Pixels
+from models.training.robustness import SHORTEST_SIDE, Opinion, Opinions
+
+
+class Panel:
+    """The models of an engine, which are asked together.
+
+    Args:
+        engine: with the models.
+        settings: limits of the files, and of a batch.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self._budget = budget_for(settings, engine)
+        self._limits = Limits.of(settings)
+        self._cards = {card.name: card for card in engine.cards()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all models, the full-reference one among them."""
+        return tuple(self._cards)
+
+    @property
+    def has_full_reference(self) -> bool:
+        return FULL_REFERENCE in self._cards
+
+    def about(self, name: str) -> dict[str, str]:
+        """Which weights of a model were asked, and in which precision."""
+        card = self._cards[name]
+        return {"weights": card.weights, "sha256": card.sha256, "dtype": card.dtype}
+
+    def read(self, path: Path) -> Pixels:
+        """The photograph of a file at the largest size that one of the models scores it at.
+
+        Raises:
+            FileFailure: it cannot be read or decoded, or is too small.
+        """
+        try:
+            data = path.read_bytes()
+            # The limit of bytes is for uploads; these are read already.
+            pixels = images.decode(data, replace(self._limits, max_bytes=len(data))).pixels
+        except OSError as error:
+            raise FileFailure(f"It cannot be read: {error.strerror or error}.") from error
+        except ServiceError as error:
+            raise FileFailure(str(error)) from error
+        height, width = pixels.shape[:2]
+        bound = self._engine.max_scored_pixels
+        finest = max(
+            (card.preprocessing for card in self._cards.values()),
+            key=lambda preprocessing: math.prod(preprocessing.fitted_size(width, height, bound)),
+        )
+        photo = finest.fit(pixels, bound)
+        if min(photo.shape[:2]) < SHORTEST_SIDE:
+            raise FileFailure(
+                f"Each side must have at least {SHORTEST_SIDE} pixels to be spoilt; it is scored at "
+                f"{photo.shape[1]} x {photo.shape[0]}."
+            )
+        return photo
+
+    def judge(
+        self, pictures: Sequence[Pixels], reference: Pixels | None, advance: Callable[[int], None]
+    ) -> list[Opinions]:
+        """What all models say of pictures, the full-reference one of each beside the reference.
+
+        Args:
+            pictures: ``(H, W, 3)`` uint8.
+            reference: of all of them, or None.
+            advance: told how many pictures are done.
+
+        Raises:
+            FileFailure: a model fails.
+        """
+        tasks: list[Task] = [ScoreTask(picture, self._engine.models) for picture in pictures]
+        if reference is not None and self.has_full_reference:
+            tasks += [CompareTask(reference, picture, signal=False) for picture in pictures]
+        results = self._run(tasks)
+        opinions: list[dict[str, Opinion]] = [{} for _ in pictures]
+        for number, result in enumerate(results):
+            found = (
+                result.models if isinstance(result, ScoreResult) else {FULL_REFERENCE: result.full_reference}
+            )
+            opinions[number % len(pictures)] |= {name: _opinion(said) for name, said in found.items()}
+        advance(len(pictures))
+        return list(opinions)
+
+    def _run(self, tasks: Sequence[Task]) -> list[Result]:
+        """Results in the order of the tasks, in batches as the service forms them."""
+        line: Line[int] = Line()
+        for number, task in enumerate(tasks):
+            line.add(Waiting(number, items_of([task]), deadline=float("inf")))
+        results: dict[int, Result] = {}
+        while taken := [waiting.key for waiting in line.take(self._budget)]:
+            outcomes, _ = run_tasks(self._engine, [tasks[number] for number in taken])
+            for number, outcome in zip(taken, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    raise FileFailure(
+                        f"It could not be scored ({type(outcome).__name__}: {outcome})."
+                    ) from outcome
+                results[number] = outcome
+        return [results[number] for number in range(len(tasks))]
+
+
+def _opinion(result: ModelResult) -> Opinion:
+    return Opinion(result.score, result.similarities)
