@@ -26,6 +26,7 @@ from models.training.losses import (
     ranking_loss,
     word_ranking_loss,
 )
+from models.training.measures import MeasuresHead
 from models.training.photos import ScoredPhoto
 from models.training.samples import Group, Groups, Rated, RatedCrops, to_float
 
@@ -52,15 +53,18 @@ class NoReferenceRecipe:
         scored: Sequence[ScoredPhoto],
         pristine: Sequence[Path],
         *,
-        crop: int = 384,
+        crop: int = 320,
         batch: int = 12,
         fault_crop: int = 192,
-        groups: int = 10,
+        groups: int = 8,
         seed: int = 0,
     ) -> None:
         self.model = module
         self.fault_type = nn.Linear(LEVELS * module.config.text_width, len(NAMES) + 1)
-        self.module = nn.ModuleDict({"model": module, "fault_type": self.fault_type})
+        self.measures = MeasuresHead(LEVELS * module.config.text_width)
+        self.module = nn.ModuleDict(
+            {"model": module, "fault_type": self.fault_type, "measures": self.measures}
+        )
         real = [photo.path for photo in scored]
         faults = Groups(pristine, fault_crop, views=1, real=real, seed=seed + 2)
         self.datasets: tuple[Dataset[Any], ...] = (faults,)
@@ -69,7 +73,7 @@ class NoReferenceRecipe:
             self.datasets = (faults, RatedCrops(scored, crop, seed=seed))
             self.batch_sizes = (groups, batch)
         module.backbone.freeze_batch_norm(bool(scored))
-        self.learning_rate = 1e-3 if scored else 2e-3
+        self.learning_rate = 5e-4
 
     def loss(self, parts: tuple[Any, ...]) -> dict[str, Tensor]:
         terms = self._of_faults(parts[0])
@@ -78,8 +82,13 @@ class NoReferenceRecipe:
         return terms
 
     def _of_people(self, scored: Rated) -> dict[str, Tensor]:
-        score = self.model(normalised(scored.image)).score
-        return {"mse": 10 * F.mse_loss(score, scored.worth), "plcc": 2 * plcc_loss(score, scored.worth)}
+        embeddings = self.model.embed(normalised(scored.image))
+        score = self.model.read_out(embeddings).score
+        return {
+            "mse": 30 * F.mse_loss(score, scored.worth),
+            "plcc": 5 * plcc_loss(score, scored.worth),
+            "measures": self.measures.loss(embeddings.flatten(1), scored.image),
+        }
 
     def _of_faults(self, group: Group) -> dict[str, Tensor]:
         embeddings = self.model.embed(normalised(group.images.flatten(0, 2)))
@@ -89,9 +98,10 @@ class NoReferenceRecipe:
         similarities = output.similarities.unflatten(0, (len(group.severity), -1))
         types = self.fault_type(embeddings.flatten(1))
         return {
-            "rank": 0.5 * ranking_loss(quality, group.severity, _RANKING_MARGIN),
+            "rank": 1.0 * ranking_loss(quality, group.severity, _RANKING_MARGIN),
             "words": 0.5
             * adjectives_loss(similarities.flatten(0, 1), group.labels.flatten(0, 1), self.model.temperature),
+            "measures_of_faults": self.measures.loss(embeddings.flatten(1), group.images.flatten(0, 2)),
             "fault_type": 0.15 * fault_type_loss(types, group.fault.flatten()),
             "rank_words": 0.5 * word_ranking_loss(similarities, group.pair_severity, _WORD_MARGIN),
         }

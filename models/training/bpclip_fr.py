@@ -24,15 +24,15 @@ class FullReferenceRecipe:
     """See :class:`models.training.loop.Recipe`."""
 
     name = "bpclip-fr"
-    learning_rate = 1e-3  # it goes on from what bpclip learned
+    learning_rate = 6e-4  # it goes on from what bpclip learned
 
     def __init__(
         self,
         module: BPCLIP,
         references: Sequence[Path],
         *,
-        crop: int = 192,
-        batch: int = 16,
+        crop: int = 224,
+        batch: int = 12,
         seed: int = 0,
     ) -> None:
         self.model = module
@@ -46,7 +46,7 @@ class FullReferenceRecipe:
             target = targets(to_float(pair.distorted), to_float(pair.reference))
         output = self.model(normalised(pair.distorted), normalised(pair.reference))
         return {
-            "mse": 5 * F.mse_loss(output.score, target),
+            "mse": 20 * F.mse_loss(output.score, target),
             "plcc": plcc_loss(output.score, target),
             "words": 0.2 * adjectives_loss(output.similarities, pair.labels, self.model.temperature),
         }

@@ -5,7 +5,7 @@ measures); they cost nothing, no person has to be asked, and they are exact. Lea
 teaches a network in minutes what people's scores, which scatter, teach in hours. The choice is ours:
 
 - at four scales, the energy of the Laplacian in blocks: the flattest tenth (noise), the median, and the
-  sharpest tenth and thirtieth (see :mod:`models.training.sharpness`); and the mean gradient;
+  sharpest tenth and thirtieth (see :mod:`models.training.first_opinion`); and the mean gradient;
 - of the luma, mean, deviation, the 2nd and 98th percentile, and what is clipped;
 - colourfulness (Hasler and Suesstrunk, 2003) and saturation, and the noise of both chroma channels;
 - blockiness: how far differences at one column (row) in eight exceed the mean (Wang, Bovik and Evan, 2000).

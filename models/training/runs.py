@@ -13,10 +13,10 @@ from models.qualiclip import COMPACT, PROMPTS, QualiCLIP
 from models.state import stored, transfer
 from models.training import bpclip, qualiclip
 from models.training.bpclip import NoReferenceRecipe
+from models.training.first_opinion import ranked
 from models.training.loop import Budget, Recipe, TrainingError, train
 from models.training.photos import digest, list_photos, list_scored
 from models.training.qualiclip import QualiCLIPRecipe
-from models.training.sharpness import ranked_by_sharpness
 from models.weights import Metadata, ModelName, read, save
 
 LONGEST_SIDE = 768
@@ -125,7 +125,7 @@ def _qualiclip(job: Job, quiet: bool) -> _Plan:
         stage = Stage(QualiCLIPRecipe(network, pristine, seed=job.seed))
         return _Plan(network, (stage,), _in_words(pristine, job.pristine))
     paths = list_photos(job.unlabelled)
-    real = ranked_by_sharpness(paths, quiet=quiet)
+    real = ranked(paths, quiet=quiet)
     last = QualiCLIPRecipe(network, pristine, real, seed=job.seed)
     trained_on = (
         f"{_in_words(pristine, job.pristine)} and, without any score, {_in_words(paths, job.unlabelled)}"

@@ -14,11 +14,11 @@ from models.qualiclip import QualiCLIP, QualiCLIPConfig
 from models.training import runs
 from models.training.bpclip import NoReferenceRecipe
 from models.training.bpclip_fr import FullReferenceRecipe
+from models.training.first_opinion import ranked
 from models.training.loop import CHECKPOINT, LOG, Budget, TrainingError, one_cycle, train
 from models.training.photos import list_photos, list_scored
 from models.training.qualiclip import QualiCLIPRecipe
 from models.training.runs import Job, run_job
-from models.training.sharpness import ranked_by_sharpness
 from models.weights import WeightsInvalid, read
 from tests.models.test_bpclip import TINY, TINY_FR
 
@@ -46,7 +46,7 @@ def test_every_recipe_trains_its_model(kind: str, photo_folder: Path, tmp_path: 
     if kind == "qualiclip":
         recipe = quali(photo_folder)
     elif kind == "qualiclip-real":
-        real = ranked_by_sharpness(pristine, quiet=True)
+        real = ranked(pristine, quiet=True)
         network = QualiCLIP(TINY_QUALICLIP, 10.0)
         recipe = QualiCLIPRecipe(network, pristine, real, crop=64, groups=2, real_crop=96, batch=4)
     elif kind.startswith("bpclip") and kind != "bpclip-fr":

@@ -1,9 +1,9 @@
-"""A first opinion of real photographs that nobody scored: how sharp their sharpest parts are.
+"""A first opinion of photographs that nobody scored: how sharp their sharpest parts are, how much is clipped.
 
 A photograph is as sharp as what is in focus: observers judge by the sharpest regions, not by the mean (the
 pooling of S3, Vu, Phan and Chandler, TIP 2012). The measure and its numbers are ours: the energy of the
 Laplacian in blocks of 16 x 16 px, of the sharpest 3 % of them, less what the flattest tenth shows, which is
-mostly noise.
+mostly noise. What is burnt out or drowned in black counts against a photograph, less than blur does.
 """
 
 from collections.abc import Sequence
@@ -23,12 +23,14 @@ from models.training.photos import PhotoReader
 
 _BLOCK = 16
 _SHARPEST, _FLATTEST = 0.97, 0.1
+_BLACK, _WHITE = 5, 250  # of luma; beyond them nothing is told apart
+_WEIGHT_OF_CLIPPING = 0.15  # beside sharpness
 _NOISE_GAIN = 1.5  # the flattest tenth lies below the mean of noise
 
 
 @dataclass(frozen=True)
-class SharpnessRank:
-    """A photograph and its place among others by sharpness, in (0, 1): a :class:`RatedPhoto`."""
+class Opinion:
+    """A photograph and its place among others, in (0, 1), 1 the best: a :class:`RatedPhoto`."""
 
     path: Path
     worth: float
@@ -41,7 +43,13 @@ def sharpness(image: Tensor) -> float:
     return float(np.log1p(max(sharpest - _NOISE_GAIN * flattest, 0.0)))
 
 
-def ranked_by_sharpness(paths: Sequence[Path], *, quiet: bool = False) -> list[SharpnessRank]:
+def clipped(image: Tensor) -> float:
+    """Share of a ``(3, H, W)`` uint8 picture that is burnt out or drowned in black, in [0, 1]."""
+    light = luma(image.float())
+    return float(((light < _BLACK) | (light > _WHITE)).float().mean())
+
+
+def ranked(paths: Sequence[Path], *, quiet: bool = False) -> list[Opinion]:
     """Every photograph with its rank among all, ``(0.5 ... n - 0.5) / n``; equal ones share theirs.
 
     Raises:
@@ -49,8 +57,10 @@ def ranked_by_sharpness(paths: Sequence[Path], *, quiet: bool = False) -> list[S
     """
     reader = PhotoReader(cache_bytes=0)
     console = Console(stderr=True)
-    found = [
-        sharpness(reader.read(path)) for path in track(paths, "sharpness", console=console, disable=quiet)
-    ]
-    ranks = (rankdata(found) - 0.5) / len(found)
-    return [SharpnessRank(path, float(rank)) for path, rank in zip(paths, ranks, strict=True)]
+    found = []
+    for path in track(paths, "first opinion", console=console, disable=quiet):
+        photo = reader.read(path)
+        found.append((sharpness(photo), -clipped(photo)))
+    by_sharpness, by_clipping = (rankdata(values) for values in zip(*found, strict=True))
+    ranks = (rankdata(by_sharpness + _WEIGHT_OF_CLIPPING * by_clipping) - 0.5) / len(found)
+    return [Opinion(path, float(rank)) for path, rank in zip(paths, ranks, strict=True)]
