@@ -229,20 +229,28 @@ class BPCLIP(nn.Module):
             reference: those of the references, for a full-reference model.
             extents: of the images that the maps are of, sides multiples of 32; nothing beyond them counts.
         """
+        pooled, grid = self.pool(distorted, reference, extents)
+        return self.attend(pooled, grid)
+
+    def pool(
+        self, distorted: Sequence[Tensor], reference: Sequence[Tensor] | None, extents: Extents
+    ) -> tuple[tuple[Tensor, ...], Extents]:
+        """Eq. 1-2: G_1..G_5, ``(B, D, Hn, Wn)`` each, and the extents on their grid; arguments as above."""
         levels = [extents.halved_up()]
         while len(levels) < len(distorted):
             levels.append(levels[-1].halved_up())
         grid = levels[-1]
+        pooled = tuple(
+            pooling(distorted[i], None if reference is None else reference[i], levels[i], grid.padded)
+            for i, pooling in enumerate(self.pooling)
+        )
+        return pooled, grid
+
+    def attend(self, pooled: Sequence[Tensor], grid: Extents) -> Tensor:
+        """Eq. 3-7, from G_1..G_5 on: ``x_1..x_4``, ``(B, 4, d)`` float32."""
         position = self.position(grid)
         tokens = [
-            (
-                self.pooling[i](distorted[i], None if reference is None else reference[i], level, grid.padded)
-                + position
-            )
-            .flatten(2)
-            .transpose(1, 2)
-            .to(self.levels[0].dtype)
-            for i, level in enumerate(levels)
+            (values + position).flatten(2).transpose(1, 2).to(self.levels[0].dtype) for values in pooled
         ]
         valid = grid.valid_tokens(position.device)
         return torch.stack(

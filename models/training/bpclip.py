@@ -46,6 +46,7 @@ class NoReferenceRecipe:
     """
 
     name = "bpclip"
+    learning_rate = 5e-4
 
     def __init__(
         self,
@@ -73,7 +74,6 @@ class NoReferenceRecipe:
             self.datasets = (faults, RatedCrops(scored, crop, seed=seed))
             self.batch_sizes = (groups, batch)
         module.backbone.freeze_batch_norm(bool(scored))
-        self.learning_rate = 5e-4
 
     def loss(self, parts: tuple[Any, ...]) -> dict[str, Tensor]:
         terms = self._of_faults(parts[0])
@@ -83,28 +83,38 @@ class NoReferenceRecipe:
 
     def _of_people(self, scored: Rated) -> dict[str, Tensor]:
         embeddings = self.model.embed(normalised(scored.image))
-        score = self.model.read_out(embeddings).score
         return {
-            "mse": 30 * F.mse_loss(score, scored.worth),
-            "plcc": 5 * plcc_loss(score, scored.worth),
+            **terms_of_people(self.model.read_out(embeddings).score, scored.worth),
             "measures": self.measures.loss(embeddings.flatten(1), scored.image),
         }
 
     def _of_faults(self, group: Group) -> dict[str, Tensor]:
         embeddings = self.model.embed(normalised(group.images.flatten(0, 2)))
-        output = self.model.read_out(embeddings)
-        # On the logits, so that what is bad already can still be ranked.
-        quality = output.score.logit(eps=1e-4).unflatten(0, (len(group.severity), -1))
-        similarities = output.similarities.unflatten(0, (len(group.severity), -1))
         types = self.fault_type(embeddings.flatten(1))
         return {
-            "rank": 1.0 * ranking_loss(quality, group.severity, _RANKING_MARGIN),
-            "words": 0.5
-            * adjectives_loss(similarities.flatten(0, 1), group.labels.flatten(0, 1), self.model.temperature),
+            **terms_of_faults(self.model, embeddings, group),
             "measures_of_faults": self.measures.loss(embeddings.flatten(1), group.images.flatten(0, 2)),
             "fault_type": 0.15 * fault_type_loss(types, group.fault.flatten()),
-            "rank_words": 0.5 * word_ranking_loss(similarities, group.pair_severity, _WORD_MARGIN),
         }
+
+
+def terms_of_people(score: Tensor, mos: Tensor) -> dict[str, Tensor]:
+    """How far scores ``(B,)`` are from people's, and how little they go along with them."""
+    return {"mse": 30 * F.mse_loss(score, mos), "plcc": 5 * plcc_loss(score, mos)}
+
+
+def terms_of_faults(model: BPCLIP, embeddings: Tensor, group: Group) -> dict[str, Tensor]:
+    """Order of scores and truth of words; ``embeddings``, ``(B * L, 4, d)``, are the crops'."""
+    output = model.read_out(embeddings)
+    # On the logits, so that what is bad already can still be ranked.
+    quality = output.score.logit(eps=1e-4).unflatten(0, (len(group.severity), -1))
+    similarities = output.similarities.unflatten(0, (len(group.severity), -1))
+    words = adjectives_loss(similarities.flatten(0, 1), group.labels.flatten(0, 1), model.temperature)
+    return {
+        "rank": ranking_loss(quality, group.severity, _RANKING_MARGIN),
+        "words": 0.5 * words,
+        "rank_words": 0.5 * word_ranking_loss(similarities, group.pair_severity, _WORD_MARGIN),
+    }
 
 
 def normalised(images: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Whole trainings, from folders of photographs to a weights file: what ``iqa train`` calls."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from models.training.first_opinion import ranked
 from models.training.loop import Budget, Recipe, TrainingError, train
 from models.training.photos import digest, list_photos, list_scored
 from models.training.qualiclip import QualiCLIPRecipe
+from models.training.whole import WholePhotographsRecipe
 from models.weights import Metadata, ModelName, read, save
 
 LONGEST_SIDE = 768
@@ -24,6 +26,8 @@ LONGEST_SIDE = 768
 512 px, and fine faults of a much larger one are neither what they know nor what is seen on a screen."""
 _PRETRAINING = 0.4
 """Share of the budget in which a model that begins from nothing learns faults alone, and its batch norm."""
+_WHOLE = 0.15
+"""Share of the rest in which BPCLIP looks at whole photographs."""
 VALIDATED_SIDES = (300, 768)  # of what is scored: our measurements are on photographs of these sizes
 
 
@@ -59,9 +63,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training: a recipe, its share of the budget, and the folder of its run within the job's."""
+    """A part of a training: a recipe, its share of the budget, and the folder of its run within the job's.
 
-    recipe: Recipe
+    The recipe is made when the stage begins: it may look at what the network has learned by then.
+    """
+
+    recipe: Callable[[], Recipe]
     share: float = 1.0
     folder: str = "."
 
@@ -86,7 +93,7 @@ def run_job(job: Job, *, quiet: bool = False) -> Path:
     torch.manual_seed(job.seed)
     plan = {"qualiclip": _qualiclip, "bpclip": _bpclip, "bpclip-fr": _bpclip_fr}[job.model](job, quiet)
     for stage in plan.stages:
-        averaged = train(stage.recipe, _part(job.budget, stage.share), job.run / stage.folder, quiet=quiet)
+        averaged = train(stage.recipe(), _part(job.budget, stage.share), job.run / stage.folder, quiet=quiet)
         plan.network.load_state_dict(averaged.state_dict())
     is_qualiclip = job.model == "qualiclip"
     metadata = Metadata(
@@ -122,17 +129,17 @@ def _qualiclip(job: Job, quiet: bool) -> _Plan:
     if job.init is not None:
         transfer(read(job.init, "qualiclip").tensors, network)
     if job.unlabelled is None:
-        stage = Stage(QualiCLIPRecipe(network, pristine, seed=job.seed))
+        stage = Stage(partial(QualiCLIPRecipe, network, pristine, seed=job.seed))
         return _Plan(network, (stage,), _in_words(pristine, job.pristine))
     paths = list_photos(job.unlabelled)
     real = ranked(paths, quiet=quiet)
-    last = QualiCLIPRecipe(network, pristine, real, seed=job.seed)
+    last = Stage(partial(QualiCLIPRecipe, network, pristine, real, seed=job.seed))
     trained_on = (
         f"{_in_words(pristine, job.pristine)} and, without any score, {_in_words(paths, job.unlabelled)}"
     )
     if job.init is not None:
-        return _Plan(network, (Stage(last),), trained_on)
-    first = QualiCLIPRecipe(network, pristine, seed=job.seed)
+        return _Plan(network, (last,), trained_on)
+    first = partial(QualiCLIPRecipe, network, pristine, seed=job.seed)
     return _Plan(network, _from_nothing(first, last), trained_on)
 
 
@@ -147,11 +154,18 @@ def _bpclip(job: Job, quiet: bool) -> _Plan:
     trained_on = (
         f"{_in_words(pristine, job.pristine)} and, with people's scores, {_in_words(paths, job.scored)}"
     )
-    last = NoReferenceRecipe(network, scored, pristine, seed=job.seed)
+    own = (
+        Stage(partial(NoReferenceRecipe, network, scored, pristine, seed=job.seed), 1 - _WHOLE, "crops"),
+        Stage(
+            partial(WholePhotographsRecipe, network, scored, pristine, seed=job.seed, quiet=quiet),
+            _WHOLE,
+            "whole",
+        ),
+    )
     if job.init is not None:
-        return _Plan(network, (Stage(last),), trained_on)
-    first = NoReferenceRecipe(network, [], pristine, seed=job.seed)
-    return _Plan(network, _from_nothing(first, last), trained_on)
+        return _Plan(network, own, trained_on)
+    first = partial(NoReferenceRecipe, network, [], pristine, seed=job.seed)
+    return _Plan(network, _from_nothing(first, *own), trained_on)
 
 
 def _bpclip_fr(job: Job, quiet: bool) -> _Plan:
@@ -169,12 +183,13 @@ def _bpclip_fr(job: Job, quiet: bool) -> _Plan:
         references += others
     network = BPCLIP(compact(full_reference=True), bpclip.TEMPERATURE)
     transfer(read(job.init, "bpclip").tensors, network)
-    stage = Stage(FullReferenceRecipe(network, references, seed=job.seed))
+    stage = Stage(partial(FullReferenceRecipe, network, references, seed=job.seed))
     return _Plan(network, (stage,), f"{trained_on}, labelled by VSI, HaarPSI, MDSI and GMSD")
 
 
-def _from_nothing(first: Recipe, last: Recipe) -> tuple[Stage, Stage]:
-    return Stage(first, _PRETRAINING, "pretraining"), Stage(last, 1 - _PRETRAINING)
+def _from_nothing(first: Callable[[], Recipe], *others: Stage) -> tuple[Stage, ...]:
+    rest = (replace(stage, share=(1 - _PRETRAINING) * stage.share) for stage in others)
+    return Stage(first, _PRETRAINING, "pretraining"), *rest
 
 
 def _in_words(paths: Sequence[Path], folder: Path) -> str:

@@ -215,6 +215,13 @@ def to_float(images: Tensor) -> Tensor:
     return images.float() / 255
 
 
+def whole(image: Tensor, side: int) -> Tensor:
+    """The middle ``(3, side, side)`` of ``(3, H, W)`` uint8, which is enlarged where it is smaller."""
+    image = _enlarged(image, side)
+    top, left = (image.shape[-2] - side) // 2, (image.shape[-1] - side) // 2
+    return image[:, top : top + side, left : left + side]
+
+
 def _to_bytes(images: Tensor) -> Tensor:
     return (images * 255).round().to(torch.uint8)
 

@@ -11,14 +11,17 @@ import torch
 from models.bpclip import BPCLIP
 from models.loading import load_model
 from models.qualiclip import QualiCLIP, QualiCLIPConfig
+from models.ragged import Extents
 from models.training import runs
-from models.training.bpclip import NoReferenceRecipe
+from models.training.bpclip import NoReferenceRecipe, normalised
 from models.training.bpclip_fr import FullReferenceRecipe
 from models.training.first_opinion import ranked
 from models.training.loop import CHECKPOINT, LOG, Budget, TrainingError, one_cycle, train
-from models.training.photos import list_photos, list_scored
+from models.training.photos import PhotoReader, list_photos, list_scored
 from models.training.qualiclip import QualiCLIPRecipe
 from models.training.runs import Job, run_job
+from models.training.samples import whole
+from models.training.whole import WholePhotographsRecipe
 from models.weights import WeightsInvalid, read
 from tests.models.test_bpclip import TINY, TINY_FR
 
@@ -70,6 +73,51 @@ def test_every_recipe_trains_its_model(kind: str, photo_folder: Path, tmp_path: 
     # The key bias of the pooling changes no output and gets no gradient.
     assert set(learned) - set(changed) <= {"visual.attnpool.k_proj.bias"}
     assert len(losses(tmp_path)) == 4
+
+
+def test_whole_photographs_teach_only_what_follows_the_pooling(photo_folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = BPCLIP(TINY, 10.0).eval()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    scored = list_scored(photo_folder)
+    recipe = WholePhotographsRecipe(
+        network,
+        scored,
+        list_photos(photo_folder),
+        side=128,
+        batch=len(scored),
+        groups=2,
+        kept_groups=6,
+        fault_crop=64,
+        quiet=True,
+    )
+    averaged = train(recipe, short(40, learning_rate=1e-2), tmp_path, quiet=True)
+    after = averaged.state_dict()
+    moved = {key.split(".")[0] for key in after if not torch.equal(after[key], before[key])}
+    assert moved == {"position", "levels", "text_features", "regressor"}
+    with (tmp_path / LOG).open() as file:
+        rows = list(csv.DictReader(file))
+    mse = [float(row["mse"]) for row in rows]
+    assert sum(mse[-5:]) < 0.8 * sum(mse[:5])
+
+
+def test_what_was_seen_of_a_whole_photograph_is_what_the_model_sees(photo_folder: Path) -> None:
+    torch.manual_seed(0)
+    network = BPCLIP(TINY, 10.0).eval()
+    scored = list_scored(photo_folder)[:2]
+    recipe = WholePhotographsRecipe(
+        network, scored, list_photos(photo_folder), side=128, kept_groups=1, fault_crop=64, quiet=True
+    )
+    picture = whole(PhotoReader().read(scored[0].path), 128)
+    with torch.no_grad():
+        expected = network.embed(normalised(picture[None]))
+        kept = [recipe.datasets[1][i] for i in range(2)]
+        (found,) = (
+            network.attend(seen.pooled[None].float().unbind(1), Extents(((4, 4),), (4, 4)))
+            for seen in kept
+            if seen.mos == torch.tensor(scored[0].mos)
+        )
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0.05)  # one is in half precision
 
 
 @pytest.mark.slow
@@ -134,6 +182,11 @@ def test_jobs_write_weights_that_load(
         runs, "NoReferenceRecipe", partial(NoReferenceRecipe, crop=96, batch=2, fault_crop=64, groups=2)
     )
     monkeypatch.setattr(runs, "compact", lambda full_reference: TINY_FR if full_reference else TINY)
+    monkeypatch.setattr(
+        runs,
+        "WholePhotographsRecipe",
+        partial(WholePhotographsRecipe, side=96, batch=2, groups=2, kept_groups=3),
+    )
     small = partial(FullReferenceRecipe, crop=64)
     monkeypatch.setattr("models.training.bpclip_fr.FullReferenceRecipe", small)
     budget = short(1)
@@ -155,7 +208,8 @@ def test_jobs_write_weights_that_load(
         assert loaded.metadata.license == "none, a test"
         assert "digest" in loaded.metadata.training_data
         assert loaded.metadata.temperature == 10.0
-    assert {path.name for path in (tmp_path / "bpclip").iterdir()} == {CHECKPOINT, LOG, "pretraining"}
+    assert {path.name for path in (tmp_path / "bpclip").iterdir()} == {"pretraining", "crops", "whole"}
+    assert {path.name for path in (tmp_path / "qualiclip").iterdir()} == {CHECKPOINT, LOG, "pretraining"}
     # Full-reference begins from no-reference: what both have is taken over, and batch norm stays as it was.
     first, second = read(files["bpclip"], "bpclip").tensors, read(files["bpclip-fr"], "bpclip-fr").tensors
     assert torch.equal(first["backbone.resnet.bn1.running_var"], second["backbone.resnet.bn1.running_var"])
