@@ -47,7 +47,8 @@ def train(
     unlabelled: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of photographs as people take them, for qualiclip; scores are not read.",
+            help="Folder of photographs as people take them, for qualiclip, instead of ones made from the "
+            "pristine; scores are not read.",
             show_default=False,
         ),
     ] = None,

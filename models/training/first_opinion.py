@@ -6,12 +6,13 @@ Laplacian in blocks of 16 x 16 px, of the sharpest 3 % of them, less what the fl
 mostly noise. What is burnt out or drowned in black counts against a photograph, less than blur does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from scipy.stats import rankdata
@@ -41,6 +42,31 @@ def sharpness(image: Tensor) -> float:
     of_blocks = block_energies(luma(image.float())[None], _BLOCK)
     flattest, sharpest = torch.quantile(of_blocks.flatten(), torch.tensor([_FLATTEST, _SHARPEST])).tolist()
     return float(np.log1p(max(sharpest - _NOISE_GAIN * flattest, 0.0)))
+
+
+class Scale:
+    """Opinions of single pictures, by their places among pictures that were seen before.
+
+    Args:
+        pictures: ``(3, H, W)`` uint8 each.
+    """
+
+    def __init__(self, pictures: Iterable[Tensor]) -> None:
+        found = [(sharpness(picture), clipped(picture)) for picture in pictures]
+        self._sharpness, self._clipping = (np.sort(values) for values in zip(*found, strict=True))
+        self._merits = np.sort([self._merit(*values) for values in found])
+
+    def worth(self, picture: Tensor) -> float:
+        """Share of the known pictures that are worse than a ``(3, H, W)`` uint8 picture, in [0, 1]."""
+        return _share(self._merits, self._merit(sharpness(picture), clipped(picture)))
+
+    def _merit(self, sharp: float, clip: float) -> float:
+        return _share(self._sharpness, sharp) - _WEIGHT_OF_CLIPPING * _share(self._clipping, clip)
+
+
+def _share(known: NDArray[np.float64], value: float) -> float:
+    """Of the known values, those that are lower, and half of the equal ones."""
+    return float(np.searchsorted(known, value) + np.searchsorted(known, value, "right")) / (2 * len(known))
 
 
 def clipped(image: Tensor) -> float:

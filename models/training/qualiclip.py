@@ -5,9 +5,9 @@ crops should score alike (consistency), similarity to the good prompt should fal
 (two ranking terms), all with margins and equal weights. Margins are the published ones.
 
 Ours, marked [O] where it happens: levels are drawn with gaps and untouched photographs are among them; the
-final score is ranked too, and on real photographs follows a first opinion that no person gave; prompts that
-name a fault, and the adjectives, are taught by the faults that make them true; the compact model learns its
-text features, at a lower temperature.
+final score is ranked too, and on pictures as people take them follows a first opinion that no person gave;
+prompts that name a fault, and the adjectives, are taught by the faults that make them true; the compact model
+learns its text features, at a lower temperature.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,7 @@ from models.training.losses import (
     ranking_loss,
     word_ranking_loss,
 )
-from models.training.photos import RatedPhoto
-from models.training.samples import Group, Groups, Rated, RatedCrops, to_float
+from models.training.samples import Group, Groups, Rated, to_float
 
 CONSISTENCY_MARGIN = 2.5e-3
 RANKING_MARGIN = 6.75e-2
@@ -64,9 +63,10 @@ _NAMED_WORDS = [
 class QualiCLIPRecipe:
     """See :class:`models.training.loop.Recipe`.
 
-    ``real`` are photographs with a first opinion that no person gave. Without them only faults are learned,
+    ``rated`` are pictures with a first opinion that no person gave. Without them only faults are learned,
     which is how a model begins that starts from nothing; its batch norm learns then, and stays as it is with
-    them, since they come in larger crops with other statistics.
+    them, since they come in larger crops with other statistics. ``real`` are photographs that are no good to
+    begin with, for faults on top of their own.
     """
 
     name = "qualiclip"
@@ -75,35 +75,35 @@ class QualiCLIPRecipe:
         self,
         module: QualiCLIP,
         pristine: Sequence[Path],
-        real: Sequence[RatedPhoto] = (),
+        rated: Dataset[Rated] | None = None,
+        real: Sequence[Path] = (),
         *,
         crop: int = 160,
-        groups: int = 12,
-        real_crop: int = 384,
-        batch: int = 8,
+        groups: int = 14,
+        batch: int = 6,
         seed: int = 0,
     ) -> None:
         self.model = module
         self.fault_type = nn.Linear(module.config.embed_dim, len(NAMES) + 1)
         self.module = nn.ModuleDict({"model": module, "fault_type": self.fault_type})
-        faults = Groups(pristine, crop, views=2, real=[photo.path for photo in real], seed=seed)
+        faults = Groups(pristine, crop, views=2, real=real, seed=seed)
         self.datasets: tuple[Dataset[Any], ...] = (faults,)
         self.batch_sizes: tuple[int, ...] = (groups,)
-        if real:
-            self.datasets = (faults, RatedCrops(real, real_crop, seed=seed + 2))
+        if rated is not None:
+            self.datasets = (faults, rated)
             self.batch_sizes = (groups, batch)
-        self.learning_rate = 1e-3 if real else 2e-3
+        self.learning_rate = 2e-3 if rated is None else 1e-3
 
     def loss(self, parts: tuple[Any, ...]) -> dict[str, Tensor]:
         if len(parts) == 1:
             return self._of_faults(parts[0])
         freeze_norms(self.model)
-        return self._of_real(parts[1]) | self._of_faults(parts[0])
+        return self._of_rated(parts[1]) | self._of_faults(parts[0])
 
-    def _of_real(self, rated: Rated) -> dict[str, Tensor]:
-        """A real photograph's score follows its rank [O]: one scale for all, used from end to end."""
+    def _of_rated(self, rated: Rated) -> dict[str, Tensor]:
+        """A score follows the first opinion [O]: one scale for all, used from end to end."""
         score = self.model.compare(F.normalize(self._features(rated.image).float(), dim=-1)).score
-        return {"real": 10 * F.mse_loss(score, rated.worth), "plcc": 2 * plcc_loss(score, rated.worth)}
+        return {"opinion": 10 * F.mse_loss(score, rated.worth), "plcc": 2 * plcc_loss(score, rated.worth)}
 
     def _of_faults(self, group: Group) -> dict[str, Tensor]:
         batch, views, levels = group.images.shape[:3]
@@ -126,7 +126,7 @@ class QualiCLIPRecipe:
             + consistency_loss(bad[:, 0], bad[:, 1], CONSISTENCY_MARGIN),
             "rank_good": ranking_loss(good, severity, RANKING_MARGIN),
             "rank_bad": ranking_loss(-bad, severity, RANKING_MARGIN),
-            "rank_score": 2 * ranking_loss(quality, severity, RANKING_MARGIN),
+            "rank_score": 4 * ranking_loss(quality, severity, RANKING_MARGIN),
             "words": 0.5
             * adjectives_loss(similarities.flatten(0, 2), labels.flatten(0, 2), self.model.temperature),
             "fault_type": 0.15

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch.utils.data import Dataset
 
 from models.bpclip import BPCLIP, compact
 from models.preprocessing import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
@@ -18,8 +19,9 @@ from models.training.first_opinion import ranked
 from models.training.loop import Budget, Recipe, TrainingError, train
 from models.training.photos import digest, list_photos, list_scored
 from models.training.qualiclip import QualiCLIPRecipe
+from models.training.samples import Rated, RatedCrops, Snapshots
 from models.training.whole import WholePhotographsRecipe
-from models.weights import Metadata, ModelName, read, save
+from models.weights import Metadata, ModelName, Weights, WeightsInvalid, read, save
 
 LONGEST_SIDE = 768
 """Pixels; what the bundled weights bring larger photographs down to. They learned from photographs of some
@@ -28,6 +30,7 @@ _PRETRAINING = 0.4
 """Share of the budget in which a model that begins from nothing learns faults alone, and its batch norm."""
 _WHOLE = 0.15
 """Share of the rest in which BPCLIP looks at whole photographs."""
+_RATED_CROP = 384  # px; nearly a whole photograph of those that the weights are for
 VALIDATED_SIDES = (300, 768)  # of what is scored: our measurements are on photographs of these sizes
 
 
@@ -43,7 +46,7 @@ class Job:
         out: the weights file to write.
         run: folder of the checkpoint and the log.
         budget: how long and how fast.
-        init: weights to begin from; bpclip-fr begins from those of bpclip.
+        init: weights to begin from; bpclip-fr begins from those of bpclip, or goes on from its own.
         unlabelled: folder of photographs as people take them, for qualiclip, which sees no scores.
         license: of the weights, for the file's metadata.
         seed: of the start values and all samples.
@@ -128,19 +131,22 @@ def _qualiclip(job: Job, quiet: bool) -> _Plan:
     network = QualiCLIP(COMPACT, qualiclip.TEMPERATURE)
     if job.init is not None:
         transfer(read(job.init, "qualiclip").tensors, network)
-    if job.unlabelled is None:
-        stage = Stage(partial(QualiCLIPRecipe, network, pristine, seed=job.seed))
-        return _Plan(network, (stage,), _in_words(pristine, job.pristine))
-    paths = list_photos(job.unlabelled)
-    real = ranked(paths, quiet=quiet)
-    last = Stage(partial(QualiCLIPRecipe, network, pristine, real, seed=job.seed))
-    trained_on = (
-        f"{_in_words(pristine, job.pristine)} and, without any score, {_in_words(paths, job.unlabelled)}"
-    )
+    trained_on = _in_words(pristine, job.pristine)
+    real: list[Path] = []
+    if job.unlabelled is not None:
+        real = list_photos(job.unlabelled)
+        trained_on += f" and, without any score, {_in_words(real, job.unlabelled)}"
+
+    def last() -> Recipe:
+        rated: Dataset[Rated] = Snapshots(pristine, _RATED_CROP, seed=job.seed + 2)
+        if real:
+            rated = RatedCrops(ranked(real, quiet=quiet), _RATED_CROP, seed=job.seed + 2)
+        return QualiCLIPRecipe(network, pristine, rated, real, seed=job.seed)
+
     if job.init is not None:
-        return _Plan(network, (last,), trained_on)
+        return _Plan(network, (Stage(last),), trained_on)
     first = partial(QualiCLIPRecipe, network, pristine, seed=job.seed)
-    return _Plan(network, _from_nothing(first, last), trained_on)
+    return _Plan(network, _from_nothing(first, Stage(last)), trained_on)
 
 
 def _bpclip(job: Job, quiet: bool) -> _Plan:
@@ -182,9 +188,17 @@ def _bpclip_fr(job: Job, quiet: bool) -> _Plan:
         trained_on += f" and {_in_words(others, job.scored)}"
         references += others
     network = BPCLIP(compact(full_reference=True), bpclip.TEMPERATURE)
-    transfer(read(job.init, "bpclip").tensors, network)
+    transfer(_to_begin_from(job.init).tensors, network)
     stage = Stage(partial(FullReferenceRecipe, network, references, seed=job.seed))
     return _Plan(network, (stage,), f"{trained_on}, labelled by VSI, HaarPSI, MDSI and GMSD")
+
+
+def _to_begin_from(path: Path) -> Weights:
+    """Weights of bpclip, or of bpclip-fr to go on with."""
+    try:
+        return read(path, "bpclip-fr")
+    except WeightsInvalid:
+        return read(path, "bpclip")
 
 
 def _from_nothing(first: Callable[[], Recipe], *others: Stage) -> tuple[Stage, ...]:

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from models.training.distortions import compression, distort, distort_levels
+from models.training.first_opinion import Scale
 from models.training.labels import (
     BAD,
     NAMES,
@@ -33,7 +34,20 @@ ENDLESS = 2**62
 _BENEATH = (0.6, 0.25, 0.1, 0.05)
 """How often none, one, two or three other faults lie under the one that is varied."""
 _FAULTS_OF_A_PAIR = (0.1, 0.66, 0.15, 0.06, 0.03)  # how often a pair differs by none, one ... four faults
+_HARD_TO_RANK = {
+    *("colour-diffusion", "green-shift", "hsv-saturation"),  # no edge is softer, no plane noisier
+    *("brighten", "darken"),  # photographs differ more in it than levels do
+    *("jitter", "patch-copies", "colour-blocks", "ghosting"),  # in a few places, or like a texture
+}
+_HOW_OFTEN = torch.tensor([3.0 if name in _HARD_TO_RANK else 1.0 for name in NAMES])
+"""How often each type is the one that is varied."""
 _ADJACENT = 0.5  # of groups of two show neighbouring levels, which are the hardest to rank
+_OF_A_CAMERA = (0.25, 0.4, 0.25, 0.1)  # how often none, one, two or three camera faults
+_CAMERA_FAULTS = (
+    *("gaussian-blur", "lens-blur", "motion-blur", "partial-defocus", "upscaling", "denoising"),
+    *("white-noise", "chroma-noise", "low-light", "denoised-low-light", "darken", "brighten"),
+    *("haze", "low-contrast-dark", "nonlinear-contrast", "jpeg", "double-jpeg"),
+)
 _HARMLESS = 0.3  # of rated crops come from a copy that looks the same
 _REGION_MARGIN = 2
 """Faults are made in a region this much larger than the crop: some come by the piece, and a crop should meet
@@ -125,7 +139,7 @@ class Groups(_Endless[Path, Group]):
         for _ in range(int(torch.multinomial(self.beneath, 1, generator=generator))):
             beneath.append((_pick(NAMES, generator), _integer(1, 3, generator)))
             region = distort(region, *beneath[-1], generator)
-        name = _pick(NAMES, generator)
+        name = NAMES[int(torch.multinomial(_HOW_OFTEN, 1, generator=generator))]
         levels = _draw_levels(self.levels, generator)
         spoilt = [region] if levels[0] == 0 else []
         spoilt += list(distort_levels(region, name, generator, [level for level in levels if level > 0]))
@@ -174,6 +188,41 @@ class RatedCrops(_Endless[RatedPhoto, Rated]):
         image = _random_crop(_enlarged(image, self.crop), self.crop, generator)
         worth = torch.tensor(photo.worth, dtype=torch.float32)
         return Rated(_random_mirror(image, generator).contiguous(), worth)
+
+
+class Snapshots(_Endless[Path, Rated]):
+    """Endless pictures as people take them, made from good ones: smaller, and with faults that cameras have.
+
+    What each is worth is the first opinion of its own pixels, so that nothing is asked of what lies outside.
+
+    Args:
+        pristine: photographs that are good to begin with.
+        crop: side of the crops in pixels.
+        scale_of: how many are made first, for the scale of the opinions.
+        seed: of all random draws.
+    """
+
+    def __init__(self, pristine: Sequence[Path], crop: int, scale_of: int = 400, seed: int = 0) -> None:
+        super().__init__(pristine, crop, seed)
+        # Of a stream of its own: these are not learned from.
+        generators = (_generator(seed + 1, index) for index in range(scale_of))
+        self._scale = Scale(self._taken(generator) for generator in generators)
+
+    def __getitem__(self, index: int) -> Rated:
+        picture = self._taken(_generator(self.seed, index))
+        return Rated(picture, torch.tensor(self._scale.worth(picture), dtype=torch.float32))
+
+    def _taken(self, generator: Generator) -> Tensor:
+        photo = _enlarged(self.reader.read(_pick(self.photos, generator)), self.crop)
+        side = _integer(self.crop, min(photo.shape[-2:]), generator)
+        image = to_float(_random_crop(photo, side, generator))
+        for _ in range(int(torch.multinomial(torch.tensor(_OF_A_CAMERA), 1, generator=generator))):
+            image = distort(image, _pick(_CAMERA_FAULTS, generator), _integer(1, 5, generator), generator)
+        # Faults are those of the camera's size; what is shown is often smaller.
+        if _chance(0.5, generator):
+            size = (self.crop, self.crop)
+            image = F.interpolate(image[None], size=size, mode="bicubic", antialias=True)[0].clamp(0, 1)
+        return _to_bytes(_random_mirror(_random_crop(image, self.crop, generator), generator)).contiguous()
 
 
 def _harmless_copy(image: Tensor, generator: Generator) -> Tensor:

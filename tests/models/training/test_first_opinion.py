@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from models.training.distortions import distort
-from models.training.first_opinion import clipped, ranked, sharpness
+from models.training.first_opinion import Scale, clipped, ranked, sharpness
 from models.training.photos import PhotoReader
 from tests.photographs import named
 
@@ -71,3 +71,13 @@ def test_of_equally_sharp_ones_the_clipped_one_comes_last(tmp_path: Path) -> Non
     assert len({sharpness(PhotoReader().read(path)) for path in paths}) == 1
     burnt, *others = (each.worth for each in ranked(paths, quiet=True))
     assert burnt < others[0] == others[1]
+
+
+def test_a_scale_places_single_pictures_among_known_ones() -> None:
+    photo = torch.from_numpy(named()["coffee"].copy()).permute(2, 0, 1).float() / 255
+    photo = 0.1 + 0.8 * photo
+    levels = [bytes_of(distort(photo, "gaussian-blur", level, torch.Generator())) for level in (5, 4, 3, 2)]
+    scale = Scale(levels)
+    assert [scale.worth(picture) for picture in levels] == [0.125, 0.375, 0.625, 0.875]
+    assert scale.worth(torch.full_like(levels[0], 128)) == 0
+    assert scale.worth(bytes_of(photo)) >= 0.875

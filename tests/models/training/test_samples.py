@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.training.first_opinion import sharpness
 from models.training.labels import BAD, GOOD, NAMES
 from models.training.photos import DataError, PhotoReader, digest, is_held_out, list_photos, list_scored
-from models.training.samples import Groups, Pairs, RatedCrops
+from models.training.samples import Groups, Pairs, RatedCrops, Snapshots
 
 
 def test_one_in_eight_is_held_out_by_name() -> None:
@@ -152,3 +153,17 @@ def test_a_copy_that_looks_the_same_keeps_its_worth(
     assert [float(sample.worth) for sample in copies] == [float(sample.worth) for sample in plain]
     assert all(sample.image.shape == (3, 96, 96) for sample in copies)
     assert not any(torch.equal(a.image, b.image) for a, b in zip(plain, copies, strict=True))
+
+
+def test_snapshots_are_worth_what_is_in_them(photo_folder: Path) -> None:
+    snapshots = Snapshots(list_photos(photo_folder), crop=96, scale_of=24, seed=5)
+    samples = [snapshots[i] for i in range(24)]
+    assert all(sample.image.shape == (3, 96, 96) and sample.image.dtype == torch.uint8 for sample in samples)
+    worths = torch.stack([sample.worth for sample in samples])
+    assert ((worths >= 0) & (worths <= 1)).all()
+    assert worths.max() - worths.min() > 0.6
+    found = torch.tensor([sharpness(sample.image) for sample in samples])
+    assert torch.corrcoef(torch.stack([worths, found]))[0, 1] > 0.8
+    again = Snapshots(list_photos(photo_folder), crop=96, scale_of=24, seed=5)[3]
+    assert torch.equal(again.image, samples[3].image)
+    assert again.worth == samples[3].worth
