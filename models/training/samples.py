@@ -222,7 +222,11 @@ class Snapshots(_Endless[Path, Rated]):
         if _chance(0.5, generator):
             size = (self.crop, self.crop)
             image = F.interpolate(image[None], size=size, mode="bicubic", antialias=True)[0].clamp(0, 1)
-        return _to_bytes(_random_mirror(_random_crop(image, self.crop, generator), generator)).contiguous()
+        image = _random_mirror(_random_crop(image, self.crop, generator), generator)
+        # What people have is compressed, mostly well; a model that never saw it takes it for a fault.
+        if _chance(0.9, generator):
+            image = compression.jpeg(image, _integer(60, 95, generator), generator)
+        return _to_bytes(image.clamp(0, 1)).contiguous()
 
 
 def _harmless_copy(image: Tensor, generator: Generator) -> Tensor:

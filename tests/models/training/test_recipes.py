@@ -101,6 +101,21 @@ def test_whole_photographs_teach_only_what_follows_the_pooling(photo_folder: Pat
     assert sum(mse[-5:]) < 0.8 * sum(mse[:5])
 
 
+def test_what_the_pooling_gives_may_be_large(photo_folder: Path) -> None:
+    torch.manual_seed(0)
+    network = BPCLIP(TINY, 10.0).eval()
+    with torch.no_grad():
+        for pooling in network.pooling:
+            pooling.project[0].weight.mul_(1e8)
+    scored = list_scored(photo_folder)[:2]
+    recipe = WholePhotographsRecipe(
+        network, scored, list_photos(photo_folder), side=64, kept_groups=1, fault_crop=64, quiet=True
+    )
+    pooled, _ = recipe.datasets[1][0]
+    assert torch.isfinite(pooled).all()
+    assert pooled.max() > torch.finfo(torch.float16).max
+
+
 def test_what_was_seen_of_a_whole_photograph_is_what_the_model_sees(photo_folder: Path) -> None:
     torch.manual_seed(0)
     network = BPCLIP(TINY, 10.0).eval()
