@@ -19,6 +19,8 @@ from models.training.losses import adjectives_loss, plcc_loss
 from models.training.samples import Pair, Pairs, to_float
 from models.training.teachers import targets
 
+WHOLE = 448  # px; what a photograph of the usual size has of whole tiles and windows
+
 
 class FullReferenceRecipe:
     """See :class:`models.training.loop.Recipe`."""
@@ -50,3 +52,33 @@ class FullReferenceRecipe:
             "plcc": plcc_loss(output.score, target),
             "words": 0.2 * adjectives_loss(output.similarities, pair.labels, self.model.temperature),
         }
+
+
+@torch.no_grad()
+def calibrate(model: BPCLIP, references: Sequence[Path], *, pairs: int = 400, seed: int = 0) -> float:
+    """Shift the score's logit so that it agrees with the teachers on whole photographs too.
+
+    A photograph has more tokens than the crops that were learned from, and comes out a little lower.
+
+    Args:
+        model: in evaluation mode; the last bias is changed.
+        references: of which pairs are made, cut to :data:`WHOLE` px.
+        pairs: how many.
+        seed: of the pairs.
+
+    Returns:
+        The shift, in logits.
+    """
+    spoilt = Pairs(references, WHOLE, seed=seed + 9)
+    shifts = []
+    for pair in (spoilt[index] for index in range(pairs)):
+        distorted, reference = pair.distorted[None], pair.reference[None]
+        target = targets(to_float(distorted), to_float(reference))
+        if target < 1:
+            found = model(normalised(distorted), normalised(reference)).score
+            shifts.append(target.logit(eps=1e-2) - found.logit(eps=1e-2))
+    shift = torch.stack(shifts).median()
+    last = model.regressor[-1]
+    assert isinstance(last, nn.Linear)
+    last.bias.add_(shift)
+    return float(shift)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
@@ -78,11 +79,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class _Plan:
-    """The network, the stages that it goes through, and in words what it learns from."""
+    """The network, the stages that it goes through, in words what it learns from, and a last touch."""
 
     network: QualiCLIP | BPCLIP
     stages: tuple[Stage, ...]
     trained_on: str
+    finish: Callable[[Any], object] = lambda network: None
 
 
 def run_job(job: Job, *, quiet: bool = False) -> Path:
@@ -98,6 +100,7 @@ def run_job(job: Job, *, quiet: bool = False) -> Path:
     for stage in plan.stages:
         averaged = train(stage.recipe(), _part(job.budget, stage.share), job.run / stage.folder, quiet=quiet)
         plan.network.load_state_dict(averaged.state_dict())
+    plan.finish(plan.network.cpu().eval())
     is_qualiclip = job.model == "qualiclip"
     metadata = Metadata(
         model=job.model,
@@ -179,7 +182,7 @@ def _bpclip_fr(job: Job, quiet: bool) -> _Plan:
         raise TrainingError(
             "Training bpclip-fr begins from weights of bpclip: a batch norm that is frozen must have learned."
         )
-    from models.training.bpclip_fr import FullReferenceRecipe  # only this one needs piq
+    from models.training.bpclip_fr import FullReferenceRecipe, calibrate  # only this one needs piq
 
     references = list_photos(job.pristine)
     trained_on = _in_words(references, job.pristine)
@@ -190,7 +193,8 @@ def _bpclip_fr(job: Job, quiet: bool) -> _Plan:
     network = BPCLIP(compact(full_reference=True), bpclip.TEMPERATURE)
     transfer(_to_begin_from(job.init).tensors, network)
     stage = Stage(partial(FullReferenceRecipe, network, references, seed=job.seed))
-    return _Plan(network, (stage,), f"{trained_on}, labelled by VSI, HaarPSI, MDSI and GMSD")
+    last = partial(calibrate, references=references, seed=job.seed)
+    return _Plan(network, (stage,), f"{trained_on}, labelled by VSI, HaarPSI, MDSI and GMSD", last)
 
 
 def _to_begin_from(path: Path) -> Weights:

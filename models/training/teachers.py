@@ -30,6 +30,9 @@ from models.training.samples import Pair, Pairs, to_float
 
 _WRITTEN_DOWN = Path(__file__).with_name("teacher_scale.json")
 
+TILE = 256
+"""Side in pixels of the crops that the common scale is of."""
+
 Measure = Callable[[Tensor, Tensor], Tensor]
 
 MEASURES: dict[str, Measure] = {
@@ -111,6 +114,10 @@ def common_scale() -> Scale:
 def targets(distorted: Tensor, reference: Tensor) -> Tensor:
     """What the teachers say of a batch of pairs on their common scale, 1 for identical pictures.
 
+    Larger pictures are judged in tiles of about :data:`TILE` px, and the mean counts: some of the measures
+    shrink a picture by its size first, and would judge other pixels than those of the crops that the scale
+    and the networks were made from.
+
     Args:
         distorted: ``(B, 3, H, W)`` float32 in [0, 1].
         reference: as ``distorted``.
@@ -118,10 +125,20 @@ def targets(distorted: Tensor, reference: Tensor) -> Tensor:
     Returns:
         ``(B,)`` float32 in [0, 1].
     """
-    return common_scale().targets(measure(distorted, reference))
+    tiles = [
+        common_scale().targets(measure(spoilt_tile, tile))
+        for spoilt_tile, tile in zip(_tiles(distorted), _tiles(reference), strict=True)
+    ]
+    return torch.stack(tiles).mean(dim=0)
 
 
-def fit_scale(photos: Sequence[Path], count: int = 2048, crop: int = 256, *, quiet: bool = False) -> Scale:
+def _tiles(images: Tensor) -> list[Tensor]:
+    """``(B, 3, H, W)`` cut into rows and columns of equal tiles, as near to :data:`TILE` as can be."""
+    rows, columns = (max(1, round(side / TILE)) for side in images.shape[-2:])
+    return [tile for row in images.tensor_split(rows, dim=-2) for tile in row.tensor_split(columns, dim=-1)]
+
+
+def fit_scale(photos: Sequence[Path], count: int = 2048, crop: int = TILE, *, quiet: bool = False) -> Scale:
     """The common scale of the teachers on ``count`` pairs of crops that are spoilt on purpose."""
     # A seed of its own: the scale is not fitted on the pairs that are learned first.
     pairs, values = Pairs(photos, crop, seed=1), []

@@ -27,7 +27,6 @@ NO_REFERENCE: tuple[ModelName, ...] = ("qualiclip", "bpclip")
 # better weights have.
 NOT_RANKED: set[tuple[ModelName, str]] = {
     ("qualiclip", "hsv-saturation"),
-    ("qualiclip", "patch-copies"),
     ("bpclip", "colour-diffusion"),
 }
 NOT_NAMED: set[tuple[ModelName, str]] = {("bpclip", "jpeg")}

@@ -40,6 +40,24 @@ def test_the_scale_that_is_written_down_spreads_faults_over_the_whole_range() ->
     assert (found[1:] > 0.8).any()
 
 
+def test_large_pictures_are_judged_in_tiles() -> None:
+    photo = torch.from_numpy(named()["coffee"].copy()).permute(2, 0, 1)[None, :, :400, :512].float() / 255
+    noise = 0.05 * torch.randn(photo.shape, generator=torch.Generator().manual_seed(0))
+    spoilt = (photo + noise).clamp(0, 1)
+    halves = [photo[:, :, half * 200 : half * 200 + 200] for half in range(2)]
+    found = targets(spoilt, photo)
+    parts = [
+        targets(
+            spoilt[:, :, half * 200 : half * 200 + 200, side * 256 : side * 256 + 256],
+            halves[half][..., side * 256 : side * 256 + 256],
+        )
+        for half in range(2)
+        for side in range(2)
+    ]
+    torch.testing.assert_close(found, torch.stack(parts).mean(dim=0))
+    assert targets(photo, photo) == 1
+
+
 def test_a_scale_can_be_fitted_from_a_folder(photo_folder: Path) -> None:
     scale = fit_scale(list_photos(photo_folder), count=32, crop=64, quiet=True)
     assert (scale.quantiles.diff(dim=0) >= 0).all()
