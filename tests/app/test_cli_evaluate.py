@@ -86,7 +86,17 @@ def test_subsets_can_be_weighed(scored: Path, tmp_path: Path, weights_environmen
     assert overall["krcc"] == pytest.approx(expected.krcc, abs=0.02)
     assert overall["n"] == 30
     assert abs(overall["srcc"] - plain["results"][0]["srcc"]) > 0.05
-    assert subsets == plain["results"][1:]
+    # The images were scored twice, which may differ in the last digit.
+    assert _rounded(subsets) == _rounded(plain["results"][1:])
+
+
+def _rounded(value: object) -> object:
+    """What JSON holds, with numbers to six digits."""
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def test_the_table_says_how_subsets_are_weighed(scored: Path, weights_environment: dict[str, str]) -> None:
