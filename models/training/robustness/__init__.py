@@ -3,7 +3,16 @@
 Works on any good photographs; those that a model was trained on say nothing.
 """
 
-from models.training.robustness.answers import ORDERED, Answers, Scorer, ask, levels_of, scored, spoilt
+from models.training.robustness.answers import (
+    ORDERED,
+    Answers,
+    Scorer,
+    answers_to,
+    ask,
+    levels_of,
+    scored,
+    spoilt,
+)
 from models.training.robustness.examination import (
     SHORTEST_SIDE,
     Examined,
@@ -49,6 +58,7 @@ __all__ = [
     "TeacherAgreement",
     "Words",
     "answers",
+    "answers_to",
     "ask",
     "examine",
     "figures",

@@ -68,7 +68,12 @@ def spoilt(photo: Pixels, name: str, seed: int = 0) -> list[Pixels]:
 
 def ask(scorer: Scorer, photos: Sequence[Pixels], name: str, seed: int = 0) -> Answers:
     """A model's answers to photographs under one distortion."""
-    answers = [[scorer(image) for image in spoilt(photo, name, seed)] for photo in photos]
+    return answers_to(scorer, [spoilt(photo, name, seed) for photo in photos], name)
+
+
+def answers_to(scorer: Scorer, spoilt_photos: Sequence[Sequence[Pixels]], name: str) -> Answers:
+    """A model's answers to photographs that are spoilt already, each as :func:`spoilt` gives it."""
+    answers = [[scorer(image) for image in levels] for levels in spoilt_photos]
     scores = np.array([[score for score, _ in levels] for levels in answers])
     return Answers(name, scores, np.array([[words for _, words in levels] for levels in answers]))
 

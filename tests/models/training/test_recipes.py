@@ -15,7 +15,7 @@ from models.ragged import Extents
 from models.state import stored
 from models.training import runs
 from models.training.bpclip import NoReferenceRecipe, normalised
-from models.training.bpclip_fr import FullReferenceRecipe
+from models.training.bpclip_fr import FullReferenceRecipe, calibrate
 from models.training.loop import CHECKPOINT, LOG, Budget, TrainingError, one_cycle, train
 from models.training.photos import PhotoReader, list_photos, list_scored
 from models.training.qualiclip import QualiCLIPRecipe
@@ -35,6 +35,14 @@ def short(steps: int, **changes: object) -> Budget:
 def losses(run: Path) -> list[float]:
     with (run / LOG).open() as file:
         return [sum(float(value) for value in row[3:]) for row in list(csv.reader(file))[1:]]
+
+
+def _small_full_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small crops, and few pairs for the last bias: the teachers take their time."""
+    monkeypatch.setattr(
+        "models.training.bpclip_fr.FullReferenceRecipe", partial(FullReferenceRecipe, crop=64)
+    )
+    monkeypatch.setattr("models.training.bpclip_fr.calibrate", partial(calibrate, pairs=12))
 
 
 def quali(photo_folder: Path) -> QualiCLIPRecipe:
@@ -200,8 +208,7 @@ def test_jobs_write_weights_that_load(
         "WholePhotographsRecipe",
         partial(WholePhotographsRecipe, side=96, batch=2, groups=2, kept_groups=3),
     )
-    small = partial(FullReferenceRecipe, crop=64)
-    monkeypatch.setattr("models.training.bpclip_fr.FullReferenceRecipe", small)
+    _small_full_reference(monkeypatch)
     budget = short(1)
     files = {}
     for model in ("qualiclip", "bpclip", "bpclip-fr"):
@@ -232,9 +239,7 @@ def test_full_reference_goes_on_from_its_own_weights(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "compact", lambda full_reference: TINY_FR)
-    monkeypatch.setattr(
-        "models.training.bpclip_fr.FullReferenceRecipe", partial(FullReferenceRecipe, crop=64)
-    )
+    _small_full_reference(monkeypatch)
     first = tmp_path / "first.safetensors"
     torch.manual_seed(3)
     network = BPCLIP(TINY_FR, 10.0)
