@@ -1,11 +1,15 @@
 """Image files in memory, for tests."""
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from app.intake import Arriving, Intake, Upload
 
 
 def encoded(pixels: NDArray[np.uint8] | Image.Image, format: str = "JPEG", **options: Any) -> bytes:
@@ -23,18 +27,25 @@ def turned(pixels: NDArray[np.uint8], orientation: int) -> bytes:
     return encoded(pixels, "PNG", exif=exif)
 
 
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG file."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG file of a few bytes that claims any size."""
-    import struct
-    import zlib
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0" * 64))
-        + chunk(b"IEND", b"")
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", zlib.compress(b"\0" * 64))
+        + png_chunk(b"IEND", b"")
     )
+
+
+def upload(data: bytes, filename: str | None = None) -> Upload:
+    """A file as it has arrived, on an account of its own."""
+    with Intake(1 << 30).account() as account:
+        arriving = Arriving(account, filename)
+        arriving.add(data)
+        return arriving.complete()

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from app.body import ClientGone, read_files, read_image
-from app.errors import BodyTimeout, BodyTooLarge, MalformedRequest
+from app.body import ClientGone, Reading, Refused, read_batch, read_files, read_image
+from app.errors import BodyTimeout, BodyTooLarge, MalformedRequest, Overloaded, ServiceError
+from app.intake import Intake, Upload
 
+SMALL = Reading(max_bytes=100, timeout_s=0.2)
 FORM = "multipart/form-data; boundary=edge"
 
 
@@ -32,8 +34,37 @@ def _request(chunks: list[bytes], headers: Mapping[str, str], ending: str = "end
     return Request({"type": "http", "method": "POST", "path": "/", "headers": raw}, receive)
 
 
-def _image(chunks: list[bytes], headers: Mapping[str, str] | None = None, ending: str = "end") -> bytes:
-    return asyncio.run(read_image(_request(chunks, headers or {}, ending), max_bytes=100, timeout_s=0.2))
+def _image(
+    chunks: list[bytes],
+    headers: Mapping[str, str] | None = None,
+    ending: str = "end",
+    intake: Intake | None = None,
+) -> bytes:
+    intake = intake or Intake(1 << 20)
+    before = intake.held_bytes
+
+    async def read() -> bytes:
+        with intake.account() as account:
+            upload = await read_image(_request(chunks, headers or {}, ending), SMALL, account)
+            assert intake.held_bytes == before + upload.size
+            return upload.data
+
+    try:
+        return asyncio.run(read())
+    finally:
+        assert intake.held_bytes == before
+
+
+def _batch(
+    chunks: list[bytes], ending: str = "end", most_files: int = 3, most_bytes: int = 250
+) -> list[Upload | Refused]:
+    async def read() -> list[Upload | Refused]:
+        with Intake(1 << 20).account() as account:
+            request = _request(chunks, {"content-type": FORM}, ending)
+            files = read_batch(request, "images", most_files, most_bytes, SMALL, account)
+            return [file async for file in files]
+
+    return asyncio.run(read())
 
 
 def _part(name: str, data: bytes, headers: bytes = b"") -> bytes:
@@ -105,11 +136,108 @@ def test_a_form_that_is_not_what_was_asked_for(body: bytes) -> None:
 
 def test_two_files() -> None:
     body = [_part("distorted", b"b"), _part("reference", b"a"), END]
-    request = _request(body, {"content-type": FORM})
-    files = asyncio.run(read_files(request, ("reference", "distorted"), 100, 1.0))
-    assert files == {"reference": b"a", "distorted": b"b"}
+    assert _pair(body, {"content-type": FORM}) == {"reference": b"a", "distorted": b"b"}
 
 
 def test_a_form_is_needed_for_two_files() -> None:
-    with pytest.raises(MalformedRequest):
-        asyncio.run(read_files(_request([b"x"], {}), ("reference", "distorted"), 100, 1.0))
+    with pytest.raises(MalformedRequest, match="`reference` and `distorted`"):
+        _pair([b"x"], {})
+
+
+def _pair(chunks: list[bytes], headers: Mapping[str, str]) -> dict[str, bytes]:
+    async def read() -> dict[str, bytes]:
+        with Intake(1 << 20).account() as account:
+            request = _request(chunks, headers)
+            files = await read_files(request, ("reference", "distorted"), SMALL, account)
+            return {name: upload.data for name, upload in files.items()}
+
+    return asyncio.run(read())
+
+
+def test_who_finds_the_house_full_of_bytes_is_refused() -> None:
+    intake = Intake(120)
+    with intake.account() as other:
+        other.take(100)
+        with pytest.raises(Overloaded):
+            _image([b"x" * 10, b"x" * 11], intake=intake)
+        assert _image([b"x" * 20], intake=intake) == b"x" * 20
+
+
+def test_one_byte_at_a_time_is_the_same_file() -> None:
+    assert _image([bytes([value]) for value in range(100)]) == bytes(range(100))
+
+
+@pytest.mark.parametrize(
+    ("disposition", "filename"),
+    [
+        (b'filename="cat.jpg"', "cat.jpg"),
+        (b'filename="../../etc/passwd"', "../../etc/passwd"),  # a name to know it by, never a path
+        ('filename="Kätzchen.jpg"'.encode(), "Kätzchen.jpg"),
+        (b'filename="a\tb\x00c"', "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"),
+        (b'filename="%s"' % (b"x" * 999), "x" * 255),
+        (b"", None),
+    ],
+)
+def test_filenames(disposition: bytes, filename: str | None) -> None:
+    part = b'--edge\r\nContent-Disposition: form-data; name="images"; %s\r\n\r\nx\r\n' % disposition
+    (file,) = _batch([part, END])
+    assert file.filename == filename
+
+
+def test_a_batch_has_its_files_in_order() -> None:
+    body = b"".join(_part("images", data) for data in (b"one", b"", b"three")) + END
+    for size in (1, 7, len(body)):
+        chunks = [body[start : start + size] for start in range(0, len(body), size)]
+        files = _batch(chunks)
+        assert [file.data for file in files if isinstance(file, Upload)] == [b"one", b"", b"three"]
+
+
+def test_files_are_there_before_the_body_ends() -> None:
+    async def read() -> None:
+        with Intake(1 << 20).account() as account:
+            request = _request([_part("images", b"one"), b"--edge\r\n"], {"content-type": FORM}, "wait")
+            files = read_batch(request, "images", 3, 250, SMALL, account)
+            file = await anext(files)
+            assert isinstance(file, Upload)
+            assert file.data == b"one"
+            with pytest.raises(BodyTimeout):
+                await anext(files)
+
+    asyncio.run(read())
+
+
+def test_a_file_of_a_batch_that_is_too_large_harms_no_other() -> None:
+    files = _batch([_part("images", b"x" * 101), _part("images", b"y"), END])
+    first, second = files
+    assert isinstance(first, Refused)
+    assert first.error.fields["limit_bytes"] == 100
+    assert isinstance(second, Upload)
+    assert second.data == b"y"
+
+
+def test_a_pause_of_the_reader_is_not_the_clients() -> None:
+    async def read() -> None:
+        with Intake(1 << 20).account() as account:
+            parts = [_part("images", b"x") for _ in range(3)]
+            request = _request([*parts, END], {"content-type": FORM})
+            # Of the 0.2 s none is spent waiting for the client.
+            async for _ in read_batch(request, "images", 3, 100, SMALL, account):
+                await asyncio.sleep(0.1)
+
+    asyncio.run(read())
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ([END], MalformedRequest),
+        ([_part("images", b"x")], MalformedRequest),
+        ([_part("image", b"x"), END], MalformedRequest),
+        ([_part("images", b"x")] * 4 + [END], MalformedRequest),
+        ([_part("images", b"x" * 100)] * 999 + [END], MalformedRequest),
+        ([_part("images", b"x" * 90_000)] * 3 + [END], BodyTooLarge),
+    ],
+)
+def test_a_batch_that_is_refused_as_a_whole(body: list[bytes], error: type[ServiceError]) -> None:
+    with pytest.raises(error):
+        _batch(body)
