@@ -1,6 +1,11 @@
-"""How much work an HTTP process accepts: a budget in pixels to be scored; what exceeds it is refused."""
+"""How much work an HTTP process accepts: a budget in pixels to be scored; what exceeds it is refused.
+
+What a request costs is known when a decoder has read its header. Until then it holds room for what requests
+usually cost; then its room is settled, before a pixel is decoded.
+"""
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -12,21 +17,38 @@ _FULL: Final = 1 / 16
 """Before a request's size is known it may be refused only where less than this part of the queue is free."""
 
 
+def _ignore(_: int) -> None:
+    pass
+
+
 class Admission:
-    """The pixels that were accepted and are not answered yet.
+    """The pixels that were accepted and are not answered yet. Threads may use it at the same time.
 
     Args:
         budget_pixels: most of them. A single larger request is let in when nothing else is queued.
         patience_s: a queue that takes longer than this to work off is full too, whatever its pixels: what
             stood at its end might only expire there.
         rate: gives the measured pixels per second; 0 where it is not known.
+        on_change: called with the pixels whenever they have changed.
+
+    Attributes:
+        queued_pixels: accepted and not answered yet.
+        usual_pixels: what requests cost lately; 0 where none has come.
     """
 
-    def __init__(self, budget_pixels: int, patience_s: float, rate: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        budget_pixels: int,
+        patience_s: float,
+        rate: Callable[[], float],
+        on_change: Callable[[int], None] = _ignore,
+    ) -> None:
         self._budget_pixels = budget_pixels
         self._patience_s = patience_s
         self._rate = rate
-        self._usual_pixels = 0.0
+        self._on_change = on_change
+        self.usual_pixels = 0.0
+        self._lock = threading.Lock()
         self.queued_pixels = 0
 
     def look(self) -> None:
@@ -37,25 +59,54 @@ class Admission:
         Raises:
             Overloaded: there is no room; it says when there will be.
         """
-        if self.queued_pixels:
-            capacity = self._capacity(self._patience_s)
-            self._require(min(self._usual_pixels, capacity * _FULL), capacity)
+        with self._lock:
+            if self.queued_pixels:
+                capacity = self._capacity(self._patience_s)
+                self._require(min(self.usual_pixels, capacity * _FULL), capacity)
 
     @contextmanager
-    def admit(self, pixels: int, timeout_s: float = math.inf) -> Iterator[None]:
-        """Holds room for a request while the block runs. It is to start in `timeout_s`.
+    def admit(self, most_pixels: int, timeout_s: float = math.inf) -> Iterator["Room"]:
+        """Holds room for a request while the block runs, for what requests usually cost until it is settled.
+
+        Where less is free than that, but not next to nothing, it holds what is free: it may be a small one.
+
+        Args:
+            most_pixels: that the request can cost; what it is taken for while nothing is known of others.
+            timeout_s: in which it is to start.
 
         Raises:
             Overloaded: there is no room; it says when there will be.
         """
-        self._usual_pixels += (pixels - self._usual_pixels) * (_NEWEST if self._usual_pixels else 1.0)
-        if self.queued_pixels:
-            self._require(pixels, self._capacity(min(self._patience_s, timeout_s)))
-        self.queued_pixels += pixels
+        room = Room(self, min(self._patience_s, timeout_s))
+        with self._lock:
+            expected = min(self.usual_pixels or most_pixels, most_pixels)
+            if self.queued_pixels:
+                capacity = self._capacity(room.patience_s)
+                self._require(min(expected, capacity * _FULL), capacity)
+                expected = min(expected, capacity - self.queued_pixels)
+            self._move(room, math.floor(expected))
         try:
-            yield
+            yield room
         finally:
-            self.queued_pixels -= pixels
+            with self._lock:
+                room.open = False
+                self._move(room, 0)
+
+    def settle(self, room: "Room", pixels: int) -> None:
+        """See :meth:`Room.settle`."""
+        with self._lock:
+            if not room.open:
+                return
+            self.usual_pixels += (pixels - self.usual_pixels) * (_NEWEST if self.usual_pixels else 1.0)
+            others = self.queued_pixels - room.pixels
+            if others and pixels > room.pixels:
+                self._require(pixels - room.pixels, self._capacity(room.patience_s))
+            self._move(room, pixels)
+
+    def _move(self, room: "Room", pixels: int) -> None:
+        self.queued_pixels += pixels - room.pixels
+        room.pixels = pixels
+        self._on_change(self.queued_pixels)
 
     def _capacity(self, patience_s: float) -> float:
         rate = self._rate()
@@ -69,3 +120,29 @@ class Admission:
                 "More work is waiting than this server accepts at a time.",
                 retry_after=surplus / rate if rate else 1.0,
             )
+
+
+class Room:
+    """What one request holds of the queue.
+
+    Attributes:
+        pixels: of it at the moment.
+        patience_s: how long the queue may be for it.
+        open: whether the request still holds it.
+    """
+
+    def __init__(self, admission: Admission, patience_s: float) -> None:
+        self.pixels = 0
+        self.patience_s = patience_s
+        self.open = True
+        self._admission = admission
+
+    def settle(self, pixels: int) -> None:
+        """Holds exactly so many pixels from here on; nothing happens if the request is over.
+
+        Less is always granted, more only where the others leave room, or there are none.
+
+        Raises:
+            Overloaded: there is no room; it says when there will be.
+        """
+        self._admission.settle(self, pixels)

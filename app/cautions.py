@@ -30,6 +30,10 @@ def of_picture(picture: Picture) -> list[str]:
     # The further pictures of a multi-picture JPEG are previews and gain maps, not an animation.
     if provenance.frames > 1 and provenance.format != "MPO":
         cautions.append(f"several-frames: the first of {provenance.frames} frames was scored.")
+    if reason := picture.orientation_unknown:
+        cautions.append(f"orientation-unknown: {reason}, so the image is taken for upright.")
+    if reason := picture.profile_ignored:
+        cautions.append(f"color-profile-ignored: the embedded colour profile was not used, as {reason}.")
     if _is_uniform(picture.pixels):
         cautions.append("almost-uniform: there is next to nothing in the image that could be judged.")
     elif _looks_drawn(picture.pixels):

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, features
+from PIL import Image, PngImagePlugin, features
 
+from app import containers, frames, segments
 from app.errors import (
     BodyTooLarge,
     ImageTooLarge,
@@ -27,8 +28,10 @@ from app.errors import (
     ServiceError,
     UnsupportedMediaType,
 )
-from app.settings import Settings
-from models.preprocessing import upright_srgb
+from models.preprocessing import UnknownWhite, upright_srgb
+
+if TYPE_CHECKING:  # processes that decode have no settings, and are to start quickly
+    from app.settings import Settings
 
 _MEBI: Final = 2**20
 
@@ -43,27 +46,54 @@ _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
 )
-_AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
-_HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _BMP_HEADER_SIZES: Final = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
-_MOST_BRANDS_BYTES: Final = 256  # a file type box is a few dozen bytes long
+
+# What libtiff reads beyond these is of last century's scanners and of radiance maps: hardly ever sent, and
+# hardly ever tested.
+_TIFF_COMPRESSIONS: Final = frozenset({
+    "raw", "tiff_ccitt", "group3", "group4", "tiff_lzw", "jpeg", "tiff_adobe_deflate", "tiff_deflate",
+    "packbits", "lzma", "zstd", "webp",
+})  # fmt: skip
 
 # A bomb is an error even below the factor of two at which Pillow itself makes it one.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
+# Of a PNG file, compressed texts and profiles are unpacked while the header is read. Pillow's own limit of
+# a mebibyte each is too low for printers' profiles, and its 64 for all texts higher than anybody needs.
+PngImagePlugin.MAX_TEXT_CHUNK = 8 * _MEBI
+PngImagePlugin.MAX_TEXT_MEMORY = 16 * _MEBI
+
 
 @dataclass(frozen=True)
 class Limits:
-    """What an image may measure: ``max_bytes``, and pixels for the rest."""
+    """What an image may measure.
+
+    Attributes:
+        max_bytes: of the file.
+        max_pixels: width times height.
+        max_side: in pixels.
+        min_side: likewise.
+        max_aspect: the long side over the short one.
+        max_frames: of an animation, or pages.
+    """
 
     max_bytes: int = 20 * _MEBI
     max_pixels: int = 50_000_000
     max_side: int = 30_000
     min_side: int = 32
+    max_aspect: float = 100.0
+    max_frames: int = 10_000
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        return cls(settings.max_body_bytes, settings.max_pixels, settings.max_side, settings.min_side)
+    def of(cls, settings: "Settings") -> Self:
+        return cls(
+            settings.max_body_bytes,
+            settings.max_pixels,
+            settings.max_side,
+            settings.min_side,
+            settings.max_aspect,
+            settings.max_frames,
+        )
 
 
 @dataclass(frozen=True)
@@ -91,49 +121,117 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image: ``(H, W, 3)`` uint8 sRGB pixels, and where they come from."""
+    """A decoded image.
+
+    Attributes:
+        pixels: ``(H, W, 3)`` uint8 sRGB.
+        provenance: where they come from.
+        orientation_unknown: why the file's orientation could not be told, in a few words, or ''.
+        profile_ignored: why its colour profile was not used, likewise.
+    """
 
     pixels: NDArray[np.uint8]
     provenance: Provenance
+    orientation_unknown: str = ""
+    profile_ignored: str = ""
+
+
+class Opened:
+    """An image file whose header was read and is within the limits. See :func:`opened`."""
+
+    def __init__(self, data: bytes, image: Image.Image, frames: int) -> None:
+        self.header = Header(_display(image.format or ""), image.width, image.height)
+        self._data = data
+        self._image = image
+        self._frames = frames
+
+    def decode(self) -> Picture:
+        """The first frame as upright sRGB pixels; once."""
+        upright = upright_srgb(self._image)
+        height, width = upright.pixels.shape[:2]
+        if {width, height} != {self.header.width, self.header.height}:
+            # What was admitted by the one size is not to be held at the other.
+            raise InvalidImage(f"The {self.header.format} image has another size than its header says.")
+        provenance = Provenance(
+            width=width,
+            height=height,
+            format=self.header.format,
+            bytes=len(self._data),
+            sha256=hashlib.sha256(self._data).hexdigest(),
+            frames=self._frames,
+            # HEIC files are turned by their reader, on the container's word; their EXIF block counts nothing.
+            orientation_applied=upright.orientation_applied or self._turned_by_its_reader(),
+            color_converted=upright.color_converted,
+        )
+        return Picture(upright.pixels, provenance, upright.orientation_unknown, upright.profile_ignored)
+
+    def _turned_by_its_reader(self) -> bool:
+        return self.header.format == "HEIC" and containers.is_turned(self._data)
+
+
+@contextmanager
+def opened(data: bytes, limits: Limits) -> Iterator[Opened]:
+    """Opens an image file; no pixel is decoded yet. What goes wrong inside the block is the image's fault.
+
+    Raises:
+        MalformedRequest: there are no bytes.
+        BodyTooLarge: there are more than ``limits.max_bytes``.
+        UnsupportedMediaType: the bytes are of no format that is read here.
+        InvalidImage: the file is truncated or damaged, or takes more memory than there is for one.
+        ImageTooLarge, ImageTooSmall: by the header.
+    """
+    if not data:
+        raise MalformedRequest("The image is empty.")
+    if len(data) > limits.max_bytes:
+        raise BodyTooLarge(f"An image may have {limits.max_bytes} bytes.", limit_bytes=limits.max_bytes)
+    format = _sniff(data)
+    # Pillow keeps this limit in a module global; it is the same for every image of a process.
+    Image.MAX_IMAGE_PIXELS = limits.max_pixels
+    try:
+        counted = _check_pieces(format, data, limits)
+        if containers.is_container(data):
+            # Their libraries call a size that they find too large damage.
+            for width, height in containers.claimed_sizes(data):
+                if width * height > limits.max_pixels:
+                    raise _too_many_pixels(limits, width=width, height=height)
+        with Image.open(io.BytesIO(data), formats=(format,)) as image:
+            _check_size(image.width, image.height, limits)
+            _check_compression(image)
+            number = counted or int(getattr(image, "n_frames", 1))
+            _check_frames(number, limits)
+            yield Opened(data, image, number)
+    except ServiceError:
+        raise
+    except MemoryError as error:
+        raise InvalidImage(
+            f"The {_display(format)} image takes more memory to decode than an image may."
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels(limits) from error
+    except UnknownWhite as error:  # in our own words
+        raise InvalidImage(str(error)) from error
+    except Exception as error:  # damaged files raise whatever their bytes lead Pillow's readers to
+        raise InvalidImage(f"The {_display(format)} image is truncated or damaged.") from error
 
 
 def inspect(data: bytes, limits: Limits) -> Header:
     """The format and size of an image file, within the limits; no pixel is decoded.
 
     Raises:
-        MalformedRequest: there are no bytes.
-        BodyTooLarge: there are more than ``limits.max_bytes``.
-        UnsupportedMediaType: the bytes are of no format that is read here.
-        InvalidImage: the header is damaged.
-        ImageTooLarge, ImageTooSmall: by the header's size.
+        ServiceError: as :func:`opened`.
     """
-    with _opened(data, limits) as image:
-        return Header(_format_of(image), image.width, image.height)
+    with opened(data, limits) as image:
+        return image.header
 
 
 def decode(data: bytes, limits: Limits) -> Picture:
     """The first frame of an image file as upright sRGB pixels.
 
     Raises:
-        ServiceError: as :func:`inspect`; InvalidImage also where the pixels are truncated or damaged.
+        ServiceError: as :func:`opened`.
     """
-    with _opened(data, limits) as image:
-        format = _format_of(image)
-        image.load()
-        upright = upright_srgb(image)
-        frames = int(getattr(image, "n_frames", 1))
-    height, width = upright.pixels.shape[:2]
-    provenance = Provenance(
-        width=width,
-        height=height,
-        format=format,
-        bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        frames=frames,
-        orientation_applied=upright.orientation_applied,
-        color_converted=upright.color_converted,
-    )
-    return Picture(upright.pixels, provenance)
+    with opened(data, limits) as image:
+        return image.decode()
 
 
 @cache
@@ -147,28 +245,6 @@ def supported_formats() -> tuple[str, ...]:
     return ("JPEG", "PNG", "TIFF", "BMP", "GIF", *(name for name, present in optional.items() if present))
 
 
-@contextmanager
-def _opened(data: bytes, limits: Limits) -> Iterator[Image.Image]:
-    """The file, opened and within the limits; what goes wrong inside the block is the image's fault."""
-    if not data:
-        raise MalformedRequest("The image is empty.")
-    if len(data) > limits.max_bytes:
-        raise BodyTooLarge(f"An image may have {limits.max_bytes} bytes.", limit_bytes=limits.max_bytes)
-    format = _sniff(data)
-    # Pillow keeps this limit in a module global; it is the same for every image of a process.
-    Image.MAX_IMAGE_PIXELS = limits.max_pixels
-    try:
-        with Image.open(io.BytesIO(data), formats=(format,)) as image:
-            _check_size(image.width, image.height, limits)
-            yield image
-    except (ServiceError, MemoryError):
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels(limits) from error
-    except Exception as error:  # damaged files raise whatever their bytes lead Pillow's readers to
-        raise InvalidImage(f"The {_display(format)} image is truncated or damaged.") from error
-
-
 def _sniff(data: bytes) -> str:
     """Pillow's name of the format whose signature the bytes carry."""
     for signature, format in _SIGNATURES:
@@ -179,30 +255,28 @@ def _sniff(data: bytes) -> str:
     # Two letters are no signature: the size of the second header tells a bitmap from a text.
     if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
         return "BMP"
-    if data[4:8] == b"ftyp":
-        return _sniff_iso_media(data)
+    if containers.is_container(data):
+        return _sniff_container(data)
     raise UnsupportedMediaType(
         f"The bytes are not an image in a format that is read here: {', '.join(supported_formats())}.",
         supported=list(supported_formats()),
     )
 
 
-def _sniff_iso_media(data: bytes) -> str:
-    """AVIF and HEIC share a container with video; the brands in its first box tell them apart."""
-    box = data[8 : min(int.from_bytes(data[:4], "big"), _MOST_BRANDS_BYTES)]
-    brands = {
-        box[start : start + 4] for start in range(0, len(box), 4) if start != 4
-    }  # 4: a version, no brand
-    if brands & _AVIF_BRANDS:
-        if "AVIF" in supported_formats():
+def _sniff_container(data: bytes) -> str:
+    match containers.kind(data):
+        case "AVIF" if "AVIF" in supported_formats():
             return "AVIF"
-        missing = "AVIF is not read by this server's build of Pillow."
-    elif brands & _HEIC_BRANDS:
-        if "HEIC" in supported_formats():
+        case "AVIF":
+            missing = "AVIF is not read by this server's build of Pillow."
+        case "HEIF" if "HEIC" in supported_formats():
             return "HEIF"
-        missing = "HEIC is read only where the extra `heic` is installed (pip install 'iqa-service[heic]')."
-    else:
-        missing = "The file is a video or another medium, not an image."
+        case "HEIF":
+            missing = (
+                "HEIC is read only where the extra `heic` is installed (pip install 'iqa-service[heic]')."
+            )
+        case None:
+            missing = "The file is a video or another medium, not an image."
     raise UnsupportedMediaType(missing, supported=list(supported_formats()))
 
 
@@ -212,7 +286,9 @@ def _has_heif() -> bool:
         import pillow_heif  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         return False
-    pillow_heif.register_heif_opener()
+    # The image itself and nothing that lies beside it; libheif's own limits stay as they are. One thread:
+    # images are decoded beside one another already.
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
     return True
 
 
@@ -232,16 +308,44 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
             min_side=limits.min_side,
             **size,
         )
+    if max(width, height) > limits.max_aspect * min(width, height):
+        raise ImageTooLarge(
+            f"The long side may be {limits.max_aspect:g} times the short one; the image is "
+            f"{width} x {height}.",
+            max_aspect=limits.max_aspect,
+            **size,
+        )
+
+
+def _check_compression(image: Image.Image) -> None:
+    if image.format == "TIFF" and image.info.get("compression") not in _TIFF_COMPRESSIONS:
+        raise UnsupportedMediaType(
+            "TIFF files of this compression are not read; LZW and Deflate are.",
+            supported=list(supported_formats()),
+        )
+
+
+def _check_pieces(format: str, data: bytes, limits: Limits) -> int | None:
+    """The number of frames, where it can be told before Pillow goes through them all."""
+    if segments.are_too_many(format, data):
+        raise InvalidImage(f"The {_display(format)} image is made of more pieces than are read.")
+    counted = frames.count(format, data, limits.max_frames)
+    if counted is not None:
+        _check_frames(counted, limits)
+    return counted
+
+
+def _check_frames(number: int, limits: Limits) -> None:
+    if number > limits.max_frames:
+        raise ImageTooLarge(
+            f"An image may have {limits.max_frames} frames or pages.", max_frames=limits.max_frames
+        )
 
 
 def _too_many_pixels(limits: Limits, **size: int) -> ImageTooLarge:
     return ImageTooLarge(
         f"An image may have {limits.max_pixels} pixels.", max_pixels=limits.max_pixels, **size
     )
-
-
-def _format_of(image: Image.Image) -> str:
-    return _display(image.format or "")
 
 
 def _display(format: str) -> str:

@@ -24,7 +24,7 @@ class Lifeline:
         self._answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         self._lock = threading.Lock()
-        _die_with_parent()
+        die_with_parent()
         # Some send their signals to all processes of a service (systemd does); the parent says when to end.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
@@ -50,7 +50,7 @@ class Lifeline:
         os._exit(0)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Asks the kernel too, where it can be asked: a thread stuck in native code reads no input."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,26 +1,20 @@
-"""From image files to tasks for the workers: what the decoding threads do, and what it will cost the device.
+"""From decoded images to tasks for the workers, and what these will cost the device."""
 
-Images are scaled down here, to the sizes at which the models score them, so that the inference process never
-waits for Pillow and no pixel travels that nobody looks at.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from app import cautions, images
-from app.errors import ServiceError, SizeMismatch
-from app.images import Header, Limits, Picture, Provenance
+from app import images
+from app.errors import ServiceError
+from app.fitted import Comparison, Fitted, Size, Wanted, compare, fit
+from app.images import Header, Limits, Provenance
 from app.worker.tasks import FULL_REFERENCE, CompareTask, ModelCard, ScoreTask
 from app.worker.wire import State
-from models import signal
 from models.signal import Signal
 
-Size = tuple[int, int]  # width, height in pixels
+
+def _ignore(_: int) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -31,11 +25,15 @@ class Question:
         models: names of the no-reference models.
         words: adjectives beyond the 40.
         deadline: by which the work must have started, on the clock of ``time.monotonic()``.
+        quality_map: which of the models is asked for local quality too; None for none.
+        charge: told the pixels that it costs the device, once they are known.
     """
 
     models: tuple[str, ...]
     words: tuple[str, ...]
     deadline: float
+    quality_map: str | None = None
+    charge: Callable[[int], object] = _ignore
 
 
 @dataclass(frozen=True)
@@ -58,33 +56,114 @@ class PreparedPair:
     resized_from: Size | None
 
 
+def answering(models: Sequence[str]) -> str:
+    """Whose score is the answer's: BPCLIP's if it was asked for, since it learned from people's opinions."""
+    return "bpclip" if "bpclip" in models else models[0]
+
+
 def card(name: str, state: State) -> ModelCard:
     """The loaded model of that name."""
     return next(card for card in state.cards if card.name == name)
 
 
-def cost(header: Header, models: Sequence[str], state: State) -> int:
+def cost(image: Header | Provenance, models: Sequence[str], state: State) -> int:
     """Pixels that the device will see of an image, over these models."""
     sizes = (
-        card(name, state).preprocessing.fitted_size(header.width, header.height, state.max_scored_pixels)
+        card(name, state).preprocessing.fitted_size(image.width, image.height, state.max_scored_pixels)
         for name in models
     )
     return sum(width * height for width, height in sizes)
 
 
+def weights(models: Sequence[str], state: State) -> Hashable:
+    """What the answers of these models depend on beside the image and the question."""
+    cards = (card(name, state) for name in models)
+    return tuple((each.name, each.sha256, each.dtype) for each in cards), inputs(models, state)
+
+
+def inputs(models: Sequence[str], state: State) -> Hashable:
+    """What the pixels that these models see depend on beside the image."""
+    each = tuple((name, card(name, state).preprocessing.model_dump_json()) for name in models)
+    return each, state.max_scored_pixels
+
+
+def most_cost(models: Sequence[str], state: State) -> int:
+    """What an image can cost over these models. (A strip may cost more, whose short side is kept at 32.)"""
+    sides = (card(name, state).preprocessing.longest_side for name in models)
+    most = state.max_scored_pixels
+    return sum(most if side is None else min(most, side * side) for side in sides)
+
+
+def wanted(models: Sequence[str], state: State) -> Wanted:
+    """Whose input these models are asked with."""
+    return Wanted({name: card(name, state).preprocessing for name in models}, state.max_scored_pixels)
+
+
+def prepared(fitted: Fitted, question: Question, state: State) -> Prepared:
+    """An image that was decoded for the question's models, ready to be scored."""
+    # Models that score the same size share the pixels and a task.
+    models_of: dict[Size, list[str]] = {}
+    for name, size in wanted(question.models, state).sizes(fitted.size).items():
+        models_of.setdefault(size, []).append(name)
+    tasks = tuple(
+        ScoreTask(
+            fitted.pixels[names[0]],
+            tuple(names),
+            question.words,
+            question.quality_map if question.quality_map in names else None,
+        )
+        for names in models_of.values()
+    )
+    return Prepared(fitted.provenance, list(fitted.warnings), tasks)
+
+
+def prepared_pair(
+    reference: Fitted,
+    distorted: Fitted,
+    comparison: Comparison,
+    question: Question,
+    state: State,
+    reference_key: str = "",
+) -> PreparedPair:
+    """A pair that was decoded for the question's models, ready to be compared.
+
+    Args:
+        reference: decoded for :data:`app.worker.tasks.FULL_REFERENCE` too.
+        distorted: at its own size.
+        comparison: of the two, made for that model.
+        question: what is asked.
+        state: what is loaded.
+        reference_key: tells the reference from all others, if it may be met again.
+    """
+    task = CompareTask(
+        reference.pixels[FULL_REFERENCE],
+        comparison.pixels[FULL_REFERENCE],
+        signal=False,
+        reference_key=reference_key,
+    )
+    return PreparedPair(
+        reference=prepared(reference, question, state),
+        distorted=prepared(distorted, question, state),
+        task=task,
+        signal=comparison.signal,
+        resized_from=comparison.resized_from,
+    )
+
+
 def prepare(data: bytes, limits: Limits, question: Question, state: State) -> Prepared:
-    """Decodes an image and scales it for each model.
+    """Decodes an image in this process, and scales it for each model.
 
     Raises:
         ServiceError: it cannot be decoded, or is over a limit.
     """
-    return _prepared(images.decode(data, limits), question, state)
+    picture = images.decode(data, limits)
+    return prepared(fit(picture, wanted(question.models, state)), question, state)
 
 
 def prepare_pair(
     reference: bytes, distorted: bytes, resize: bool, limits: Limits, question: Question, state: State
 ) -> PreparedPair:
-    """Decodes a pair, brings it to one size where asked, measures it, and scales it for each model.
+    """Decodes a pair in this process, brings it to one size where asked, measures it, and scales it.
 
     Raises:
         ServiceError: one cannot be decoded (the field ``field`` says which), or the sizes differ.
@@ -93,31 +172,10 @@ def prepare_pair(
         first = images.decode(reference, limits)
     with blamed_on("distorted"):
         second = images.decode(distorted, limits)
-    wanted, own = _size(first), _size(second)
-    if wanted != own and not resize:
-        raise mismatch(wanted, own)
-    compared = second.pixels if wanted == own else _resized(second.pixels, wanted)
-    fit = card(FULL_REFERENCE, state).preprocessing.fit
-    return PreparedPair(
-        reference=_prepared(first, question, state),
-        distorted=_prepared(second, question, state),
-        task=CompareTask(
-            fit(first.pixels, state.max_scored_pixels), fit(compared, state.max_scored_pixels), signal=False
-        ),
-        # On the pixels as they were compared, before scaling: what other tools would measure.
-        signal=signal.measure(first.pixels, compared),
-        resized_from=None if wanted == own else own,
-    )
-
-
-def mismatch(reference: Size, distorted: Size) -> SizeMismatch:
-    """The refusal of two sizes that differ."""
-    return SizeMismatch(
-        f"The reference is {reference[0]} x {reference[1]} pixels, the distorted image "
-        f"{distorted[0]} x {distorted[1]}.",
-        reference={"width": reference[0], "height": reference[1]},
-        distorted={"width": distorted[0], "height": distorted[1]},
-    )
+    own = fit(second, wanted(question.models, state))
+    comparison = compare(first.pixels, second, own, resize, wanted((FULL_REFERENCE,), state))
+    both = wanted((FULL_REFERENCE, *question.models), state)
+    return prepared_pair(fit(first, both), own, comparison, question, state)
 
 
 @contextmanager
@@ -129,28 +187,3 @@ def blamed_on(field: str | None) -> Iterator[None]:
         if field is not None:
             error.fields["field"] = field
         raise
-
-
-def _prepared(picture: Picture, question: Question, state: State) -> Prepared:
-    # Models that score the same size share the pixels and a task.
-    models_of: dict[Size, list[str]] = {}
-    for name in question.models:
-        size = card(name, state).preprocessing.fitted_size(*_size(picture), state.max_scored_pixels)
-        models_of.setdefault(size, []).append(name)
-    tasks = tuple(
-        ScoreTask(
-            card(names[0], state).preprocessing.fit(picture.pixels, state.max_scored_pixels),
-            tuple(names),
-            question.words,
-        )
-        for names in models_of.values()
-    )
-    return Prepared(picture.provenance, cautions.of_picture(picture), tasks)
-
-
-def _size(picture: Picture) -> Size:
-    return picture.provenance.width, picture.provenance.height
-
-
-def _resized(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))

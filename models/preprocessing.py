@@ -29,7 +29,11 @@ CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)  # torchvision's ResNets
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 
+MAX_PROFILE_BYTES: Final = 4 * 2**20  # the largest real ones, of printers, have two to three million
+MAX_EXIF_BYTES: Final = 2**20  # sixteen times what a JPEG file can hold
+
 _ORIENTATION_TAG: Final = 0x0112
+_EMPTY_EXIF_BYTES: Final = 6 + 8 + 2 + 4  # its mark, the TIFF header, a count of no entries, no further block
 _TRANSPOSES: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -151,11 +155,19 @@ class Upright:
         pixels: ``(H, W, 3)`` uint8, sRGB.
         orientation_applied: whether the file's orientation asked for a turn or a flip.
         color_converted: whether an embedded colour profile was converted to sRGB.
+        orientation_unknown: why the file's orientation could not be told, in a few words, or ''.
+        profile_ignored: why an embedded colour profile was not used, likewise; '' also where there is none.
     """
 
     pixels: Pixels
     orientation_applied: bool
     color_converted: bool
+    orientation_unknown: str = ""
+    profile_ignored: str = ""
+
+
+class UnknownWhite(ValueError):
+    """Samples of 32 bits of which nothing says what white is; the message is for the image's owner."""
 
 
 def upright_srgb(image: Image.Image) -> Upright:
@@ -163,9 +175,10 @@ def upright_srgb(image: Image.Image) -> Upright:
 
     In this order: grey of more than 8 bits becomes 8 bits (16-bit integers divided by 257; floats in [0, 1]
     times 255), an embedded ICC profile is converted to sRGB (perceptual intent), alpha is laid over white,
-    the EXIF orientation is applied. Unreadable EXIF and ICC data are ignored, and so is a profile for another
-    kind of pixels than the image has. Only the current frame is read. (Of 16-bit colour Pillow itself keeps
-    the high bytes.)
+    the EXIF orientation is applied. Unreadable EXIF and ICC data are ignored, and so are a profile for
+    another kind of pixels than the image has, and blocks of more than :data:`MAX_EXIF_BYTES` and
+    :data:`MAX_PROFILE_BYTES`; the answer says so. Only the current frame is read. (Of 16-bit colour Pillow
+    itself keeps the high bytes.)
 
     Args:
         image: of any mode that Pillow opens; it is loaded, and otherwise left as it is. Best not loaded yet:
@@ -175,19 +188,21 @@ def upright_srgb(image: Image.Image) -> Upright:
         Pixels and what was done to them.
 
     Raises:
-        ValueError: 32-bit samples without a known white: floats outside [0, 1] or not finite, integers
+        UnknownWhite: 32-bit samples without a known white: floats outside [0, 1] or not finite, integers
             beyond 16 bits.
         OSError: the image data cannot be decoded (the usual one; Pillow raises others too).
     """
-    orientation = _orientation(image)
+    # A TIFF file is turned while it is loaded, and loses the tag. All others are loaded first: to ask a PNG
+    # file for its tag loads it too, and its damage would be taken for that of the tag.
+    before = _orientation(image) if image.format == "TIFF" else None
     image.load()
-    # Of a TIFF file Pillow drops the tag once it has turned the image.
-    turn = _TRANSPOSES.get(orientation) if _orientation(image) == orientation else None
+    orientation, orientation_unknown = before or _orientation(image)
+    turn = _TRANSPOSES.get(orientation) if _orientation(image)[0] == orientation else None
     icc = image.info.get("icc_profile")
 
     deep = image.mode.startswith("I") or image.mode == "F"
     image, alpha = _eight_bits(image) if deep else _without_alpha(image)
-    converted = _to_srgb(image, icc)
+    converted, profile_ignored = _to_srgb(image, icc)
     if converted is not None:
         image = converted
     elif image.mode != "RGB":
@@ -200,6 +215,8 @@ def upright_srgb(image: Image.Image) -> Upright:
         pixels=np.array(image),
         orientation_applied=orientation in _TRANSPOSES,
         color_converted=converted is not None,
+        orientation_unknown=orientation_unknown,
+        profile_ignored=profile_ignored,
     )
 
 
@@ -208,11 +225,19 @@ def _check(pixels: Pixels) -> None:
         raise ValueError(f"Pixels are (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}.")
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image) -> tuple[int, str]:
+    """The value of the tag, 1 where there is none, and why it could not be told, or ''."""
+    block = image.info.get("exif")
+    if isinstance(block, bytes) and len(block) > MAX_EXIF_BYTES:
+        return 1, "the EXIF block is too large to be read"
     try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+        exif = image.getexif()
+        value = int(exif.get(_ORIENTATION_TAG, 1))
     except Exception:  # corrupt EXIF raises whatever its bytes lead to: SyntaxError, struct.error, ...
-        return 1
+        return 1, "the EXIF block is damaged"
+    # Of some damage Pillow makes a block with nothing in it.
+    damaged = isinstance(block, bytes) and len(block) > _EMPTY_EXIF_BYTES and not len(exif)
+    return value, "the EXIF block is damaged" if damaged else ""
 
 
 def _eight_bits(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -221,11 +246,13 @@ def _eight_bits(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     low, high = samples.min(), samples.max()
     if image.mode == "F":
         if not (low >= 0.0 and high <= 1.0):  # also catches NaN
-            raise ValueError("Floating-point samples must lie in [0, 1]; what white is in others is unknown.")
+            raise UnknownWhite(
+                "Floating-point samples must lie in [0, 1]; what white is in others is unknown."
+            )
         grey = np.rint(samples * np.float32(255.0)).astype(np.uint8)
     else:
         if low < 0 or high > 65535:
-            raise ValueError("Integer samples must fit in 16 bits; what white is in others is unknown.")
+            raise UnknownWhite("Integer samples must fit in 16 bits; what white is in others is unknown.")
         grey = _SIXTEEN_TO_EIGHT[samples]
     transparent = image.info.get("transparency")
     alpha = None
@@ -245,20 +272,25 @@ def _without_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]
     return color, None if alpha.getextrema() == (255, 255) else alpha
 
 
-def _to_srgb(image: Image.Image, icc: object) -> Image.Image | None:
-    """RGB by the image's profile, or None where there is nothing to convert or no way to."""
+def _to_srgb(image: Image.Image, icc: object) -> tuple[Image.Image | None, str]:
+    """RGB by the image's profile, or None where nothing is to be converted; and why a profile is not used."""
+    embedded = icc if isinstance(icc, bytes) and image.mode != "LAB" else b""
+    if len(embedded) > MAX_PROFILE_BYTES:
+        return None, "it is too large"
     try:
         if image.mode == "LAB":  # L*a*b* is a colour space of its own and needs no embedded profile
             source, mode = ImageCms.createProfile("LAB"), "LAB"
-        elif isinstance(icc, bytes) and icc:
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        elif embedded:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(embedded))
             mode = _profile_mode(profile.profile.xcolor_space, image.mode)
-            if not mode or _is_srgb(profile):
-                return None
+            if not mode:
+                return None, "it is for another kind of pixels"
+            if _is_srgb(profile):
+                return None, ""
             source = profile.profile
         else:
-            return None
-        return ImageCms.profileToProfile(
+            return None, ""
+        converted = ImageCms.profileToProfile(
             image if image.mode == mode else image.convert(mode),
             ImageCms.ImageCmsProfile(source),
             ImageCms.createProfile("sRGB"),
@@ -266,7 +298,8 @@ def _to_srgb(image: Image.Image, icc: object) -> Image.Image | None:
             outputMode="RGB",
         )
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # a corrupt profile
-        return None
+        return None, "it is damaged"
+    return converted, ""
 
 
 def _profile_mode(space: str, mode: str) -> str:

@@ -1,0 +1,263 @@
+"""A decoder process as the thread that owns it sees it: started, asked, killed. Every call may block."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app import errors
+from app.decoding import wire
+from app.decoding.original import Original
+from app.decoding.wire import Against, Answer, Channel, Failed, Order, Ready, Seen, Verdict, WireError
+from app.errors import InternalError, ServiceError
+from app.fitted import Comparison, Fitted, Wanted
+from app.images import Header, Limits
+
+COMMAND: Final = (sys.executable, "-P", "-m", "app.decoding")
+
+_START_S: Final = 30.0  # on a machine that is busy with loading models
+_END_S: Final = 5.0  # that a killed process takes to be gone
+_DYING_S: Final = 0.5  # from closing its socket to being gone by itself
+
+# Address space in bytes; memory is taken only where an image needs it. The most that was measured per pixel,
+# on images of 12 million: 18 for JPEG, 15 for CMYK, 19 for floats, 26 for PNG of 16 bits, 24 for TIFF and 26
+# for AVIF with alpha, 25 for HEIC of 10 bits, 29 for WebP with alpha, most of them with a profile and a turn.
+# An interpreter with its libraries takes 0.3 GB, and comparing 0.1.
+_BASE_BYTES: Final = 3 << 28
+_BYTES_PER_PIXEL: Final = 36
+_COPIES_OF_FILE: Final = 4
+
+_OF_IMAGES: Final = {
+    problem.slug: problem
+    for problem in (
+        errors.MalformedRequest,
+        errors.BodyTooLarge,
+        errors.UnsupportedMediaType,
+        errors.InvalidImage,
+        errors.ImageTooLarge,
+        errors.ImageTooSmall,
+        errors.SizeMismatch,
+    )
+}
+"""What a decoder may blame on an image."""
+
+
+class DecoderLost(Exception):
+    """The process ended or cannot be understood; the message says how."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of a file; see :class:`app.decoding.wire.Order`."""
+
+    data: bytes
+    limits: Limits
+    wanted: Wanted
+    keep: bool = False
+    against: Against | None = None
+    reference: Original | None = None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What came of it.
+
+    Attributes:
+        fitted: the image as the models see it.
+        original: its pixels at full size, where they were to be kept.
+        comparison: with the reference, where there is one.
+    """
+
+    fitted: Fitted
+    original: Original | None = None
+    comparison: Comparison | None = None
+
+
+class Decoder:
+    """A running decoder process.
+
+    The kernel ends it when the *thread* ends that has started it, so it is to be used by that thread only.
+
+    Args:
+        command: that starts it; two arguments are added, the descriptor of a socket and the address space
+            that it may take.
+        limits: of the images that it will be given.
+
+    Raises:
+        DecoderLost: it does not start.
+    """
+
+    def __init__(self, command: Sequence[str], limits: Limits) -> None:
+        ours, theirs = socket.socketpair()
+        self._channel = Channel(ours)
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [*command, str(theirs.fileno()), str(_memory_bytes(limits))],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=_environment(),
+                    start_new_session=True,  # the terminal's Ctrl-C is the parent's to handle
+                )
+        except OSError as error:
+            ours.close()
+            raise DecoderLost(f"it cannot be started ({error.strerror})") from error
+        self._channel.deadline = time.monotonic() + _START_S
+        try:
+            reply, _ = self._channel.receive(wire.REPLY)
+            if not isinstance(reply, Ready):
+                raise WireError("It is not ready.")
+        except (WireError, TimeoutError) as error:
+            raise DecoderLost(self.kill()) from error
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, as far as can be told without asking it."""
+        return self._process.poll() is None
+
+    def decode(self, request: Request, on_header: Callable[[Header], None], timeout_s: float) -> Decoded:
+        """Has a file decoded.
+
+        Args:
+            request: what is wanted.
+            on_header: told the header before any pixel is decoded; what it raises breaks off.
+            timeout_s: longest that it may take.
+
+        Raises:
+            ServiceError: the file is at fault, or `on_header` raised it.
+            TimeoutError: it takes longer. The process is to be killed.
+            DecoderLost: the process ended, and was buried.
+        """
+        self._channel.deadline = time.monotonic() + timeout_s
+        try:
+            return self._converse(request, on_header)
+        except WireError as error:
+            raise DecoderLost(self.kill()) from error
+
+    def terminate(self) -> None:
+        """Ends the process from another thread; the one that owns it finds it dead."""
+        self._process.kill()
+
+    def kill(self) -> str:
+        """Ends the process, if it still runs; how it ended, in words."""
+        code = self._process.poll()
+        if code is None:
+            # Whose socket is closed by the kernel may not be a zombie yet.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(_DYING_S)
+        self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_S)
+        self._channel.close()
+        if code is None:
+            return "it was killed"
+        return f"it ended with code {code}" if code >= 0 else f"signal {-code} ended it"
+
+    def _converse(self, request: Request, on_header: Callable[[Header], None]) -> Decoded:
+        order = Order(len(request.data), request.limits, request.wanted, request.keep, request.against)
+        descriptors = [] if request.reference is None else [request.reference.descriptor]
+        channel = self._channel
+        channel.send(wire.ORDER, order, request.data, descriptors=descriptors)
+        seen, _ = channel.receive(wire.REPLY)
+        if isinstance(seen, Failed):
+            raise _problem(seen)
+        if not isinstance(seen, Seen):
+            raise WireError("The header is missing.")
+        width, height = seen.header.width, seen.header.height
+        if min(width, height) < 1 or width * height > request.limits.max_pixels:
+            raise WireError("The header is beyond the limits.")
+        try:
+            on_header(seen.header)
+        except BaseException:
+            channel.send(wire.VERDICT, Verdict(go=False))
+            raise
+        channel.send(wire.VERDICT, Verdict(go=True))
+        answer, descriptor = channel.receive(wire.REPLY)
+        if isinstance(answer, Failed):
+            _close(descriptor)
+            raise _problem(answer)
+        if not isinstance(answer, Answer) or (descriptor is not None) != request.keep:
+            _close(descriptor)
+            raise WireError("The answer is another one.")
+        original = None
+        if descriptor is not None:
+            try:
+                original = Original((answer.provenance.width, answer.provenance.height), descriptor)
+            except ValueError as error:
+                raise WireError("The pixels to be kept are others.") from error
+        return self._take(order, seen.header, answer, original)
+
+    def _take(self, order: Order, header: Header, answer: Answer, original: Original | None) -> Decoded:
+        """The arrays after an answer, by slot."""
+        size = answer.provenance.width, answer.provenance.height
+        if size not in ((header.width, header.height), (header.height, header.width)):
+            raise WireError("The image is of another size than its header says.")
+        against = order.against
+        if (against is None) != (answer.signal is None):
+            raise WireError("The comparison is missing.")
+        same = against is not None and against.size == size
+        if against is not None and not same and not against.resize:
+            raise WireError("Images of two sizes were compared.")
+        sizes = order.wanted.sizes(size)
+        received = [(each, self._channel.receive_array(each)) for each in wire.sizes_of(order, size)]
+        own_count = len(set(sizes.values()))
+        own = dict(received[:own_count])
+        pixels = {slot: own[each] for slot, each in sizes.items()}
+        fitted = Fitted(answer.provenance, answer.warnings, pixels)
+        if against is None or answer.signal is None:
+            return Decoded(fitted, original)
+        from models.signal import Signal
+
+        compared = dict(received[own_count:]) | (own if same else {})
+        comparison = Comparison(
+            Signal(answer.signal.psnr_db, answer.signal.ssim),
+            None if same else size,
+            {slot: compared[each] for slot, each in against.wanted.sizes(against.size).items()},
+        )
+        return Decoded(fitted, original, comparison)
+
+
+def _close(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)
+
+
+def _problem(failed: Failed) -> ServiceError:
+    """The problem that the decoder found; it knows of those of images, and of its own bugs."""
+    if failed.slug in _OF_IMAGES:
+        return _OF_IMAGES[failed.slug](failed.detail, **failed.fields)
+    if failed.slug == InternalError.slug:
+        problem = InternalError()
+        problem.add_note(failed.trace)
+        return problem
+    raise WireError("The problem is not one of an image.")
+
+
+def _memory_bytes(limits: Limits) -> int:
+    return _BASE_BYTES + _BYTES_PER_PIXEL * limits.max_pixels + _COPIES_OF_FILE * limits.max_bytes
+
+
+def _environment() -> dict[str, str]:
+    # The child finds what this process finds, and nothing that happens to lie in the current folder. One
+    # thread and one arena: each more would reserve address space that it has no use for.
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),  # noqa: PTH100
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "1",
+        # Pillow's pieces of an image, of at most 16 MiB, are kept for the next one. To get them from the
+        # system each time, zeroed, took a third of the time of a small image.
+        "MALLOC_MMAP_THRESHOLD_": str(17 << 20),
+        "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
+    }

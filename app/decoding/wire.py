@@ -1,0 +1,270 @@
+"""The messages between an HTTP process and a process that decodes for it, over one stream socket.
+
+    to the decoder      order     a file and what is wanted of it; perhaps with a reference's descriptor
+                        verdict   whether to go on, now that the header is known
+    from the decoder    ready     it has loaded what it needs
+                        seen      the header of the file is within the limits
+                        answer    the decoded image, and its pixels; perhaps with a descriptor to keep
+                        failed    why there is none
+
+A message is its length in four bytes and a JSON object; files and pixels follow as they are, in lengths that
+both ends know by then. Nothing is pickled. The decoder has read what strangers sent, and may be out of its
+mind: no length that it names is taken on trust.
+"""
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter, ValidationError
+
+from app.fitted import Comparison, Fitted, Size, Wanted
+from app.images import Header, Limits, Provenance
+
+_T = TypeVar("_T")
+
+_LENGTH: Final = struct.Struct(">I")
+_MOST_HEADER_BYTES: Final = 2**20
+_CHUNK_BYTES: Final = 2**20
+
+
+class WireError(Exception):
+    """The other end does not follow this module, or is gone."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """What a distorted image is to be compared with.
+
+    Attributes:
+        size: of the reference, whose pixels are behind the descriptor that comes along.
+        resize: whether an image of another size is brought to it.
+        wanted: whose input is wanted of the image as it is compared.
+    """
+
+    size: Size
+    resize: bool
+    wanted: Wanted
+
+
+@dataclass(frozen=True)
+class Order:
+    """A file to decode; its bytes follow.
+
+    Attributes:
+        bytes: how many.
+        limits: of the file.
+        wanted: whose input is wanted of it.
+        keep: whether its pixels at full size are to come along, behind a descriptor.
+        against: what it is to be compared with.
+    """
+
+    bytes: int
+    limits: Limits
+    wanted: Wanted
+    keep: bool = False
+    against: Against | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the other end thinks of the header."""
+
+    go: bool
+
+
+@dataclass(frozen=True)
+class Ready:
+    kind: Literal["ready"] = "ready"
+
+
+@dataclass(frozen=True)
+class Seen:
+    header: Header
+    kind: Literal["seen"] = "seen"
+
+
+@dataclass(frozen=True)
+class SignalMeasures:
+    """As :class:`models.signal.Signal`, which cannot be named here without scipy."""
+
+    psnr_db: float | None
+    ssim: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A decoded image. The arrays of :func:`arrays_of` follow, as :func:`sizes_of` says."""
+
+    provenance: Provenance
+    warnings: tuple[str, ...]
+    signal: SignalMeasures | None = None
+    kind: Literal["answer"] = "answer"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A problem, by its slug; `trace` is for the log, where it is a bug."""
+
+    slug: str
+    detail: str
+    fields: dict[str, Any]
+    trace: str = ""
+    kind: Literal["failed"] = "failed"
+
+
+Reply = Ready | Seen | Answer | Failed
+
+ORDER: Final[TypeAdapter[Order]] = TypeAdapter(Order)
+VERDICT: Final[TypeAdapter[Verdict]] = TypeAdapter(Verdict)
+REPLY: Final[TypeAdapter[Reply]] = TypeAdapter(Annotated[Reply, Field(discriminator="kind")])
+
+
+def sizes_of(order: Order, size: Size) -> list[Size]:
+    """The sizes of the arrays that follow an answer about an image of that size."""
+    sizes = list(dict.fromkeys(order.wanted.sizes(size).values()))
+    if order.against is not None:
+        compared = dict.fromkeys(order.against.wanted.sizes(order.against.size).values())
+        # An image that is compared as it is shares its arrays with itself.
+        same = order.against.size == size
+        sizes.extend(each for each in compared if not (same and each in sizes))
+    return sizes
+
+
+def arrays_of(fitted: Fitted, comparison: Comparison | None) -> list[NDArray[np.uint8]]:
+    """The arrays that follow an answer."""
+    every = [*fitted.pixels.values(), *(comparison.pixels.values() if comparison else ())]
+    return list({id(array): array for array in every}.values())
+
+
+class Channel:
+    """One end of the socket.
+
+    Attributes:
+        deadline: on the clock of ``time.monotonic()``, by which whatever is done must have ended; None for
+            none. A wait beyond it raises :class:`TimeoutError`.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.deadline: float | None = None
+        self._connection = connection
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def send(
+        self, adapter: TypeAdapter[_T], message: _T, *buffers: Any, descriptors: Sequence[int] = ()
+    ) -> None:
+        """Sends a message and what follows it.
+
+        Raises:
+            WireError: the other end is gone.
+        """
+        header = adapter.dump_json(message)
+        try:
+            self._arm()
+            socket.send_fds(self._connection, [_LENGTH.pack(len(header))], descriptors)
+            for part in (header, *buffers):
+                self._arm()
+                self._connection.sendall(part)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise WireError("The other end is gone.") from error
+
+    def receive(self, adapter: TypeAdapter[_T]) -> tuple[_T, int | None]:
+        """A message, and the descriptor that came with it; the caller is to close it.
+
+        Raises:
+            WireError: the other end is gone, or sent something else.
+        """
+        length, descriptor = self._receive_length()
+        try:
+            if length > _MOST_HEADER_BYTES:
+                raise WireError("The message is too long.")
+            return adapter.validate_json(self.receive_bytes(length)), descriptor
+        except BaseException as error:
+            if descriptor is not None:
+                os.close(descriptor)
+            if isinstance(error, ValidationError):
+                raise WireError("The message is another one.") from error
+            raise
+
+    def receive_bytes(self, length: int) -> bytes:
+        """So many bytes.
+
+        Raises:
+            WireError: the other end is gone.
+        """
+        parts = []
+        while length:
+            self._arm()
+            try:
+                part = self._connection.recv(min(length, _CHUNK_BYTES))
+            except TimeoutError:
+                raise
+            except OSError as error:
+                raise WireError("The other end is gone.") from error
+            if not part:
+                raise WireError("The other end is gone.")
+            length -= len(part)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def receive_array(self, size: Size) -> NDArray[np.uint8]:
+        """Pixels ``(H, W, 3)`` of that size.
+
+        Raises:
+            WireError: the other end is gone.
+        """
+        array = np.empty((size[1], size[0], 3), np.uint8)
+        rest = array.data.cast("B")
+        while rest:
+            self._arm()
+            try:
+                received = self._connection.recv_into(rest)
+            except TimeoutError:
+                raise
+            except OSError as error:
+                raise WireError("The other end is gone.") from error
+            if not received:
+                raise WireError("The other end is gone.")
+            rest = rest[received:]
+        return array
+
+    def _receive_length(self) -> tuple[int, int | None]:
+        self._arm()
+        try:
+            head, descriptors, _, _ = socket.recv_fds(self._connection, _LENGTH.size, 1)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise WireError("The other end is gone.") from error
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+        try:
+            if not head:
+                raise WireError("The other end is gone.")
+            (length,) = _LENGTH.unpack(head + self.receive_bytes(_LENGTH.size - len(head)))
+        except BaseException:
+            for descriptor in descriptors:
+                with suppress(OSError):
+                    os.close(descriptor)
+            raise
+        return length, descriptors[0] if descriptors else None
+
+    def _arm(self) -> None:
+        if self.deadline is None:
+            self._connection.settimeout(None)
+            return
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)

@@ -1,0 +1,130 @@
+"""A decoded image at the sizes at which the models see it, and a pair as it is compared.
+
+Images are scaled down where they are decoded, so that the inference process never waits for Pillow and no
+pixel travels that nobody looks at.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app import cautions
+from app.errors import SizeMismatch
+from app.images import Picture, Provenance
+from models.preprocessing import Preprocessing
+
+if TYPE_CHECKING:  # it brings scipy, which takes longer to load than all that decoding needs
+    from models.signal import Signal
+
+Size = tuple[int, int]  # width, height in pixels
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Whose input is wanted of an image.
+
+    Attributes:
+        inputs: how the input of each model is prepared, by the model's slot; may be empty.
+        max_pixels: of any of them; larger images are scaled down further.
+    """
+
+    inputs: dict[str, Preprocessing]
+    max_pixels: int
+
+    def sizes(self, size: Size) -> dict[str, Size]:
+        """The size of each model's input for an image of that size, by slot."""
+        return {slot: each.fitted_size(*size, self.max_pixels) for slot, each in self.inputs.items()}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A decoded image.
+
+    Attributes:
+        provenance: where it comes from.
+        warnings: what to be careful about.
+        pixels: ``(H, W, 3)`` uint8 by slot; slots of the same size share an array.
+    """
+
+    provenance: Provenance
+    warnings: tuple[str, ...]
+    pixels: dict[str, NDArray[np.uint8]]
+
+    @property
+    def size(self) -> Size:
+        return self.provenance.width, self.provenance.height
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A distorted image as it was compared with its reference.
+
+    Attributes:
+        signal: PSNR and SSIM, on the pixels as they were compared, before scaling: what other tools measure.
+        resized_from: the image's own size where it was brought to the reference's.
+        pixels: as :attr:`Fitted.pixels`, of the image at the reference's size.
+    """
+
+    signal: "Signal"
+    resized_from: Size | None
+    pixels: dict[str, NDArray[np.uint8]]
+
+
+def fit(picture: Picture, wanted: Wanted) -> Fitted:
+    """The image as the models see it."""
+    provenance = picture.provenance
+    return Fitted(provenance, tuple(cautions.of_picture(picture)), _scaled(picture.pixels, wanted, {}))
+
+
+def compare(
+    reference: NDArray[np.uint8], picture: Picture, own: Fitted, resize: bool, wanted: Wanted
+) -> Comparison:
+    """Holds a distorted image against its reference.
+
+    Args:
+        reference: ``(H, W, 3)`` uint8, at full size.
+        picture: the distorted image.
+        own: likewise, fitted; arrays of the same size are shared with it.
+        resize: whether a distorted image of another size is brought to the reference's.
+        wanted: whose input is wanted of the distorted image as it is compared.
+
+    Raises:
+        SizeMismatch: the sizes differ, and `resize` is false.
+    """
+    from models import signal
+
+    size = reference.shape[1], reference.shape[0]
+    if own.size == size:
+        shared = {(each.shape[1], each.shape[0]): each for each in own.pixels.values()}
+        pixels = _scaled(picture.pixels, wanted, shared)
+        return Comparison(signal.measure(reference, picture.pixels), None, pixels)
+    if not resize:
+        raise mismatch(size, own.size)
+    compared = np.array(Image.fromarray(picture.pixels).resize(size, Image.Resampling.BICUBIC))
+    return Comparison(signal.measure(reference, compared), own.size, _scaled(compared, wanted, {}))
+
+
+def mismatch(reference: Size, distorted: Size) -> SizeMismatch:
+    """The refusal of two sizes that differ."""
+    return SizeMismatch(
+        f"The reference is {reference[0]} x {reference[1]} pixels, the distorted image "
+        f"{distorted[0]} x {distorted[1]}.",
+        reference={"width": reference[0], "height": reference[1]},
+        distorted={"width": distorted[0], "height": distorted[1]},
+    )
+
+
+def _scaled(
+    pixels: NDArray[np.uint8], wanted: Wanted, shared: dict[Size, NDArray[np.uint8]]
+) -> dict[str, NDArray[np.uint8]]:
+    """By slot; each size is made once, and those of `shared` are taken from there."""
+    made = dict(shared)
+    scaled = {}
+    for slot, size in wanted.sizes((pixels.shape[1], pixels.shape[0])).items():
+        if size not in made:
+            made[size] = wanted.inputs[slot].fit(pixels, wanted.max_pixels)
+        scaled[slot] = made[size]
+    return scaled
