@@ -1,4 +1,4 @@
-"""The command line, ``iqa``: ``serve``, ``score``, ``compare``, ``evaluate``, ``train`` and ``weights``.
+"""The commands of ``iqa``: ``serve``, ``score``, ``compare``, ``evaluate``, ``train``, ``weights``, ``keys``.
 
 Only the commands themselves import torch, when they run; ``--help`` does not wait for it.
 """
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands import weights
+from app.commands import keys, weights
 from app.commands.compare import compare
 from app.commands.evaluate import evaluate
 from app.commands.score import score
@@ -29,6 +29,7 @@ app = typer.Typer(
 for _command in (serve, score, compare, evaluate, train):
     app.command()(_command)
 app.add_typer(weights.app, name="weights")
+app.add_typer(keys.app, name="keys")
 
 
 def _print_version(asked: bool) -> None:

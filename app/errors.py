@@ -95,6 +95,12 @@ class Unauthorized(ServiceError):
         "`X-API-Key: KEY`."
     )
 
+    def __init__(self, detail: str | None = None, *, wrong_key: bool = False, **fields: Any) -> None:
+        """`wrong_key`: whether one came; the header that asks for a key tells that too (RFC 6750)."""
+        super().__init__(detail, **fields)
+        reason = ', error="invalid_token"' if wrong_key else ""
+        self.headers["WWW-Authenticate"] = f'Bearer realm="iqa-service"{reason}'
+
 
 class NotFound(ServiceError):
     status = 404
@@ -216,8 +222,9 @@ class Overloaded(TemporaryError):
     slug = "overloaded"
     title = "The queue is full"
     explanation = (
-        "More work is waiting than the server accepts at a time. Come again after the seconds in "
-        "Retry-After, which are computed from the queued work and the measured rate."
+        "More work is waiting than the server accepts at a time, or more bytes of images than it holds. Come "
+        "again after the seconds in Retry-After, which are computed from the queued work and the measured "
+        "rate."
     )
 
 

@@ -6,21 +6,26 @@ from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.params import Depends
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app import errors
-from app.api import compare, documentation, health, models, page, problems, score
+from app.access import Access
+from app.api import batch, compare, documentation, health, models, page, problems, score
+from app.api.dependencies import KEY, STRICT
+from app.cors import Cors
 from app.logs import log_fields
-from app.middleware import RequestScope, problem, record_of
+from app.middleware import RequestScope, allowed, problem, record_of
 from app.service import Service
 from app.settings import Settings
 
 _log = logging.getLogger("iqa.service")
 
-_ROUTERS: Final = (score, compare, models, health, problems, page, documentation)
+_LOCKED: Final = (score.router, batch.router, compare.router, models.router)
+_OPEN: Final = (health.router, problems.router, page.router, documentation.router)
 
 
 def create_app(settings: Settings, endpoints: Sequence[str]) -> FastAPI:
@@ -29,7 +34,11 @@ def create_app(settings: Settings, endpoints: Sequence[str]) -> FastAPI:
     Args:
         settings: of the process.
         endpoints: the workers' ipc addresses.
+
+    Raises:
+        KeysError: the API keys cannot be used.
     """
+    access = Access(settings)
     service = Service(settings, endpoints)
 
     @asynccontextmanager
@@ -49,15 +58,26 @@ def create_app(settings: Settings, endpoints: Sequence[str]) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    app.openapi = lambda: documentation.document(app)  # type: ignore[method-assign]
-    for module in _ROUTERS:
-        app.include_router(module.router)
-        app.include_router(module.router, prefix="/v1", include_in_schema=False)
+    app.state.access = access
+    app.openapi = lambda: documentation.document(app, access.locked)  # type: ignore[method-assign]
+    _include(app, _LOCKED, [KEY, STRICT])
+    _include(app, [health.metrics_router], [KEY] if settings.metrics_key else [])
+    _include(app, _OPEN, [])
     app.add_exception_handler(errors.ServiceError, _on_service_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
+    if settings.cors_origins:
+        app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(RequestScope, metrics=service.metrics, phase=service)
     return app
+
+
+def _include(app: FastAPI, routers: Sequence[APIRouter], conditions: Sequence[Depends]) -> None:
+    """Adds routers, under /v1 too; what their routes ask for comes after the conditions."""
+    responses = documentation.problems(errors.Unauthorized) if KEY in conditions else {}
+    for router in routers:
+        app.include_router(router, dependencies=conditions, responses=responses)
+        app.include_router(router, prefix="/v1", dependencies=conditions, include_in_schema=False)
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:
@@ -79,7 +99,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
             ours: errors.ServiceError = errors.NotFound("No route has this path.")
         case 405:
             ours = errors.MethodNotAllowed("The route does not take this method.")
-            ours.headers |= error.headers or {}
+            ours.headers["Allow"] = allowed((error.headers or {}).get("Allow", ""))
         case _:
             ours = errors.MalformedRequest("The request cannot be read.")
     return problem(ours, record_of(request))
@@ -87,7 +107,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    name = str(error.errors()[0]["loc"][-1])
+    _, name, *_ = map(str, error.errors()[0]["loc"])  # where it stands, its name, and what it was tried for
     return problem(
         errors.InvalidParameter(
             f"`{name}` has a value that is not taken; /docs says which are.", parameter=name

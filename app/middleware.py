@@ -16,9 +16,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.body import ClientGone
-from app.errors import InternalError, ServiceError
+from app.errors import InternalError, ServiceError, Unauthorized
 from app.logs import log_fields
 from app.metrics import Metrics
+from app.policy import secure
 
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -65,6 +66,12 @@ def record_of(request: Request) -> Record:
     return record
 
 
+def allowed(methods: str) -> str:
+    """An ``Allow`` header for what a route says that it takes: GET is never without HEAD."""
+    names = {name.strip() for name in methods.split(",") if name.strip()}
+    return ", ".join(sorted(names | {"HEAD"} if "GET" in names else names))
+
+
 def problem(error: ServiceError, record: Record) -> Response:
     """The answer to a failed request."""
     record.slug = error.slug
@@ -88,24 +95,31 @@ class RequestScope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        # HEAD is answered as GET is, without the body; uvicorn is to see in its own scope that it was HEAD.
+        bodiless = scope["method"] == "HEAD"
+        inner = {**scope, "method": "GET"} if bodiless else scope
         headers = Headers(scope=scope)
         record = Record(_request_id(headers.get("x-request-id")))
-        scope.setdefault("state", {})["record"] = record
+        inner["state"] = {**inner.get("state", {}), "record": record}
         body = _Body(receive)
         leaves = headers.get("connection", "").lower() == "close" or scope["http_version"] == "1.0"
-        answer = _Answer(send, record, body, lambda: leaves or self._phase.draining)
+        answer = _Answer(send, record, body, lambda: leaves or self._phase.draining, bodiless)
         try:
-            await self._app(scope, body, answer)
+            await self._app(inner, body, answer)
         except ClientGone:
             answer.status = _CLIENT_GONE
-        except Exception:
-            _log.exception("request %s met a fault of ours", record.request_id)
+        except Exception as error:
+            # Of a layer between this one and the routes; what routes raise has been answered there.
+            meant = isinstance(error, ServiceError) and answer.status == 0
+            if not meant:
+                _log.exception("request %s met a fault of ours", record.request_id)
             if answer.status == 0:
-                await problem(InternalError(), record)(scope, body, answer)
+                ours = error if isinstance(error, ServiceError) else InternalError()
+                await problem(ours, record)(inner, body, answer)
         finally:
-            self._conclude(scope, record, answer.status)
+            self._conclude(inner, scope["method"], record, answer.status)
 
-    def _conclude(self, scope: Scope, record: Record, status: int) -> None:
+    def _conclude(self, scope: Scope, method: str, record: Record, status: int) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
         elapsed_ms = record.elapsed_ms()
         self._metrics.requests.labels(route, str(status), record.slug or "").inc()
@@ -113,6 +127,8 @@ class RequestScope:
         quiet = scope["path"].removeprefix("/v1") in _QUIET
         if status in _REJECTIONS and not quiet:
             self._metrics.rejected.labels(record.slug).inc()
+        if record.slug == Unauthorized.slug:
+            self._metrics.unauthorized.inc()
         level = logging.DEBUG if quiet else logging.INFO
         if _log.isEnabledFor(level):
             log_fields(
@@ -120,7 +136,7 @@ class RequestScope:
                 level,
                 "request",
                 id=record.request_id,
-                method=scope["method"],
+                method=method,
                 path=scope["path"],
                 status=status or None,
                 slug=record.slug,
@@ -160,12 +176,14 @@ class _Answer:
         record: Record,
         body: _Body,
         closes: Callable[[], bool],
+        bodiless: bool,
     ) -> None:
         self.status = 0
         self._send = send
         self._record = record
         self._body = body
         self._closes = closes
+        self._bodiless = bodiless
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -173,11 +191,14 @@ class _Answer:
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self._record.request_id
             headers["Cache-Control"] = "no-store"
+            secure(headers)
             parts = self._record.timing_ms | {"total": self._record.elapsed_ms()}
             headers["Server-Timing"] = ", ".join(f"{name};dur={value:.1f}" for name, value in parts.items())
             if self._closes():
                 headers["Connection"] = "close"  # so that the client's next request goes to another replica
-        elif self._closes() and not message.get("more_body", False):
+        elif self._bodiless:
+            message = {**message, "body": b""}
+        if message["type"] == "http.response.body" and self._closes() and not message.get("more_body", False):
             # To close a connection while its client still sends resets it, and the answer is lost with it.
             await self._send({**message, "more_body": True})
             await self._body.discard()

@@ -1,26 +1,39 @@
-"""What routes ask for in their signatures, and how they wait."""
+"""What routes ask for in their signatures, what is refused before a body is read, and how they wait."""
 
 import asyncio
 import re
 import time
-from collections.abc import Coroutine
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Header, Query, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+from starlette.datastructures import Headers
 
+from app.access import Access, Caller
 from app.body import ClientGone
-from app.errors import InvalidParameter, TextEncoderMissing, UnknownModel
+from app.errors import InvalidParameter, TextEncoderMissing, UnknownModel, UnsupportedMediaType
 from app.middleware import Record, record_of
-from app.preparation import Question
+from app.preparation import Question, answering
 from app.service import Service
+from app.settings import NO_REFERENCE
 from app.worker.tasks import FULL_REFERENCE
 
 T = TypeVar("T")
 
 _MOST_WORDS: Final = 32
-_WORD: Final = re.compile(r"[^\W\d_](?:[\w' -]{0,38}[^\W_])?")
+_WORD: Final = r"[^\W\d_](?:[\w' -]{0,38}[^\W_])?"
+_WORDS: Final = rf" *{_WORD} *(?:, *{_WORD} *){{0,{_MOST_WORDS - 1}}}"
+_NAME: Final = f"(?:{'|'.join(NO_REFERENCE)})"
+_NAMES: Final = f"(?: *,)* *{_NAME} *(?:, *(?:{_NAME} *)?)*"
+_LONGEST_LIST: Final = 2000  # characters of 32 words with spaces around them
 _LONGEST_TIMEOUT_MS: Final = 3_600_000
+_LONGEST_NAME: Final = 40  # of what a caller sent, as far as it is repeated
 
 
 # Coroutines all, though none of them waits: FastAPI would run plain functions in threads.
@@ -39,52 +52,133 @@ ServiceDep = Annotated[Service, Depends(_service)]
 RecordDep = Annotated[Record, Depends(_record)]
 
 
-async def _room(service: ServiceDep) -> None:
+async def _caller(request: Request) -> Caller:
+    access: Access = request.app.state.access
+    caller = access.caller(_presented(request.headers))
+    record_of(request).fields["key"] = caller.name
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(_caller)]
+
+KEY: Final = Depends(_caller)
+"""Of a route: where keys are set, only those who have one come further."""
+
+
+async def _strict(request: Request) -> None:
+    """Refuses what the request's first line and headers show to be a mistake, which would else be overlooked.
+
+    Raises:
+        InvalidParameter: a query parameter that the route does not have, or any parameter twice.
+        UnsupportedMediaType: the body of a POST is encoded.
+    """
+    dependants = list(_all_dependants(request.scope["route"]))
+    known = list(dict.fromkeys(field.alias for each in dependants for field in each.query_params))
+    sent = Counter(name for name, _ in request.query_params.multi_items())
+    for name, times in sent.items():
+        if name not in known:
+            shown, there_are = name[:_LONGEST_NAME], ", ".join(f"`{each}`" for each in known) or "none"
+            raise InvalidParameter(
+                f"There is no parameter `{shown}` here; there are: {there_are}.", parameter=shown, known=known
+            )
+        if times > 1:
+            raise InvalidParameter(f"`{name}` is given more than once.", parameter=name)
+    for header in (field.alias for each in dependants for field in each.header_params):
+        if len(request.headers.getlist(header)) > 1:
+            raise InvalidParameter(f"The header `{header}` is given more than once.", parameter=header)
+    encodings = ",".join(request.headers.getlist("content-encoding")).lower().split(",")
+    if request.method == "POST" and not {encoding.strip() for encoding in encodings} <= {"", "identity"}:
+        raise UnsupportedMediaType(
+            "The body has a Content-Encoding, and encoded bodies are not decoded here; send it as it is."
+        )
+
+
+STRICT: Final = Depends(_strict)
+"""Of a route: mistakes in its parameters are refused, and not overlooked."""
+
+
+async def _room(service: ServiceDep, caller: CallerDep) -> None:
+    caller.require_budget()
     service.admission.look()
 
 
 ROOM: Final = Depends(_room)
-"""Of a route: a full queue refuses before the body is read. The connection can be used again: what comes of
-the body after the answer is thrown away as it arrives."""
+"""Of a route: a spent budget or a full queue refuses before the body is read. The connection can be used
+again: what comes of the body after the answer is thrown away as it arrives."""
+
+
+def _presented(headers: Headers) -> list[bytes]:
+    """The API keys of a request. Other schemes of authorization may be a proxy's, and are no keys."""
+    sent = [header.partition(" ") for header in headers.getlist("authorization")]
+    keys = [credentials for scheme, _, credentials in sent if scheme.lower() == "bearer"]
+    keys += headers.getlist("x-api-key")
+    # As the bytes that came.
+    return [key.strip().encode("latin-1") for key in keys]
+
+
+def _all_dependants(route: APIRoute) -> Iterator[Dependant]:
+    """The route's own function and all that it depends on, in the order of its signature."""
+    left = [route.dependant]
+    while left:
+        yield (dependant := left.pop())
+        left += reversed(dependant.dependencies)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a query asks for: names of no-reference models, words beyond the 40, seconds to start within."""
+    """What a query asks for.
+
+    Attributes:
+        models: names of no-reference models.
+        words: beyond the 40.
+        timeout_s: to start within.
+        caller: who asks, and pays for it.
+        quality_map: whether local quality is wanted too.
+    """
 
     models: tuple[str, ...]
     words: tuple[str, ...]
     timeout_s: float
+    caller: Caller
+    quality_map: bool = False
 
     def from_now(self) -> Question:
         """The question, its time beginning to run: the body has arrived."""
-        return Question(self.models, self.words, time.monotonic() + self.timeout_s)
+        return Question(
+            models=self.models,
+            words=self.words,
+            deadline=time.monotonic() + self.timeout_s,
+            quality_map=answering(self.models) if self.quality_map else None,
+            charge=self.caller.charge,
+        )
 
 
 async def _asked(
     service: ServiceDep,
+    caller: CallerDep,
     models: Annotated[
-        str | None,
+        str | SkipJsonSchema[None],
         Query(
             description="No-reference models to ask, separated by commas; by default all that are loaded.",
             examples=["bpclip"],
+            # Said and not demanded: what else is sent gets an answer that names the models.
+            json_schema_extra={"pattern": f"^{_NAMES}$"},
         ),
     ] = None,
     adjectives: Annotated[
-        str | None,
+        str | SkipJsonSchema[None],
         Query(
             description=f"Words beyond the 40 to compare with, separated by commas, at most {_MOST_WORDS}; "
             "for weights that carry a text encoder.",
             examples=["moody,cinematic"],
+            min_length=1,
+            max_length=_LONGEST_LIST,
+            json_schema_extra={"pattern": f"^{_WORDS}$"},
         ),
     ] = None,
     x_timeout_ms: Annotated[
-        int | None,
-        Header(
-            description="Milliseconds, from the arrival of the body, in which the work must start.",
-            ge=1,
-            le=_LONGEST_TIMEOUT_MS,
-        ),
+        Annotated[int, Field(ge=1, le=_LONGEST_TIMEOUT_MS)] | SkipJsonSchema[None],
+        Header(description="Milliseconds, from the arrival of the body, in which the work must start."),
     ] = None,
 ) -> Asked:
     cards = service.loaded().cards
@@ -97,14 +191,27 @@ async def _asked(
             models=list(chosen),
         )
     timeout_s = service.settings.timeout_s if x_timeout_ms is None else x_timeout_ms / 1000
-    return Asked(chosen, words, timeout_s)
+    return Asked(chosen, words, timeout_s, caller)
 
 
 AskedDep = Annotated[Asked, Depends(_asked)]
 
 
+async def _asked_of_one(
+    asked: AskedDep,
+    quality_map: Annotated[
+        bool, Query(description="Whether local quality is wanted too, by the model of the answer.")
+    ] = False,
+) -> Asked:
+    return replace(asked, quality_map=quality_map)
+
+
+AskedOfOneDep = Annotated[Asked, Depends(_asked_of_one)]
+"""Likewise, about single images."""
+
+
 def _names(models: str, loaded: tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in models.split(",") if name.strip()))
+    names = tuple(dict.fromkeys(name.strip(" ") for name in models.split(",") if name.strip(" ")))
     if not names:
         raise InvalidParameter("`models` names no model.", parameter="models")
     if unknown := [name for name in names if name not in loaded]:
@@ -116,13 +223,12 @@ def _names(models: str, loaded: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _words(adjectives: str) -> tuple[str, ...]:
-    words = tuple(dict.fromkeys(word.strip() for word in adjectives.split(",") if word.strip()))
-    if not words or len(words) > _MOST_WORDS or not all(_WORD.fullmatch(word) for word in words):
+    if not re.fullmatch(_WORDS, adjectives):
         raise InvalidParameter(
             f"`adjectives` takes 1 to {_MOST_WORDS} words of at most 40 letters, separated by commas.",
             parameter="adjectives",
         )
-    return words
+    return tuple(dict.fromkeys(word.strip(" ") for word in adjectives.split(",")))
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

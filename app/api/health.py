@@ -9,6 +9,8 @@ from app.api.schemas import Health
 from app.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["service"])
+metrics_router = APIRouter(tags=["service"])
+"""Apart from the probes, since it may be locked."""
 
 
 @router.get("/livez", summary="Whether the process is worth keeping", responses=problems())
@@ -28,7 +30,7 @@ async def readyz(service: ServiceDep) -> Health:
     return Health()
 
 
-@router.get(
+@metrics_router.get(
     "/metrics",
     summary="Metrics for Prometheus",
     response_class=Response,

@@ -14,7 +14,7 @@ from models.adjectives import DIMENSIONS, PAIRS
 router = APIRouter(tags=["service"])
 
 
-@router.get("/models", summary="What is loaded", responses=problems(errors.Starting))
+@router.get("/models", summary="What is loaded", responses=problems(errors.InvalidParameter, errors.Starting))
 async def models(service: ServiceDep) -> ModelsAnswer:
     """The loaded models with their weights, limits and accuracy, and the adjectives by dimension."""
     state, settings = service.loaded(), service.settings

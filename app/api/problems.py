@@ -1,9 +1,9 @@
 """GET /problems/{slug}: the pages behind the ``type`` of problems."""
 
 import html
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 
 from app import errors
@@ -30,7 +30,9 @@ _PAGE: Final = """<!doctype html>
     summary="What a problem means",
     responses=problems(errors.NotFound),
 )
-async def explain(slug: str) -> HTMLResponse:
+async def explain(
+    slug: Annotated[str, Path(json_schema_extra={"enum": list(PROBLEMS)})],  # any other is not found
+) -> HTMLResponse:
     """Explains the problem whose `type` ends in this slug."""
     if slug not in PROBLEMS:
         raise errors.NotFound("There is no problem of this name.", problems=list(PROBLEMS))

@@ -45,6 +45,7 @@ _PIPED_WIDTH: Final = 240  # what is read by a program or from a file is not to 
 # Looked up and not imported: with most of them comes torch, and what was raised has been imported already.
 _EXPECTED: Final = (
     ("app.errors", "ServiceError"),
+    ("app.keys", "KeysError"),
     ("app.supervisor", "CannotStart"),
     ("app.worker.canary", "CanaryFailed"),
     ("app.worker.engine", "DeviceUnavailable"),

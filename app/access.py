@@ -1,0 +1,110 @@
+"""Who may use the service, and how much of it: keys, and a budget for each that has one."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.budgets import Bucket
+from app.errors import RateLimited, Unauthorized
+from app.keys import Key, KeyRing, find
+from app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whoever sent a request.
+
+    Attributes:
+        name: of the key; None where there are no keys.
+        bucket: the budget, if there is one.
+        clock: in seconds.
+    """
+
+    name: str | None
+    bucket: Bucket | None = None
+    clock: Callable[[], float] = time.monotonic
+
+    def charge(self, pixels: int) -> None:
+        """Takes the pixels to be scored from the budget, which may be overdrawn."""
+        if self.bucket is not None:
+            self.bucket.charge(pixels, self.clock())
+
+    def require_budget(self) -> None:
+        """Returns where the caller may ask for something to be scored.
+
+        Raises:
+            RateLimited: the budget is spent.
+        """
+        if self.bucket is None:
+            return
+        wait_s = self.bucket.wait_s(self.clock())
+        if wait_s > 0:
+            raise RateLimited("The budget of this key is spent for the moment.", retry_after=wait_s)
+
+
+_MOST_PRESENTED: Final = 2  # one in each header that takes them
+
+EVERYBODY: Final = Caller(None)
+"""The caller where there are no keys."""
+
+
+class Access:
+    """The lock of one HTTP process, open where no keys are set.
+
+    Args:
+        settings: of the process.
+        clock: in seconds.
+
+    Raises:
+        KeysError: the keys cannot be used.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ring = KeyRing(settings.api_keys_file, settings.api_keys, clock)
+        self._clock = clock
+        # The kernel deals connections out to the processes, so each grants its share of a budget.
+        self._share = 1 / settings.http_processes
+        self._callers: dict[str, tuple[Key, Caller]] = {}
+        self.locked = bool(self._ring.current())
+
+    def caller(self, presented: Sequence[bytes]) -> Caller:
+        """Who sent a request that carries these keys. The first tells, but none of them may be wrong.
+
+        Raises:
+            Unauthorized: there is none, or one is wrong.
+        """
+        if not self.locked:
+            return EVERYBODY
+        if not presented:
+            raise Unauthorized("The request carries no API key.")
+        different = list(dict.fromkeys(presented))
+        if len(different) > _MOST_PRESENTED:
+            raise Unauthorized("The request carries too many API keys.", wrong_key=True)
+        keys = self._ring.current()
+        found = [find(keys, key) for key in different]
+        known = [key for key in found if key is not None]
+        if len(known) < len(found):
+            raise Unauthorized("The API key is not one of those that are let in.", wrong_key=True)
+        return self._caller_of(known[0], keys)
+
+    def _caller_of(self, key: Key, keys: Sequence[Key]) -> Caller:
+        """The same for as long as the key is in use, its level with it."""
+        before = self._callers.get(key.name)
+        if before is not None and before[0] is key:
+            return before[1]
+        # It is new, or all were read again: who has gone is forgotten, who stays keeps the level.
+        names = {key.name for key in keys}
+        self._callers = {name: entry for name, entry in self._callers.items() if name in names}
+        caller = Caller(key.name, self._bucket(key, before and before[1].bucket), self._clock)
+        self._callers[key.name] = key, caller
+        return caller
+
+    def _bucket(self, key: Key, before: Bucket | None) -> Bucket | None:
+        if key.pixels_per_s is None:
+            return None
+        rate = key.pixels_per_s * self._share
+        if before is None:
+            return Bucket(rate, self._clock())
+        before.change_rate(rate, self._clock())
+        return before

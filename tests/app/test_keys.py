@@ -1,0 +1,224 @@
+"""Lists of API keys: what a line may be, what is said of a wrong one, how a changed file is taken over."""
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from app import keys
+from app.keys import MOST_KEYS, Key, KeyRing, KeysError, digest_of, find, load, new_key, parse
+
+
+def _line(name: str, key: str, *rest: str) -> str:
+    return ":".join([name, hashlib.sha256(key.encode()).hexdigest(), *rest])
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_list_may_have_comments_blank_lines_and_budgets() -> None:
+    text = f"# callers\n\n{_line('anna', 'a')}  # since May\r\n {_line('bob@home', 'b', '5000000')}\n"
+    assert parse(text, "x") == [
+        Key("anna", digest_of(b"a")),
+        Key("bob@home", digest_of(b"b"), 5_000_000),
+    ]
+    assert parse(_line("anna", "a").upper(), "x") == [Key("ANNA", digest_of(b"a"))]
+
+
+def test_a_key_is_written_as_it_is_read() -> None:
+    for key in (Key("a.b-c_d", digest_of(b"1")), Key("z", digest_of(b"2"), 7)):
+        assert parse(key.line(), "x") == [key]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "secret-key-itself",
+        "anna:secret",
+        "anna:" + "g" * 64,
+        "anna:" + "a" * 63,
+        "anna:" + "a" * 65,
+        ":" + "a" * 64,
+        "an na:" + "a" * 64,
+        "änna:" + "a" * 64,
+        "x" * 65 + ":" + "a" * 64,
+        _line("anna", "a", "0"),
+        _line("anna", "a", "-5"),
+        _line("anna", "a", "1e6"),
+        _line("anna", "a", ""),
+        _line("anna", "a", "5", "6"),
+    ],
+)
+def test_a_wrong_line_is_named_and_never_repeated(line: str) -> None:
+    with pytest.raises(KeysError) as caught:
+        parse(f"# one\n{_line('bob', 'b')}\n{line}\n", "The list")
+    assert str(caught.value).startswith("The list, line 3, is neither ")
+    assert not [part for part in line.split(":") if len(part) > 2 and part in str(caught.value)]
+
+
+@pytest.mark.parametrize("second", [_line("anna", "other"), _line("bob", "a")])
+def test_names_and_keys_are_listed_once(second: str) -> None:
+    with pytest.raises(KeysError, match="The list, line 2, has the name or the key of an earlier one"):
+        parse(f"{_line('anna', 'a')}\n{second}", "The list")
+
+
+def test_entries_are_separated_by_commas_or_newlines() -> None:
+    entries = f"{_line('a', '1')}, {_line('b', '2', '10')}\n# none\n{_line('c', '3')},"
+    assert [key.name for key in load(None, entries)] == ["a", "b", "c"]
+    with pytest.raises(KeysError, match="IQA_API_KEYS, entry 2, is neither"):
+        load(None, f"{_line('a', '1')},nonsense")
+
+
+def test_without_settings_there_are_no_keys() -> None:
+    assert load(None, None) == ()
+
+
+def test_file_and_entries_add_up(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(_line("a", "1"))
+    assert [key.name for key in load(path, _line("b", "2"))] == ["a", "b"]
+    for other in (_line("a", "2"), _line("b", "1")):
+        with pytest.raises(KeysError, match="IQA_API_KEYS has a name or a key that the file"):
+            load(path, other)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"", "holds none"),
+        (b"# nobody\n\n", "holds none"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (b"#" * (2**20 + 1), "has more than 1048576 bytes"),
+        (b"nonsense", "line 1, is neither"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_a_sentence(content: bytes | None, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(KeysError, match=reason) as caught:
+        load(path, None)
+    assert str(caught.value).startswith(f"The file of API keys {path}")
+    assert str(caught.value).endswith(".")
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # to open it would wait for ever
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(KeysError, match="is not a regular file"):
+            load(path, None)
+
+
+def test_there_is_a_limit_to_how_many_are_compared() -> None:
+    lines = [_line(f"n{number}", str(number)) for number in range(MOST_KEYS + 1)]
+    assert len(load(None, "\n".join(lines[:-1]))) == MOST_KEYS
+    with pytest.raises(KeysError, match="1001 API keys; at most 1000"):
+        load(None, "\n".join(lines))
+
+
+def test_a_key_is_found_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = [Key(str(number), digest_of(str(number).encode())) for number in range(5)]
+    compared: list[bytes] = []
+    compare = keys.hmac.compare_digest
+
+    def counting(stored: bytes, presented: bytes) -> bool:
+        compared.append(stored)
+        return compare(stored, presented)
+
+    monkeypatch.setattr(keys.hmac, "compare_digest", counting)
+    assert find(listed, b"0") is listed[0]
+    assert find(listed, b"4") is listed[4]
+    assert find(listed, b"5") is None
+    assert compared == [key.digest for key in listed] * 3  # none left out, wherever the right one stands
+
+
+def test_new_keys_differ_and_can_be_sent() -> None:
+    made = {new_key() for _ in range(100)}
+    assert len(made) == 100
+    assert all(key.isascii() and key.isprintable() and " " not in key and len(key) >= 43 for key in made)
+
+
+def _names(ring: KeyRing) -> list[str]:
+    return [key.name for key in ring.current()]
+
+
+def test_a_changed_file_is_taken_over_a_second_later(tmp_path: Path) -> None:
+    path, clock = tmp_path / "keys", Clock()
+    path.write_text(_line("a", "1"))
+    ring = KeyRing(path, _line("e", "9"), clock)
+    path.write_text(f"{_line('b', '2')}\n{_line('c', '3')}")
+    clock.now = 0.9
+    assert _names(ring) == ["a", "e"]
+    clock.now = 1.1
+    assert _names(ring) == ["b", "c", "e"]
+    # Put in its place, as editors and Kubernetes do.
+    replacement = tmp_path / "new"
+    replacement.write_text(f"{_line('d', '2')}\n{_line('c', '3')}")
+    os.utime(replacement, ns=(path.stat().st_mtime_ns,) * 2)
+    replacement.replace(path)
+    clock.now = 3
+    assert _names(ring) == ["d", "c", "e"]
+
+
+def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, clock = tmp_path / "keys", Clock()
+    path.write_text(_line("a", "1"))
+    ring = KeyRing(path, None, clock)
+    monkeypatch.delattr(keys, "read_file")
+    for clock.now in (1.5, 3, 10):
+        assert _names(ring) == ["a"]
+
+
+def test_a_broken_version_leaves_the_keys_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, clock = tmp_path / "keys", Clock()
+    path.write_text(_line("a", "1"))
+    ring = KeyRing(path, None, clock)
+
+    def errors() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+
+    for count, breaking in enumerate(
+        (lambda: path.write_text("my-secret-key"), lambda: path.write_text(""), path.unlink), 1
+    ):
+        breaking()
+        for _ in range(3):
+            clock.now += 2
+            assert _names(ring) == ["a"]
+        assert len(errors()) == count
+    assert "my-secret-key" not in caplog.text
+    path.write_text(_line("b", "2"))
+    clock.now += 2
+    assert _names(ring) == ["b"]
+    path.write_text("")
+    clock.now += 2
+    assert _names(ring) == ["b"]
+    assert len(errors()) == 4  # what is broken again is told again
+
+
+def test_what_could_not_be_read_for_a_moment_is_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing about the file shows that it can be read now, and a removed key must not stay in use."""
+    path, clock = tmp_path / "keys", Clock()
+    path.write_text(_line("a", "1"))
+    ring = KeyRing(path, None, clock)
+    path.write_text(_line("b", "2"))
+    with monkeypatch.context() as patch:
+
+        def fail(_: Path) -> str:
+            raise KeysError("Too many open files.")
+
+        patch.setattr(keys, "read_file", fail)
+        clock.now = 2
+        assert _names(ring) == ["a"]
+    clock.now = 4
+    assert _names(ring) == ["b"]
