@@ -30,6 +30,9 @@ from models.state import load_exactly
 from models.weights import Weights, WeightsInvalid
 
 _STRIDE = 32
+Gated = tuple[Tensor, Tensor]
+"""Values and their weights, ``(B, T, D)`` float32 each."""
+
 LEVELS = 4
 """Pairs of neighbouring feature maps, which are four since the backbone gives five [P]."""
 
@@ -248,14 +251,40 @@ class BPCLIP(nn.Module):
 
     def attend(self, pooled: Sequence[Tensor], grid: Extents) -> Tensor:
         """Eq. 3-7, from G_1..G_5 on: ``x_1..x_4``, ``(B, 4, d)`` float32."""
+        return self.sum_up(self.gate(pooled, grid))
+
+    def gate(self, pooled: Sequence[Tensor], grid: Extents) -> list[Gated]:
+        """Eq. 3-7 but for the sums, from G_1..G_5 on: values and weights of each level."""
         position = self.position(grid)
         tokens = [
             (values + position).flatten(2).transpose(1, 2).to(self.levels[0].dtype) for values in pooled
         ]
         valid = grid.valid_tokens(position.device)
-        return torch.stack(
-            [level(tokens[i], tokens[i + 1], valid) for i, level in enumerate(self.levels)], dim=1
-        )
+        return [
+            level.gate(tokens[i], tokens[i + 1], valid)
+            for i, level in enumerate(cast(list[BottomUpLevel], self.levels))
+        ]
+
+    def sum_up(self, gated: Sequence[Gated]) -> Tensor:
+        """The sums of eq. 7: ``x_1..x_4``, ``(B, 4, d)`` float32."""
+        levels = zip(cast(list[BottomUpLevel], self.levels), gated, strict=True)
+        return torch.stack([level.sum_up(*both) for level, both in levels], dim=1)
+
+    def local_quality(self, gated: Sequence[Gated], grid: tuple[int, int]) -> Tensor:
+        """Quality at each position of the grid, ``(B, Hn, Wn)`` float32 in [0, 1] [O].
+
+        The sums of eq. 7 go over a neighbourhood of the position instead of the whole image, and are read out
+        as ever. The mean of the map need not be the image's score: the read-out is not linear, and over the
+        whole image the gates weigh one part against another. A side of ``n`` pixels has ``ceil(n / 32)``
+        positions; what the last one sees beyond the image is the image mirrored.
+
+        Args:
+            gated: from :meth:`gate`.
+            grid: ``(Hn, Wn)``.
+        """
+        levels = zip(cast(list[BottomUpLevel], self.levels), gated, strict=True)
+        features = torch.stack([level.sum_up_locally(*both, grid) for level, both in levels], dim=2)
+        return self.read_out(features.flatten(0, 1)).score.reshape(-1, *grid)
 
     def read_out(self, embeddings: Tensor) -> BPCLIPOutput:
         """Eq. 8-9: ``x_1..x_4``, ``(B, 4, d)``, held against the adjectives and regressed to a score.

@@ -4,6 +4,7 @@ The equations stay where they are, in :mod:`models.qualiclip` and :mod:`models.b
 :class:`models.encoder.Encoder` in the place of their backbone and tells them what of a batch is image.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -14,7 +15,7 @@ from models.bpclip import BPCLIP, BPCLIPOutput
 from models.encoder import Encoder
 from models.gated_pooling import GatedLocalPooling
 from models.preprocessing import Preprocessing
-from models.qualiclip import QualiCLIP, QualiCLIPOutput
+from models.qualiclip import MeanQueryAttentionPool, QualiCLIP, QualiCLIPOutput
 from models.ragged import Extents, normalise
 
 Output = QualiCLIPOutput | BPCLIPOutput
@@ -46,6 +47,7 @@ class InferenceModel(nn.Module):
             self.register_buffer(name, values, persistent=False)
         if isinstance(model, QualiCLIP):
             self.encoder = Encoder(model.visual, dtype)
+            cast(MeanQueryAttentionPool, model.visual.attnpool).fold()
             # What pools stays; the convolutions live on in the encoder.
             model.visual = nn.ModuleDict({"attnpool": model.visual.attnpool})
         else:
@@ -67,16 +69,53 @@ class InferenceModel(nn.Module):
             extents: of the images in it.
             references: likewise, of the same sizes, for a full-reference model.
         """
-        both, seen = pixels, extents
-        if references is not None:
-            both, seen = torch.cat([pixels, references]), extents.repeated(2)
-        features = self.encoder(normalise(both, seen, self.mean, self.std), seen)
-        if isinstance(self.model, QualiCLIP):
-            return self.model.pool(*features[-1])
-        maps = [values for values, _ in features]
         if references is None:
-            return self.model.relate(maps, None, extents)
+            return self.embed_and_map(pixels, extents, ())[0]
+        maps = self.encode(torch.cat([pixels, references]), extents.repeated(2))
         distorted, reference = zip(*(values.chunk(2) for values in maps), strict=True)
+        return self.relate(distorted, reference, extents)
+
+    def embed_and_map(
+        self, pixels: Tensor, extents: Extents, mapped: Sequence[int]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """What :meth:`embed` gives without references, and local quality of some of the images.
+
+        Args:
+            pixels: as of :meth:`embed`.
+            extents: likewise.
+            mapped: which images' local quality is wanted; of the others none is computed.
+
+        Returns:
+            The embeddings, and for each of `mapped` its ``(Hn, Wn)`` float32 in [0, 1], higher is better, on
+            the grid at stride 32; see ``local_quality`` of either model.
+        """
+        features = self.encoder(normalise(pixels, extents, self.mean, self.std), extents)
+        rows = list(mapped)
+        local: Sequence[Tensor] = ()
+        if isinstance(self.model, QualiCLIP):
+            last, grid = features[-1]
+            embeddings = self.model.pool(last, grid)
+            if rows:
+                local = self.model.local_quality(last[rows]).unbind()
+        else:
+            pooled, grid = self.model.pool([values for values, _ in features], None, extents)
+            gated = self.model.gate(pooled, grid)
+            embeddings = self.model.sum_up(gated)
+            if rows:
+                chosen = [(value[rows], weight[rows]) for value, weight in gated]
+                local = self.model.local_quality(chosen, grid.padded).unbind()
+        sizes = [grid.sizes[row] for row in rows]
+        maps = [values[:height, :width] for values, (height, width) in zip(local, sizes, strict=True)]
+        return embeddings, maps
+
+    def encode(self, pixels: Tensor, extents: Extents) -> list[Tensor]:
+        """F1..F5, ``(B, C_i, H / 2^i, W / 2^i)``, in the encoder's dtype; past the extents lies anything."""
+        seen = self.encoder(normalise(pixels, extents, self.mean, self.std), extents)
+        return [values for values, _ in seen]
+
+    def relate(self, distorted: Sequence[Tensor], reference: Sequence[Tensor], extents: Extents) -> Tensor:
+        """What :meth:`embed` gives of pairs, from the feature maps that :meth:`encode` gave of each side."""
+        assert isinstance(self.model, BPCLIP)
         return self.model.relate(distorted, reference, extents)
 
     def read_out(self, embeddings: Tensor) -> Output:

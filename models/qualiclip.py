@@ -8,6 +8,10 @@ goes in at its own size.
 What is ours: the adjectives beside the prompts ("{Adjective} photo."), the compact architecture (the same
 classes with smaller numbers), whose text features are learned with it and stored because it has no text
 tower, and the algebra that lets the single query of the attention pooling do without projecting every token.
+
+Local quality follows the dense readings of CLIP, first of all MaskCLIP ("Extract Free Dense Labels from
+CLIP", arXiv 2112.01071): without its attention, the pooling's own value path puts every position of the last
+grid into the space that images and texts share.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -108,6 +112,7 @@ class MeanQueryAttentionPool(nn.Module):
         self.q_proj = nn.Linear(width, width)
         self.v_proj = nn.Linear(width, width)
         self.c_proj = nn.Linear(width, output_dim)
+        self.value_path: nn.Linear | None = None
         self.heads = heads
 
     def forward(self, features: Tensor, extents: Extents | None = None) -> Tensor:
@@ -138,6 +143,27 @@ class MeanQueryAttentionPool(nn.Module):
             value_weight = self.v_proj.weight.unflatten(0, (self.heads, head_width))
             attended = torch.einsum("bhc,hdc->bhd", attention @ tokens, value_weight).flatten(1)
             return cast(Tensor, self.c_proj(attended + self.v_proj.bias))
+
+    def at_each_position(self, features: Tensor) -> Tensor:
+        """What pooling would give if all attention lay on one position, for each: ``(B, H, W, output_dim)``.
+
+        Args:
+            features: ``(B, C, H, W)``; no position knows of another, so padding does no harm.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            tokens = features.float().permute(0, 2, 3, 1)
+            if self.value_path is not None:
+                return cast(Tensor, self.value_path(tokens))
+            return cast(Tensor, self.c_proj(self.v_proj(tokens)))
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """For inference: the two projections of the value path are both linear, so one matrix does."""
+        value, output = self.v_proj, self.c_proj
+        both = nn.Linear(value.in_features, output.out_features)
+        both.weight.copy_(output.weight @ value.weight)
+        both.bias.copy_(output(value.bias))
+        self.value_path = both
 
 
 class QualiCLIP(nn.Module):
@@ -218,22 +244,37 @@ class QualiCLIP(nn.Module):
         """
         return F.normalize(self.visual.attnpool(features, extents), dim=-1)
 
+    def local_quality(self, features: Tensor) -> Tensor:
+        """Quality at each position of ``(B, C, Hn, Wn)``, the last feature map: ``(B, Hn, Wn)`` float32.
+
+        In [0, 1]: the mean probability of the good prompts, as of a whole image. The map's mean need not be
+        the image's score: that asks the prompts once about all positions, attention choosing among them. A
+        side of ``n`` pixels has ``(n + 1) // 32`` positions: the tower halves five times, the first time up,
+        then down, so what is left of a cell at the right or bottom edge is not on the map.
+        """
+        pooling = cast(MeanQueryAttentionPool, self.visual.attnpool)
+        embeddings = F.normalize(pooling.at_each_position(features), dim=-1)
+        return self._prompt_probabilities(embeddings).mean(dim=-1)
+
     def forward(self, images: Tensor) -> QualiCLIPOutput:
         """Score normalised images ``(B, 3, H, W)`` float32; see :class:`QualiCLIPOutput`."""
         return self.compare(self.embed(images))
 
     def compare(self, embeddings: Tensor) -> QualiCLIPOutput:
         """Hold unit embeddings ``(B, embed_dim)`` against the prompts and the adjectives."""
-        cosines = self.prompt_similarities(embeddings)
-        probabilities = (
-            (self.temperature * cosines).unflatten(-1, (len(PROMPT_PAIRS), 2)).softmax(dim=-1)[..., 0]
-        )
+        probabilities = self._prompt_probabilities(embeddings)
         similarities = _cosines(embeddings, self.adjectives_features)
         return QualiCLIPOutput(probabilities.mean(dim=-1), probabilities, similarities)
 
     def prompt_similarities(self, embeddings: Tensor) -> Tensor:
         """Cosines ``(B, 14)`` of unit embeddings with the prompts, in the order of :data:`PROMPTS`."""
         return _cosines(embeddings, self.prompts_features)
+
+    def _prompt_probabilities(self, embeddings: Tensor) -> Tensor:
+        """Of the good prompt of each pair: ``(..., embed_dim)`` -> ``(..., 7)``."""
+        cosines = self.temperature * self.prompt_similarities(embeddings)
+        probabilities: Tensor = cosines.unflatten(-1, (len(PROMPT_PAIRS), 2)).softmax(dim=-1)
+        return probabilities[..., 0]
 
     def encode_words(self, words: Sequence[str]) -> Tensor:
         """Unit features ``(n, embed_dim)`` of adjectives, each encoded as "{Adjective} photo.".

@@ -28,6 +28,7 @@ def engine_for(
         settings.max_scored_pixels,
         settings.qualiclip_sha256,
         settings.allow_untrained,
+        settings.encoded_cache_bytes,
     )
 
 

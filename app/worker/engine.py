@@ -13,10 +13,11 @@ from typing import Final, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from app.worker import canary
+from app.worker.items import Item, Pixels, Place, divided, gathered
+from app.worker.references import Needed, References
 from app.worker.tasks import (
     FULL_REFERENCE,
     CompareResult,
@@ -28,27 +29,26 @@ from app.worker.tasks import (
     ScoreTask,
     Task,
 )
-from models import signal
 from models.adjectives import dimension_scores, pair_probabilities
 from models.inference import InferenceModel
 from models.loading import LoadedModel, load_model
 from models.qualiclip import QualiCLIP, QualiCLIPOutput
-from models.ragged import pack
+from models.ragged import Extents, pack
 from models.weights import Metadata, ModelName
 
-Pixels = NDArray[np.uint8]
+_Map = tuple[tuple[float, ...], ...]  # rows of local quality
 
 _log = logging.getLogger("iqa.engine")
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_PAIR: Final = "pair"
-_REFERENCE: Final = "reference"
-_DISTORTED: Final = "distorted"  # also the only image of a task without a reference
 _WORDS_CACHED: Final = 256  # lists of words whose features are kept
 # Over all models. Measured on two cores: up to here an image in a batch costs less than alone, a thumbnail a
 # fifth; beyond, activations leave the cache and it costs more again.
 _CPU_BATCH_PIXELS: Final = 1024 * 768
 _CUDA_BATCH_PIXELS: Final = 16 * 2**20
+# An encoded reference takes 88 bytes a pixel in float32 (bundled weights): six of 768 x 576, and 27.
+_CPU_REFERENCE_BYTES: Final = 256 * 2**20
+_CUDA_REFERENCE_BYTES: Final = 2**30
 
 
 class DeviceUnavailable(Exception):
@@ -76,21 +76,6 @@ class _Slot:
     card: ModelCard
 
 
-@dataclass(frozen=True)
-class _Item:
-    """One image or pair for one model.
-
-    Attributes:
-        place: of the result: the task's number, and which of its images.
-        images: ``(H, W, 3)`` uint8 at the size that the model scores: the image, or distorted and reference.
-        words: beyond the 40.
-    """
-
-    place: tuple[int, str]
-    images: tuple[Pixels, ...]
-    words: tuple[str, ...] = ()
-
-
 class Engine:
     """Loaded models on one device.
 
@@ -103,6 +88,8 @@ class Engine:
         max_scored_pixels: what larger images are scaled down to.
         qualiclip_sha256: what QualiCLIP's official checkpoint must hash to; None for the first download's.
         allow_untrained: whether weights that say they are untrained may be loaded.
+        reference_cache_bytes: how much of the device's memory may hold encoded references, for pairs that
+            name theirs; of 0, none are kept. None for what suits the device.
 
     Raises:
         WeightsError: weights cannot be used; the message is one sentence.
@@ -118,8 +105,13 @@ class Engine:
         max_scored_pixels: int = 2 * 2**20,
         qualiclip_sha256: str | None = None,
         allow_untrained: bool = False,
+        reference_cache_bytes: int | None = None,
     ) -> None:
         self.device = resolve_device(device)
+        if reference_cache_bytes is None:
+            on_cuda = self.device.type == "cuda"
+            reference_cache_bytes = _CUDA_REFERENCE_BYTES if on_cuda else _CPU_REFERENCE_BYTES
+        self.references = References(reference_cache_bytes)
         self.max_scored_pixels = max_scored_pixels
         self.tally = Tally()
         if self.device.type == "cuda":
@@ -199,40 +191,28 @@ class Engine:
         """
         if FULL_REFERENCE not in self._slots and any(isinstance(task, CompareTask) for task in tasks):
             raise ValueError(f"No weights of {FULL_REFERENCE} are loaded.")
-        found: dict[tuple[int, str], dict[str, ModelResult | Exception]] = {}
+        found: dict[Place, dict[str, ModelResult | Exception]] = {}
         for name, slot in self._slots.items():
-            items = [item for number, task in enumerate(tasks) for item in self._items(number, task, name)]
+            fitted = partial(slot.metadata.preprocessing.fit, max_pixels=self.max_scored_pixels)
+            items = [
+                item for number, task in enumerate(tasks) for item in divided(number, task, name, fitted)
+            ]
             for item, result in zip(items, self._isolating(slot, items), strict=True):
                 found.setdefault(item.place, {})[name] = result
-        return [_gathered(number, task, found) for number, task in enumerate(tasks)]
+        return [gathered(number, task, found) for number, task in enumerate(tasks)]
 
-    def _items(self, number: int, task: Task, name: str) -> list[_Item]:
-        """What a task asks of one model."""
-
-        def fitted(pixels: Pixels) -> Pixels:
-            return self._slots[name].metadata.preprocessing.fit(pixels, self.max_scored_pixels)
-
-        if name == FULL_REFERENCE:
-            if isinstance(task, ScoreTask):
-                return []
-            return [_Item((number, _PAIR), (fitted(task.distorted), fitted(task.reference)))]
-        if name not in task.models:
-            return []
-        if isinstance(task, ScoreTask):
-            return [_Item((number, _DISTORTED), (fitted(task.pixels),), task.words)]
-        both = {_REFERENCE: task.reference, _DISTORTED: task.distorted}
-        return [_Item((number, which), (fitted(pixels),), task.words) for which, pixels in both.items()]
-
-    def _isolating(self, slot: _Slot, items: Sequence[_Item]) -> list[ModelResult | Exception]:
+    def _isolating(self, slot: _Slot, items: Sequence[Item]) -> list[ModelResult | Exception]:
         """Runs a batch; if it fails, each of its halves, so that in the end only the culprit pays."""
         if not items:
             return []
         try:
             return list(self._infer(slot, items))
         except torch.OutOfMemoryError as error:
+            self.references.clear()  # the work comes before what only speeds it up
             raise OutOfMemory(f"The device has no memory for {len(items)} images at once.") from error
         except Exception as error:
             if _is_cpu_out_of_memory(error):
+                self.references.clear()
                 raise OutOfMemory(f"There is no memory for {len(items)} images at once.") from error
             if len(items) == 1:
                 return [error]
@@ -240,25 +220,16 @@ class Engine:
             return [*self._isolating(slot, items[:middle]), *self._isolating(slot, items[middle:])]
 
     @torch.inference_mode()
-    def _infer(self, slot: _Slot, items: Sequence[_Item]) -> list[ModelResult]:
-        network = slot.network
-        packed = [
-            pack(column, network.multiple) for column in zip(*(item.images for item in items), strict=True)
-        ]
-        extents = packed[0][1]
-        embeddings = network.embed(
-            self._moved(packed[0][0]), extents, self._moved(packed[1][0]) if len(packed) > 1 else None
-        )
-        output = network.read_out(embeddings)
-        times = len(packed)
-        self.tally = Tally(
-            self.tally.useful + times * sum(item.images[0].size // 3 for item in items),
-            self.tally.padded + times * extents.padded_pixels,
-        )
+    def _infer(self, slot: _Slot, items: Sequence[Item]) -> list[ModelResult]:
+        embed = self._related if slot.card.name == FULL_REFERENCE else self._embedded
+        embeddings, maps = embed(slot.network, items)
+        output = slot.network.read_out(embeddings)
         probabilities = pair_probabilities(output.similarities, slot.metadata.temperature)
         scores, similarities = output.score.tolist(), output.similarities.tolist()
         if not np.isfinite(scores).all() or not np.isfinite(similarities).all():
             raise ArithmeticError(f"{slot.card.name} gave a score that is not a finite number.")
+        if not all(np.isfinite(local).all() for local in maps if local is not None):
+            raise ArithmeticError(f"{slot.card.name} gave a quality map with a value that is not finite.")
         rows = zip(
             items,
             scores,
@@ -269,6 +240,7 @@ class Engine:
             if isinstance(output, QualiCLIPOutput)
             else [()] * len(items),
             embeddings,
+            maps,
             strict=True,
         )
         return [
@@ -281,9 +253,39 @@ class Engine:
                 words=self._compared_words(slot, embedding, item.words),
                 width=item.images[0].shape[1],
                 height=item.images[0].shape[0],
+                quality_map=local,
             )
-            for item, score, cosines, chances, dimensions, prompts, embedding in rows
+            for item, score, cosines, chances, dimensions, prompts, embedding, local in rows
         ]
+
+    def _embedded(self, network: InferenceModel, items: Sequence[Item]) -> tuple[Tensor, list[_Map | None]]:
+        """Embeddings of single images, and local quality of those that ask for it."""
+        batch, extents = pack([item.images[0] for item in items], network.multiple)
+        mapped = [row for row, item in enumerate(items) if item.mapped]
+        embeddings, maps = network.embed_and_map(self._moved(batch), extents, mapped)
+        self._count([item.images[0] for item in items], extents)
+        found = {row: tuple(map(tuple, local.tolist())) for row, local in zip(mapped, maps, strict=True)}
+        return embeddings, [found.get(row) for row in range(len(items))]
+
+    def _related(self, network: InferenceModel, items: Sequence[Item]) -> tuple[Tensor, list[_Map | None]]:
+        """Embeddings of pairs; references that are known already are not encoded again."""
+        needed = Needed(items, self.references)
+        seen = [*(item.images[0] for item in items), *needed.fresh]
+        batch, extents = pack(seen, network.multiple)
+        encoded = network.encode(self._moved(batch), extents)
+        self._count(seen, extents)
+        count = len(items)
+        # A reference has the size of its distorted image, so all of them are as large as the largest pair.
+        pairs = Extents(extents.sizes[:count], extents.padded)
+        fresh = [values[count:] for values in encoded]
+        references = needed.lay(fresh, pairs)
+        embeddings = network.relate([values[:count] for values in encoded], references, pairs)
+        needed.keep(fresh, pairs)
+        return embeddings, [None] * count
+
+    def _count(self, images: Sequence[Pixels], extents: Extents) -> None:
+        useful = sum(image.size // 3 for image in images)
+        self.tally = Tally(self.tally.useful + useful, self.tally.padded + extents.padded_pixels)
 
     def _compared_words(
         self, slot: _Slot, embedding: Tensor, words: tuple[str, ...]
@@ -376,30 +378,3 @@ def _card(loaded: LoadedModel, dtype: torch.dtype) -> ModelCard:
         parameters=loaded.parameters,
         dtype=_name(dtype),
     )
-
-
-_Found = Mapping[tuple[int, str], Mapping[str, ModelResult | Exception]]
-
-
-def _gathered(number: int, task: Task, found: _Found) -> Result | Exception:
-    """A task's results in the order asked for, or the first failure among them."""
-    try:
-        distorted = _chosen(task.models, found.get((number, _DISTORTED), {}))
-        if isinstance(task, ScoreTask):
-            return distorted
-        reference = _chosen(task.models, found.get((number, _REFERENCE), {}))
-        (pair,) = _chosen((FULL_REFERENCE,), found[number, _PAIR]).models.values()
-        measured = signal.measure(task.reference, task.distorted) if task.signal else None
-        return CompareResult(pair, reference, distorted, measured)
-    except Exception as error:
-        return error
-
-
-def _chosen(models: Sequence[str], found: Mapping[str, ModelResult | Exception]) -> ScoreResult:
-    results = {}
-    for name in models:
-        result = found.get(name, ValueError(f"{name} is not loaded."))
-        if isinstance(result, Exception):
-            raise result
-        results[name] = result
-    return ScoreResult(results)

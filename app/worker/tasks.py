@@ -23,11 +23,13 @@ class ScoreTask:
         pixels: ``(H, W, 3)`` uint8 sRGB; each model scales it down to the size that it scores.
         models: names of the no-reference models to ask.
         words: adjectives beyond the 40, compared by the models whose weights carry a text encoder.
+        quality_map: which of the models is asked for local quality too; None for none.
     """
 
     pixels: NDArray[np.uint8]
     models: tuple[str, ...]
     words: tuple[str, ...] = ()
+    quality_map: str | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class CompareTask:
         models: names of the no-reference models to ask about each of the two; may be empty.
         words: as :attr:`ScoreTask.words`, for those models.
         signal: whether PSNR and SSIM of the pair are wanted too.
+        reference_key: tells the reference's pixels from all others, so that what was encoded of it may serve
+            other pairs; empty where it is not to be kept.
     """
 
     reference: NDArray[np.uint8]
@@ -47,6 +51,7 @@ class CompareTask:
     models: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     signal: bool = True
+    reference_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class ModelResult:
         words: cosines with the words of the task; None where they were not compared.
         width: of what the model saw, in pixels.
         height: likewise.
+        quality_map: rows of local quality in [0, 1], on the grid at stride 32; None if it was not asked for.
     """
 
     score: float
@@ -72,6 +78,7 @@ class ModelResult:
     words: tuple[float, ...] | None
     width: int
     height: int
+    quality_map: tuple[tuple[float, ...], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,4 +150,5 @@ def _items(task: Task) -> Iterator[Item]:
         return (Item(name, height, width) for name in task.models)
     height, width = task.reference.shape[:2]
     names = (FULL_REFERENCE, *task.models)
+    # At most: of a reference that the engine has kept, the full-reference model sees nothing.
     return (Item(name, height, width) for name in names for _ in ("reference", "distorted"))

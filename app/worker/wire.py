@@ -145,6 +145,8 @@ class _TaskHeader:
     models: tuple[str, ...]
     words: tuple[str, ...]
     signal: bool = False
+    quality_map: str | None = None
+    reference_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,9 +178,12 @@ def pack_job(job: Job) -> list[Any]:
 
     def header(task: Task) -> _TaskHeader:
         if isinstance(task, ScoreTask):
-            return _TaskHeader("score", (number(task.pixels),), task.models, task.words)
+            buffer = number(task.pixels)
+            return _TaskHeader("score", (buffer,), task.models, task.words, quality_map=task.quality_map)
         both = number(task.reference), number(task.distorted)
-        return _TaskHeader("compare", both, task.models, task.words, task.signal)
+        return _TaskHeader(
+            "compare", both, task.models, task.words, task.signal, reference_key=task.reference_key
+        )
 
     tasks = tuple(header(task) for task in job.tasks)
     shapes = tuple((array.shape[0], array.shape[1]) for array in arrays)
@@ -232,6 +237,6 @@ def unpack_ids(header: bytes) -> list[int]:
 def _task(header: _TaskHeader, pixels: Sequence[NDArray[np.uint8]]) -> Task:
     if header.kind == "score":
         (image,) = pixels
-        return ScoreTask(image, header.models, header.words)
+        return ScoreTask(image, header.models, header.words, header.quality_map)
     reference, distorted = pixels
-    return CompareTask(reference, distorted, header.models, header.words, header.signal)
+    return CompareTask(reference, distorted, header.models, header.words, header.signal, header.reference_key)

@@ -11,7 +11,7 @@ import torch
 
 from app.worker.canary import score_canary
 from app.worker.engine import Engine
-from app.worker.tasks import CompareTask, ScoreResult, ScoreTask
+from app.worker.tasks import CompareResult, CompareTask, ScoreResult, ScoreTask
 from models.preprocessing import Pixels
 from tests.photographs import named
 
@@ -77,3 +77,37 @@ def test_half_precision_is_chosen_by_itself() -> None:
     engine = Engine(SOURCES, "auto")
     assert engine.device.type == "cuda"
     assert engine.dtype_name == "bfloat16"
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("float32", 1e-3), ("bfloat16", 0.01)])
+def test_local_quality_and_kept_references(dtype: str, bound: float) -> None:
+    """A cell is held to what a score is held to; on a CPU bfloat16 stays within 0.001."""
+    cpu, cuda = Engine(SOURCES, "cpu", "float32"), Engine(SOURCES, "cuda", dtype)
+    pixels = crops()[:6]
+    for name in MODELS:
+        tasks = [ScoreTask(each, MODELS, quality_map=name) for each in pixels]
+        for task, together in zip(tasks, cuda.score(tasks), strict=True):
+            (alone,), (expected,) = cuda.score([task]), cpu.score([task])
+            maps = [
+                np.array(result.models[name].quality_map)
+                for result in (together, alone, expected)
+                if isinstance(result, ScoreResult)
+            ]
+            assert len(maps) == 3
+            assert np.abs(maps[0] - maps[1]).max() <= (1e-4 if dtype == "float32" else bound)
+            assert np.abs(maps[0] - maps[2]).max() <= bound
+    pairs = [
+        CompareTask(each, each // 16 * 16, signal=False, reference_key=str(number))
+        for number, each in enumerate(pixels)
+    ]
+    cold, mixed = cuda.compare(pairs[:3]), cuda.compare(pairs)
+    assert cuda.references.held_bytes > 0
+    warm = [cuda.compare([pair])[0] for pair in pairs]
+    scored = [
+        [result.full_reference.score for result in results if isinstance(result, CompareResult)]
+        for results in (cold, mixed[:3], warm, mixed)
+    ]
+    bound = 1e-5 if dtype == "float32" else 5e-3
+    assert scored[1] == pytest.approx(scored[0], abs=bound)
+    assert scored[3] == pytest.approx(scored[2], abs=bound)
+    assert len(scored[3]) == len(pairs)

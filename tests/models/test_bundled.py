@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 from safetensors import safe_open
 
 from models.adjectives import WORDS
 from models.bpclip import BPCLIP
+from models.inference import InferenceModel
 from models.loading import LoadedModel, load_model
 from models.preprocessing import Pixels
+from models.ragged import pack
 from models.training import robustness
 from models.training.robustness import ORDERED, Answers, answers_to, spoilt
 from models.weights import MODEL_NAMES, ModelName, bundled_path
@@ -156,3 +160,55 @@ def test_a_deleted_file_is_missed_in_a_sentence(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("models.weights.bundled_path", lambda model: tmp_path / f"{model}.safetensors")
     with pytest.raises(Exception, match=r"bundled weights of bpclip are missing.*IQA_BPCLIP_WEIGHTS"):
         load_model("bpclip")
+
+
+HALVES = {  # in cells of 32 pixels, of 8 x 8
+    "left": np.s_[:, :4],
+    "right": np.s_[:, 4:],
+    "top": np.s_[:4],
+    "bottom": np.s_[4:],
+}
+
+
+def _half(name: str, side: int) -> NDArray[np.bool_]:
+    """Where that half is in a square of `side`."""
+    cells = np.zeros((8, 8), bool)
+    cells[HALVES[name]] = True
+    return cells.repeat(side // 8, axis=0).repeat(side // 8, axis=1)
+
+
+def _blurred(photo: Pixels) -> Pixels:
+    return np.array(Image.fromarray(photo).filter(ImageFilter.GaussianBlur(2.5)))
+
+
+@cache
+def maps_of_half_blurred(name: ModelName) -> dict[str, NDArray[np.float32]]:
+    """Local quality ``(6, 8, 8)`` of parts of photographs, by the half that is blurred; "" for none."""
+    loaded = load_model(name)  # its backbone is given up, so it is not the one that the other tests share
+    network = InferenceModel(loaded.module, loaded.metadata.preprocessing)
+    corners = [(photo.shape[0] // 2 - 128, photo.shape[1] // 2 - 128) for photo in photographs()]
+    sharp = [
+        np.ascontiguousarray(photo[top : top + 256, left : left + 256])
+        for photo, (top, left) in zip(photographs(), corners, strict=True)
+    ]
+    found = {}
+    for half in ("", *HALVES):
+        pictures = []
+        for photo in sharp:
+            spoilt = _half(half, 256)[..., None] if half else False
+            pictures.append(np.where(spoilt, _blurred(photo), photo))
+        with torch.inference_mode():
+            _, maps = network.embed_and_map(*pack(pictures, network.multiple), range(len(pictures)))
+        found[half] = torch.stack(maps).numpy()
+    return found
+
+
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize("name", NO_REFERENCE)
+def test_local_quality_shows_which_half_is_blurred(name: ModelName, half: str) -> None:
+    maps = maps_of_half_blurred(name)
+    assert maps[half].shape == (6, 8, 8)
+    blurred = _half(half, 8)
+    change = maps[half] - maps[""]
+    assert (change[:, blurred].mean(axis=1) < change[:, ~blurred].mean(axis=1)).sum() >= 5
+    assert change[:, blurred].mean() < -0.02

@@ -1,6 +1,7 @@
 """The heart of batching: alone or among others, plain or folded, an image gets the same result."""
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from models.bpclip import BPCLIP
 from models.encoder import Encoder
 from models.inference import InferenceModel
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Pixels, Preprocessing
-from models.qualiclip import QualiCLIP
+from models.qualiclip import MeanQueryAttentionPool, QualiCLIP
 from models.ragged import Extents, pack
 
 _PREPROCESSING = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD)
@@ -34,6 +35,8 @@ MODELS = {
     "bpclip, plain stem": lambda: BPCLIP(replace(BPCLIP_NR, stem_channels=64), temperature=10.0),
     "bpclip-fr": lambda: BPCLIP(replace(BPCLIP_NR, full_reference=True), temperature=10.0),
 }
+
+NO_REFERENCE = ("qualiclip", "bpclip")
 
 sizes = st.lists(st.tuples(st.integers(32, 100), st.integers(32, 100)), min_size=2, max_size=6)
 
@@ -166,3 +169,68 @@ def test_the_encoder_gives_the_sizes_that_the_network_gives() -> None:
         ):
             assert extents.sizes == (tuple(expected.shape[-2:]),)
             torch.testing.assert_close(values, expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def mapped(network: InferenceModel, images: list[Pixels], rows: list[int]) -> tuple[Tensor, list[Tensor]]:
+    batch, extents = pack(images, network.multiple)
+    return network.embed_and_map(batch, extents, rows)
+
+
+def grid(name: str, size: tuple[int, int]) -> tuple[int, int]:
+    height, width = size
+    if name == "qualiclip":
+        return (height + 1) // 32, (width + 1) // 32
+    return -(-height // 32), -(-width // 32)
+
+
+@pytest.mark.parametrize("name", NO_REFERENCE)
+@settings(max_examples=12, deadline=None)
+@given(sizes=sizes, seed=st.integers(0, 1000), data=st.data())
+def test_local_quality_does_not_depend_on_its_neighbours(
+    name: str, sizes: list[tuple[int, int]], seed: int, data: st.DataObject
+) -> None:
+    rows = data.draw(st.lists(st.sampled_from(range(len(sizes))), unique=True))
+    images = pictures(sizes, seed)
+    network = InferenceModel(lively(name, seed), _PREPROCESSING)
+    embeddings, maps = mapped(network, images, rows)
+    assert apart(embeddings, embedded(network, images)) <= 1e-6
+    for row, values in zip(rows, maps, strict=True):
+        _, (alone,) = mapped(network, [images[row]], [0])
+        assert tuple(values.shape) == grid(name, sizes[row])
+        assert values.dtype == torch.float32
+        assert ((values >= 0) & (values <= 1)).all()
+        assert (values - alone).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("name", NO_REFERENCE)
+def test_of_one_position_local_quality_is_the_score(name: str) -> None:
+    network = InferenceModel(lively(name, 5), _PREPROCESSING)
+    embeddings, maps = mapped(network, pictures([(32, 32)] * 8, 5), [0, 1, 2, 3, 4, 5, 6, 7])
+    scores = network.read_out(embeddings).score
+    torch.testing.assert_close(torch.stack(maps).flatten(), scores, rtol=0, atol=1e-5)
+    assert scores.std() > 1e-4
+
+
+@pytest.mark.parametrize("name", NO_REFERENCE)
+def test_local_quality_is_local(name: str) -> None:
+    network = InferenceModel(lively(name, 6), _PREPROCESSING)
+    (image,) = pictures([(96, 320)], 6)
+    changed = image.copy()
+    changed[:, -64:] = 128
+    _, (before, after) = mapped(network, [image, changed], [0, 1])
+    difference = (after - before).abs()
+    assert before.std() > 1e-4
+    assert difference[:, -2:].max() > 2 * difference[:, :5].max()
+
+
+def test_the_folded_value_path_is_the_two_projections() -> None:
+    pooling = cast(MeanQueryAttentionPool, lively("qualiclip", 7).visual.attnpool)  # type: ignore[union-attr]
+    features = torch.randn(2, pooling.v_proj.in_features, 3, 4)
+    with torch.inference_mode():
+        plain = pooling.at_each_position(features)
+        pooling.fold()
+        assert apart(pooling.at_each_position(features), plain) <= 1e-5
+        # A grid that is the same everywhere leaves attention nothing to choose.
+        even = features[:, :, :1, :1].expand(-1, -1, 3, 4)
+        assert apart(pooling.at_each_position(even)[:, 0, 0], pooling(even)) <= 1e-5

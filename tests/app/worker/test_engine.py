@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -228,3 +229,46 @@ def test_the_canarys_score_is_written_down_for_the_bundled_weights(
     monkeypatch.setattr(canary, "_written_down", lambda: {loaded.sha256: known + 0.01})
     with pytest.raises(CanaryFailed, match="this installation computes wrongly"):
         canary.reference_score(loaded)
+
+
+def test_local_quality_is_for_those_who_ask(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    coffee, china = named()["coffee"], named()["china"][:300, :215]
+    tasks = [
+        ScoreTask(coffee, BOTH),
+        ScoreTask(coffee, BOTH, quality_map="bpclip"),
+        ScoreTask(china, BOTH, quality_map="qualiclip"),
+        ScoreTask(china, ("bpclip",), quality_map="qualiclip"),
+    ]
+    together = _score(engine, *tasks)
+    maps = [{name: model.quality_map for name, model in result.models.items()} for result in together]
+    assert [[name for name, values in each.items() if values] for each in maps] == [
+        [],
+        ["bpclip"],
+        ["qualiclip"],
+        [],
+    ]
+    for task, result, name, grid in (
+        (tasks[1], together[1], "bpclip", (8, 12)),  # scored at 384 x 256
+        (tasks[2], together[2], "qualiclip", (9, 6)),  # what is left of 300 and of 215 is no cell
+    ):
+        values = np.array(result.models[name].quality_map)
+        assert values.shape == grid
+        assert ((values >= 0) & (values <= 1)).all()
+        (alone,) = _score(engine, task)
+        assert np.abs(values - np.array(alone.models[name].quality_map)).max() <= 1e-4
+    for model in ("qualiclip", "bpclip"):
+
+        def asked(*_: object) -> None:
+            raise AssertionError("nobody wants it")
+
+        monkeypatch.setattr(engine._slots[model].network.model, "local_quality", asked)
+    _score(engine, tasks[0], tasks[3])
+
+
+def test_local_quality_that_is_no_number_is_a_failure(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = engine._slots["bpclip"].network.model
+    monkeypatch.setattr(model, "local_quality", lambda gated, grid: torch.full((1, *grid), torch.nan))
+    (result,) = engine.score([ScoreTask(named()["coffee"], ("bpclip",), quality_map="bpclip")])
+    assert isinstance(result, ArithmeticError)

@@ -1,5 +1,7 @@
 """What goes over the wire comes out as it went in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from models.signal import Signal
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 OTHER = PIXELS[::-1]  # not contiguous
 RESULT = ModelResult(0.1, (0.5,) * 6, (1 / 3,) * 40, (0.7,) * 40, (), None, 6, 4)
+MAPPED = replace(RESULT, quality_map=((0.25, 1 / 3), (0.0, 1.0)))
 
 
 def test_a_job_comes_out_as_it_went_in() -> None:
@@ -18,7 +21,12 @@ def test_a_job_comes_out_as_it_went_in() -> None:
         7,
         12.5,
         144,
-        (ScoreTask(PIXELS, ("bpclip",), ("moody",)), CompareTask(PIXELS, OTHER, signal=False)),
+        (
+            ScoreTask(PIXELS, ("bpclip",), ("moody",), quality_map="bpclip"),
+            CompareTask(PIXELS, OTHER, signal=False, reference_key="a4"),
+            ScoreTask(PIXELS, ("bpclip",)),
+            CompareTask(PIXELS, OTHER),
+        ),
         company=3,
     )
     kind, header, *buffers = wire.pack_job(job)
@@ -26,13 +34,17 @@ def test_a_job_comes_out_as_it_went_in() -> None:
     assert len(buffers) == 2  # what two tasks share is sent once
     out = wire.unpack_job(header, [bytes(buffer) for buffer in buffers])
     assert (out.id, out.deadline, out.pixels, out.company) == (7, 12.5, 144, 3)
-    score, compare = out.tasks
+    score, compare, plain_score, plain_compare = out.tasks
     assert isinstance(score, ScoreTask)
     assert isinstance(compare, CompareTask)
     assert (score.models, score.words, compare.signal) == (("bpclip",), ("moody",), False)
     assert (score.pixels == PIXELS).all()
     assert (compare.reference == PIXELS).all()
     assert (compare.distorted == OTHER).all()
+    assert (score.quality_map, compare.reference_key) == ("bpclip", "a4")
+    assert isinstance(plain_score, ScoreTask)
+    assert isinstance(plain_compare, CompareTask)
+    assert (plain_score.quality_map, plain_compare.reference_key, plain_compare.signal) == (None, "", True)
 
 
 def test_pixels_are_not_copied() -> None:
@@ -53,7 +65,7 @@ def test_a_job_with_a_buffer_missing_is_refused() -> None:
 def test_results_come_out_as_they_went_in() -> None:
     compared = CompareResult(RESULT, ScoreResult({}), ScoreResult({"bpclip": RESULT}), Signal(None, 1.0))
     done = Done(
-        3, None, (ScoreResult({"qualiclip": RESULT}), compared), 1.5, 0.25, 2, 288, 280, 300, True, 1e6
+        3, None, (ScoreResult({"qualiclip": MAPPED}), compared), 1.5, 0.25, 2, 288, 280, 300, True, 1e6
     )
     kind, header = wire.pack_done(done)
     assert kind == wire.DONE
