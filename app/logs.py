@@ -2,11 +2,18 @@
 
 import json
 import logging
+import re
 import sys
 import time
 from typing import Any, Final, Literal
 
 _OWN: Final = "fields"
+_LONGEST_FIELD: Final = 200
+"""Characters of a field; a client may send a path of 60,000, and it would stand in the log at its cost."""
+_READERS: Final = ("PIL", "python_multipart")
+"""Libraries that read what clients send, and log what they find wrong with it. That is no fault of the
+service: the client is told, and the request has its line; theirs would tell of folders of the machine."""
+_OF_READERS: Final = re.compile(rf"[/\\](?:{'|'.join(_READERS)})[/\\]")
 
 
 class _Console(logging.Formatter):
@@ -40,13 +47,29 @@ def configure_logging(form: Literal["console", "json"], level: str) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("iqa").setLevel(level.upper())
     logging.captureWarnings(True)
+    for name in _READERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("py.warnings").addFilter(_not_of_readers)
 
 
 def log_fields(logger: logging.Logger, level: int, message: str, **fields: Any) -> None:
-    """Logs a message with fields; those that are None are left out."""
-    present = {key: value for key, value in fields.items() if value is not None}
+    """Logs a message with fields; those that are None are left out, and text is cut where it is long."""
+    present = {key: _shown(value) for key, value in fields.items() if value is not None}
     logger.log(level, message, extra={_OWN: present})
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return getattr(record, _OWN, {})
+
+
+def _shown(value: Any) -> Any:
+    """A field as it may stand in a line: short, and without what would break it or drive a terminal."""
+    if not isinstance(value, str) or (len(value) <= _LONGEST_FIELD and value.isprintable()):
+        return value
+    short = value if len(value) <= _LONGEST_FIELD else value[: _LONGEST_FIELD - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in short)
+
+
+def _not_of_readers(record: logging.LogRecord) -> bool:
+    """Whether a warning comes from elsewhere; its text begins with the file that it is about."""
+    return _OF_READERS.search(record.getMessage().partition(": ")[0]) is None

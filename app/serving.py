@@ -6,11 +6,15 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
 import uvicorn
 import uvloop
 
+from app.connections import Connection, Door, Limits
+from app.descriptors import most_connections, raise_limit
+from app.keys import KeysError
 from app.lifeline import Lifeline
 from app.listener import accepted, turn_newcomers_away
 from app.logs import configure_logging
@@ -58,14 +62,22 @@ class Server(uvicorn.Server):
 
 
 def main() -> int:
-    """Serves by the orders on standard input until the parent says ``drain`` or dies."""
+    """Serves by the orders on standard input until the parent says ``drain`` or dies.
+
+    Returns:
+        The exit code: 1 where the API keys cannot be used (any more), after telling the parent why.
+    """
     lifeline = Lifeline()
     orders = lifeline.orders
     settings = Settings.model_validate(orders["settings"])
     configure_logging(settings.log_format, settings.log_level)
     # The event loop is not to wait five milliseconds, Python's default, for a thread that decodes.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    uvloop.run(_serve(lifeline, settings, orders["endpoints"], socket.socket(fileno=orders["socket"])))
+    try:
+        uvloop.run(_serve(lifeline, settings, orders["endpoints"], socket.socket(fileno=orders["socket"])))
+    except KeysError as error:
+        lifeline.report("failed", reason=str(error))
+        return 1
     return 0
 
 
@@ -73,10 +85,19 @@ async def _serve(
     lifeline: Lifeline, settings: Settings, endpoints: list[str], listener: socket.socket
 ) -> None:
     app = create_app(settings, endpoints)
+    service: Service = app.state.service
+    files = raise_limit(settings.max_connections)
+    limits = Limits(
+        most=most_connections(settings.max_connections, files),
+        head_s=settings.head_timeout_s,
+        body_s=settings.body_timeout_s,
+    )
+    door = Door(limits, service.metrics.refused_connections)
     server = Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=cast("type[asyncio.Protocol]", partial(Connection, door)),
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -95,7 +116,6 @@ async def _serve(
         loop.call_soon_threadsafe(commands[command].set)
 
     lifeline.watch(on_command)
-    service: Service = app.state.service
     shutdown = asyncio.create_task(_shut_down(server, service, drain, hurry, settings.drain_delay_s))
     announce = asyncio.create_task(_announce(lifeline, server, service))
     await server.serve(sockets=[listener])

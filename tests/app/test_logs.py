@@ -3,7 +3,9 @@
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
@@ -14,9 +16,14 @@ from app.logs import configure_logging, log_fields
 def _restore() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    others = [logging.getLogger(name) for name in ("PIL", "python_multipart", "py.warnings")]
+    before = [(each, each.level, each.filters[:]) for each in others]
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    for logger, level, filters in before:
+        logger.setLevel(level)
+        logger.filters[:] = filters
     logging.captureWarnings(False)
 
 
@@ -47,3 +54,36 @@ def test_warnings_of_libraries_are_logged(capsys: pytest.CaptureFixture[str]) ->
     logging.getLogger("py.warnings").warning("from a library")
     assert json.loads(capsys.readouterr().err)["logger"] == "py.warnings"
     assert sys.stdout is not sys.stderr
+
+
+def test_what_readers_of_files_and_forms_find_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json", "debug")
+    for name in ("python_multipart.multipart", "PIL.TiffImagePlugin"):
+        logging.getLogger(name).error("a bad form, or a bad file")
+    for path in ("/lib/PIL/TiffImagePlugin.py", "/lib/other/reader.py"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn_explicit("it is cut off", UserWarning, path, 1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "/lib/other/reader.py" in json.loads(line)["message"]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_clients_send_neither_fills_nor_breaks_a_line(
+    capsys: pytest.CaptureFixture[str], form: Literal["json", "console"]
+) -> None:
+    configure_logging(form, "info")
+    path = "/é\n\x1b[2J\u2028\udc80" + "x" * 50_000
+    log_fields(logging.getLogger("iqa.test"), logging.INFO, "request", path=path, status=404)
+    (line,) = capsys.readouterr().err.rstrip("\n").split("\n")
+    assert line.isprintable()
+    assert "é" in line
+    assert "x" * 150 in line
+    assert len(line) < 400
+
+
+def test_short_fields_are_left_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json", "info")
+    log_fields(logging.getLogger("iqa.test"), logging.INFO, "request", path="/" + "x" * 199, sizes=[1, 2])
+    entry = json.loads(capsys.readouterr().err)
+    assert (entry["path"], entry["sizes"]) == ("/" + "x" * 199, [1, 2])
