@@ -79,9 +79,32 @@ class Metrics:
             "iqa_rejected", "Requests that were turned away or dropped for want of capacity or time.",
             ("slug",), registry=registry,
         )  # fmt: skip
+        self.unauthorized = Counter(
+            "iqa_unauthorized", "Requests without a key or with a wrong one.", registry=registry
+        )
+        self.refused_connections = Counter(
+            "iqa_refused_connections",
+            "Connections closed for a limit: large-head, slow-head, slow-body, stalled-reader, too-many.",
+            ("reason",), registry=registry,
+        )  # fmt: skip
         self.resent = Counter("iqa_resent", "Jobs sent again because their worker died.", registry=registry)
+        self.decoder_restarts = Counter(
+            "iqa_decoder_restarts", "Processes that decode images and were replaced.", registry=registry
+        )
         self.queued_pixels = Gauge(
             "iqa_queued_pixels", "Pixels accepted and not yet answered.", registry=registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
+        self.cache = Counter(
+            "iqa_cache_requests", "Answers that were remembered (hit), computed (miss), or in work (joined).",
+            ("outcome",), registry=registry,
+        )  # fmt: skip
+        self.cache_bytes = Gauge(
+            "iqa_cache_bytes", "Bytes of what is remembered.", ("cache",), registry=registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
+        self.intake_bytes = Gauge(
+            "iqa_intake_bytes", "Bytes of files that are held and not decoded yet.", registry=registry,
             multiprocess_mode="livesum",
         )  # fmt: skip
         self.pixels_per_second = self._heard("iqa_pixels_per_second", "Measured rate of all workers.")

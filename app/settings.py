@@ -1,6 +1,7 @@
 """One tree of settings, read from ``IQA_*`` variables; flags of the command line win over them."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -8,10 +9,14 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.cores import cores
+
 PREFIX: Final = "IQA_"
 
-_NO_REFERENCE: Final = ("qualiclip", "bpclip")
+NO_REFERENCE: Final = ("qualiclip", "bpclip")
 _MEBI: Final = 2**20
+# As browsers send it: in small letters, and nothing after the port.
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\sA-Z/?#@*,]+")
 
 
 class SettingsError(Exception):
@@ -42,7 +47,7 @@ class Settings(BaseSettings):
     )
 
     models: Annotated[tuple[str, ...], NoDecode] = Field(
-        _NO_REFERENCE, description="No-reference models to load."
+        NO_REFERENCE, description="No-reference models to load."
     )
     qualiclip_weights: str = Field("bundled", description="bundled, official, or a path.")
     qualiclip_sha256: str | None = Field(
@@ -65,8 +70,16 @@ class Settings(BaseSettings):
     min_side: int = Field(
         32, ge=32, description="Shortest side of an image; the models' grid has cells of 32."
     )
+    max_aspect: float = Field(100.0, ge=1, description="Most that the long side may be of the short one.")
+    max_frames: int = Field(10_000, ge=1, description="Most frames of an animation, or pages of a file.")
     max_scored_pixels: int = Field(
         2 * _MEBI, ge=1024, description="Most pixels that a model sees; larger images are scaled down."
+    )
+
+    encoded_cache_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="Bytes of encoded references that each inference process keeps; unset suits its device.",
     )
 
     queue_pixels: int = Field(
@@ -82,12 +95,31 @@ class Settings(BaseSettings):
     batch_waste: float = Field(
         0.25, ge=0, description="Most padding of a batch of mixed sizes, as a share of its images' pixels."
     )
-    decode_threads: int = Field(2, ge=1, le=64, description="Images decoded at a time in each HTTP process.")
+    decode_processes: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Images decoded at a time by each HTTP process, each in a process of its own; unset "
+        "shares half the cores among them.",
+    )
+    decode_timeout_s: float = Field(20.0, gt=0, le=3600, description="Longest that an image may be decoded.")
 
     timeout_s: float = Field(
         30.0, gt=0, le=3600, description="Time in which work must start, without X-Timeout-Ms."
     )
     body_timeout_s: float = Field(30.0, gt=0, le=3600, description="Time in which a body must arrive.")
+    head_timeout_s: float = Field(
+        15.0,
+        gt=0,
+        le=3600,
+        description="Time in which a request's headers must arrive, from connecting or their first byte.",
+    )
+    max_connections: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Most open connections of each HTTP process; unset suits the limit of open files.",
+    )
     drain_delay_s: float = Field(
         2.0,
         ge=0,
@@ -98,14 +130,33 @@ class Settings(BaseSettings):
         60.0, ge=0, le=3600, description="Longest wait for accepted work after that."
     )
 
-    cache_bytes: int = Field(0, ge=0, description="Size of the result cache; 0 is off.")
-    api_keys_file: Path | None = Field(None, description="File of API keys.")
+    intake_bytes: int = Field(
+        256 * _MEBI, ge=1024, description="Most bytes of files that are held before they are decoded."
+    )
+    max_files: int = Field(64, ge=1, le=10_000, description="Most files of one POST /score/batch.")
+
+    cache_bytes: int = Field(64 * _MEBI, ge=0, description="Size of the result cache; 0 is off.")
+    reference_cache_bytes: int = Field(
+        128 * _MEBI,
+        ge=0,
+        description="Size of the cache of decoded references, for further comparisons with them; 0 is off.",
+    )
+    api_keys_file: Path | None = Field(
+        None, description="File of API keys, a line each; looked at again every second."
+    )
+    api_keys: str | None = Field(
+        None, repr=False, description="The same lines, separated by commas or newlines; they hold hashes."
+    )
+    metrics_key: bool = Field(False, description="Whether /metrics asks for an API key too.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins whose pages may ask from a browser, or * for all; unset lets none."
+    )
     log_format: Literal["console", "json"] = Field("console", description="Form of the log.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged."
     )
 
-    @field_validator("devices", "models", mode="before")
+    @field_validator("devices", "models", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -115,8 +166,8 @@ class Settings(BaseSettings):
     @field_validator("models")
     @classmethod
     def _known_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or len(set(value)) < len(value) or not set(value) <= set(_NO_REFERENCE):
-            raise ValueError(f"must name one or both of {', '.join(_NO_REFERENCE)}, each once")
+        if not value or len(set(value)) < len(value) or not set(value) <= set(NO_REFERENCE):
+            raise ValueError(f"must name one or both of {', '.join(NO_REFERENCE)}, each once")
         return value
 
     @field_validator("devices")
@@ -127,14 +178,31 @@ class Settings(BaseSettings):
             raise ValueError("must be auto, cpu, or a list such as cuda:0,cuda:1")
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _known_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value != ("*",) and not all(_ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError("must be *, or a list such as https://example.org,http://localhost:3000")
+        return value
+
     @model_validator(mode="after")
-    def _no_keys_yet(self) -> "Settings":
+    def _metrics_have_a_lock(self) -> "Settings":
         # To start without the lock that someone asked for would be worse than not to start.
-        if self.api_keys_file is not None:
+        if self.metrics_key and self.api_keys_file is None and self.api_keys is None:
             raise ValueError(
-                "IQA_API_KEYS_FILE is set, but this version cannot check API keys: unset it to start."
+                "IQA_METRICS_KEY is set, but there are no keys: set IQA_API_KEYS_FILE or IQA_API_KEYS too."
             )
         return self
+
+    def decoders(self) -> int:
+        """Images decoded at a time by each HTTP process, or by a command.
+
+        By default half the cores, which leaves the others to inference; at least two, so that one image
+        that takes long does not hold up all others.
+        """
+        if self.decode_processes is not None:
+            return self.decode_processes
+        return max(2, min(8, cores() // 2 // self.http_processes))
 
     def sources(self) -> dict[str, str]:
         """Where the weights of each model come from that is to be loaded; full-reference BPCLIP always is."""

@@ -19,7 +19,9 @@ from typing import Final
 from prometheus_client import multiprocess
 
 from app.child import Child
+from app.cores import cores
 from app.folder import PrivateFolder
+from app.keys import KeysError, load
 from app.logs import configure_logging
 from app.metrics import MULTIPROCESS_DIR
 from app.settings import Settings
@@ -42,8 +44,10 @@ def serve(settings: Settings) -> int:
         The exit code: 0 after draining, 1 if it could not start, with the reason on standard error.
     """
     configure_logging(settings.log_format, settings.log_level)
-    if settings.cache_bytes:
-        _log.warning("IQA_CACHE_BYTES is set, but this version has no result cache")
+    try:
+        load(settings.api_keys_file, settings.api_keys)
+    except KeysError as error:
+        return _refuse(str(error))
     try:
         listener = _bind(settings.host, settings.port)
     except OSError as error:
@@ -227,7 +231,7 @@ class Supervisor:
     def _worker(self, number: int, device: str, count: int) -> Callable[[int], Awaitable[Child]]:
         threads = self._settings.threads
         if threads is None and "OMP_NUM_THREADS" not in os.environ:
-            threads = max(1, _cores() // count)
+            threads = max(1, cores() // count)
         orders = {
             "settings": json.loads(self._settings.model_dump_json()),
             "endpoint": self._endpoints[number],
@@ -297,10 +301,3 @@ def _devices(names: tuple[str, ...]) -> list[str]:
         if count:
             return [f"cuda:{number}" for number in range(count)]
     return ["cpu"]
-
-
-def _cores() -> int:
-    """CPU cores that this process may use; not every system can tell those from all it has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -5,11 +5,10 @@ from typing import Any, Final
 
 from app import cautions
 from app.api import schemas
-from app.middleware import Record
-from app.preparation import Prepared, PreparedPair, Size, card
-from app.service import Timing
+from app.fitted import Size
+from app.preparation import Prepared, PreparedPair, Question, answering, card
 from app.worker.tasks import FULL_REFERENCE, CompareResult, ModelCard, ModelResult, Result, ScoreResult
-from app.worker.wire import Done, State
+from app.worker.wire import State
 from models.adjectives import ADJECTIVES, DIMENSIONS
 
 FULL_REFERENCE_MODEL: Final = "bpclip"
@@ -17,37 +16,59 @@ FULL_REFERENCE_MODEL: Final = "bpclip"
 
 
 def score_answer(
-    prepared: Prepared,
-    done: Done,
-    timing: Timing,
-    state: State,
-    models: Sequence[str],
-    words: Sequence[str],
-    record: Record,
-) -> schemas.ScoreAnswer:
-    """The answer to POST /score."""
-    untimed = _untimed(prepared, done.results, done.batch_images, state, models, words)
-    # Field by field: dumping and validating the whole answer again would cost a millisecond.
-    fields = {name: getattr(untimed, name) for name in schemas.UntimedScore.model_fields}
-    return schemas.ScoreAnswer(**fields, timing_ms=_timing(timing, record))
+    prepared: Prepared, results: Sequence[Result], batch_images: int, question: Question, state: State
+) -> schemas.UntimedScore:
+    """The answer to POST /score, without what only the server knows: where the time went.
+
+    Args:
+        prepared: the image.
+        results: of its tasks, in their order.
+        batch_images: requests in the batch.
+        question: that was asked.
+        state: of the worker.
+    """
+    found: dict[str, ModelResult] = {}
+    for result in results:
+        assert isinstance(result, ScoreResult)
+        found |= result.models
+    warnings = list(prepared.warnings)
+    size = prepared.provenance.width, prepared.provenance.height
+    answers = {}
+    for name in question.models:
+        scored = found[name].width, found[name].height
+        warnings += cautions.of_size(name, size, scored, card(name, state).validated_sides)
+        answers[name] = _model(found[name], card(name, state), question.words)
+    chosen = answering(question.models)
+    return schemas.UntimedScore(
+        score=answers[chosen].score,
+        model=chosen,
+        dimensions=answers[chosen].dimensions,
+        models=answers,
+        image=schemas.Image(**vars(prepared.provenance)),
+        warnings=warnings,
+        quality_map=quality_map(found[chosen]),
+        batch=schemas.Batch(images=batch_images),
+    )
 
 
 def compare_answer(
-    pair: PreparedPair,
-    done: Done,
-    timing: Timing,
-    state: State,
-    models: Sequence[str],
-    words: Sequence[str],
-    record: Record,
-) -> schemas.CompareAnswer:
-    """The answer to POST /compare."""
-    compared, *scored = done.results
+    pair: PreparedPair, results: Sequence[Result], batch_images: int, question: Question, state: State
+) -> schemas.UntimedCompare:
+    """The answer to POST /compare, without the time that it took.
+
+    Args:
+        pair: the images.
+        results: of the pair, of the reference's tasks and of the distorted image's.
+        batch_images: requests in the batch.
+        question: that was asked.
+        state: of the worker.
+    """
+    compared, *scored = results
     assert isinstance(compared, CompareResult)
     result = compared.full_reference
     split = len(pair.reference.tasks)
-    reference = _untimed(pair.reference, scored[:split], done.batch_images, state, models, words)
-    distorted = _untimed(pair.distorted, scored[split:], done.batch_images, state, models, words)
+    reference = score_answer(pair.reference, scored[:split], batch_images, question, state)
+    distorted = score_answer(pair.distorted, scored[split:], batch_images, question, state)
     full_reference_card = card(FULL_REFERENCE, state)
     full_reference = _model(result, full_reference_card, ())
     size = pair.reference.provenance.width, pair.reference.provenance.height
@@ -62,7 +83,7 @@ def compare_answer(
             f"resized: the distorted image was brought from {pair.resized_from[0]} x {pair.resized_from[1]} "
             f"to {size[0]} x {size[1]} pixels for the comparison.",
         )
-    return schemas.CompareAnswer(
+    return schemas.UntimedCompare(
         score=full_reference.score,
         model=FULL_REFERENCE_MODEL,
         dimensions=full_reference.dimensions,
@@ -73,41 +94,17 @@ def compare_answer(
         signal=schemas.SignalMeasures(psnr_db=pair.signal.psnr_db, ssim=pair.signal.ssim),
         resized_from=None if pair.resized_from is None else _size(pair.resized_from),
         warnings=warnings,
-        timing_ms=_timing(timing, record),
-        batch=schemas.Batch(images=done.batch_images),
-    )
-
-
-def _untimed(
-    prepared: Prepared,
-    results: Sequence[Result],
-    batch_images: int,
-    state: State,
-    models: Sequence[str],
-    words: Sequence[str],
-) -> schemas.UntimedScore:
-    found: dict[str, ModelResult] = {}
-    for result in results:
-        assert isinstance(result, ScoreResult)
-        found |= result.models
-    warnings = list(prepared.warnings)
-    size = prepared.provenance.width, prepared.provenance.height
-    answers = {}
-    for name in models:
-        scored = found[name].width, found[name].height
-        warnings += cautions.of_size(name, size, scored, card(name, state).validated_sides)
-        answers[name] = _model(found[name], card(name, state), words)
-    # BPCLIP's score where it was asked for: it was trained on people's opinions.
-    chosen = FULL_REFERENCE_MODEL if FULL_REFERENCE_MODEL in answers else models[0]
-    return schemas.UntimedScore(
-        score=answers[chosen].score,
-        model=chosen,
-        dimensions=answers[chosen].dimensions,
-        models=answers,
-        image=schemas.Image(**vars(prepared.provenance)),
-        warnings=warnings,
         batch=schemas.Batch(images=batch_images),
     )
+
+
+def quality_map(result: ModelResult) -> schemas.QualityMap | None:
+    """Local quality as the contract gives it; None where it was not asked for."""
+    if result.quality_map is None:
+        return None
+    # The fourth decimal is already beyond what half precision tells apart.
+    values = [[round(value, 4) for value in row] for row in result.quality_map]
+    return schemas.QualityMap(width=len(values[0]), height=len(values), values=values)
 
 
 def _model(result: ModelResult, model_card: ModelCard, words: Sequence[str]) -> schemas.ModelAnswer:
@@ -178,10 +175,3 @@ def _minus(after: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any
 
 def _size(size: Size) -> schemas.Size:
     return schemas.Size(width=size[0], height=size[1])
-
-
-def _timing(timing: Timing, record: Record) -> schemas.TimingMs:
-    parts = {"decode": timing.decode, "queue": timing.queue, "inference": timing.inference}
-    record.timing_ms.update(parts)
-    rounded = {name: round(value, 2) for name, value in parts.items()}
-    return schemas.TimingMs(**rounded, total=round(record.elapsed_ms(), 2))

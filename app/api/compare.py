@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from app import errors
-from app.api.answers import compare_answer
+from app.api import rendering
 from app.api.dependencies import ROOM, AskedDep, RecordDep, ServiceDep, while_connected
-from app.api.documentation import multipart, problems
+from app.api.documentation import cached, multipart, problems
 from app.api.schemas import CompareAnswer
 from app.api.score import BODY_PROBLEMS, IMAGE_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
-from app.body import read_files
+from app.body import Reading, read_files
 
 router = APIRouter(tags=["quality"])
 
@@ -19,9 +19,10 @@ router = APIRouter(tags=["quality"])
     "/compare",
     response_model=CompareAnswer,
     summary="How close a distorted image comes to its reference",
-    responses=problems(
-        *BODY_PROBLEMS, *IMAGE_PROBLEMS, errors.SizeMismatch, *QUESTION_PROBLEMS, *WORK_PROBLEMS
-    ),
+    responses={
+        200: cached(),
+        **problems(*BODY_PROBLEMS, *IMAGE_PROBLEMS, errors.SizeMismatch, *QUESTION_PROBLEMS, *WORK_PROBLEMS),
+    },
     dependencies=[ROOM],
     openapi_extra={"requestBody": {"required": True, "content": multipart("reference", "distorted")}},
 )
@@ -39,19 +40,11 @@ async def compare(
 
     `models` chooses the no-reference models; the full-reference one always answers.
     """
-    settings = service.settings
-    files = await read_files(
-        request, ("reference", "distorted"), settings.max_body_bytes, settings.body_timeout_s
-    )
-    record.fields["bytes"] = sum(map(len, files.values()))
-    pair, done, timing = await while_connected(
-        request,
-        service.compare(files["reference"], files["distorted"], resize == "reference", asked.from_now()),
-    )
-    record.fields |= {
-        "width": pair.reference.provenance.width,
-        "height": pair.reference.provenance.height,
-        "batch": done.batch_images,
-    }
-    answer = compare_answer(pair, done, timing, service.loaded(), asked.models, asked.words, record)
-    return Response(answer.model_dump_json(), media_type="application/json")
+    with service.intake.account() as account:
+        files = await read_files(request, ("reference", "distorted"), Reading.of(service.settings), account)
+        record.fields["bytes"] = sum(file.size for file in files.values())
+        work = rendering.compare(
+            service, files["reference"], files["distorted"], resize == "reference", asked, record
+        )
+        reply = await while_connected(request, work)
+    return rendering.json_response(reply)

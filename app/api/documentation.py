@@ -1,5 +1,6 @@
 """The OpenAPI document beyond what FastAPI derives: problems, request bodies, and the pages that show it."""
 
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -9,9 +10,10 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from app.api.schemas import Problem
-from app.errors import InternalError, NotFound, ServiceError, TemporaryError
+from app.api.schemas import BatchLine, Problem
+from app.errors import InternalError, NotFound, ServiceError, TemporaryError, Unauthorized
 from app.middleware import PROBLEM_JSON
+from app.policy import CONTENT_POLICY, content_policy, inline
 
 IMAGE_TYPES: Final = tuple(
     f"image/{kind}" for kind in ("jpeg", "png", "webp", "tiff", "bmp", "avif", "gif", "heic")
@@ -19,6 +21,11 @@ IMAGE_TYPES: Final = tuple(
 _SWAGGER_UI: Final = Path(str(files("fastapi_offline"))) / "static"
 _SWAGGER_FILES: Final = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"})
 _BINARY: Final = {"type": "string", "format": "binary"}
+_KEY_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
+}
+_INLINE_SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 router = APIRouter(include_in_schema=False)
 
@@ -27,13 +34,23 @@ router = APIRouter(include_in_schema=False)
 async def docs(request: Request) -> Response:
     """The interactive page of the interface."""
     base = request.url.path.removesuffix("/docs")
-    return get_swagger_ui_html(
+    page = get_swagger_ui_html(
         openapi_url=f"{base}/openapi.json",
         title=f"{request.app.title}: interface",
         swagger_js_url=f"{base}/docs/swagger-ui-bundle.js",
         swagger_css_url=f"{base}/docs/swagger-ui.css",
         swagger_favicon_url=f"{base}/docs/favicon.png",
     )
+    scripts = [inline(script) for script in _INLINE_SCRIPT.findall(bytes(page.body).decode())]
+    page.headers[CONTENT_POLICY] = content_policy(
+        script=" ".join(["'self'", *scripts]),
+        # Swagger UI draws with style attributes. Styles can do little harm where nothing can be loaded from
+        # elsewhere.
+        style="'self' 'unsafe-inline'",
+        img="'self' data: blob:",  # in its stylesheet; and pictures that were answered
+        connect="'self'",
+    )
+    return page
 
 
 @router.get("/docs/{name}")
@@ -75,8 +92,21 @@ def raw_image() -> dict[str, Any]:
     return {kind: {"schema": _BINARY} for kind in (*IMAGE_TYPES, "application/octet-stream")}
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of the application, made once."""
+def cached() -> dict[str, Any]:
+    """What the successful answer of a route has beside its content, if it may have been remembered."""
+    return {
+        "headers": {
+            "X-Cache": {
+                "description": "Whether the answer was remembered (`hit`), computed (`miss`), or in work for "
+                "somebody else already (`joined`).",
+                "schema": {"type": "string", "enum": ["hit", "miss", "joined"]},
+            }
+        }
+    }
+
+
+def document(app: FastAPI, locked: bool) -> dict[str, Any]:
+    """The OpenAPI document of the application, made once; `locked` where keys are set."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -86,8 +116,12 @@ def document(app: FastAPI) -> dict[str, Any]:
             servers=[{"url": "/"}, {"url": "/v1", "description": "The same routes, for clients that pin."}],
         )
         _drop_validation_errors(document)
+        _tell_of_keys(document, locked)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        for schema in (Problem, BatchLine):
+            own = schema.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+            schemas |= own.pop("$defs", {})
+            schemas[schema.__name__] = own
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -103,12 +137,26 @@ def _drop_validation_errors(document: dict[str, Any]) -> None:
                 del operation["responses"]["422"]
 
 
+def _tell_of_keys(document: dict[str, Any], locked: bool) -> None:
+    """Says how a key is sent wherever 401 is answered, and whether there are any."""
+    document["components"]["securitySchemes"] = _KEY_SCHEMES
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "401" in operation["responses"]:
+                operation["security"] = [{name: []} for name in _KEY_SCHEMES] + ([] if locked else [{}])
+
+
 def _response(errors: list[type[ServiceError]]) -> dict[str, Any]:
     headers = {"X-Request-ID": {"description": "Finds the request in the log.", "schema": {"type": "string"}}}
     if any(issubclass(error, TemporaryError) for error in errors):
         headers["Retry-After"] = {
             "description": "Seconds to wait.",
             "schema": {"type": "integer", "minimum": 1},
+        }
+    if Unauthorized in errors:
+        headers["WWW-Authenticate"] = {
+            "description": "How to send a key, and whether a wrong one came.",
+            "schema": {"type": "string"},
         }
     return {
         "description": "; ".join(f"`{error.slug}`: {error.title}" for error in errors),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from models.adjectives import Dimension, Polarity
 
@@ -90,11 +90,13 @@ class Image(Answer):
 
 
 class QualityMap(Answer):
-    """Local quality on the model's stride-32 grid; higher is better."""
+    """Local quality on the stride-32 grid of the size that the answer's model scored; higher is better."""
 
-    width: int
-    height: int
-    values: list[list[Unit]]
+    width: int = Field(ge=1, description="Cells in a row.")
+    height: int = Field(ge=1, description="Rows.")
+    values: list[list[Unit]] = Field(
+        description="Rows from the top, cells from the left. Their mean need not be the score."
+    )
 
 
 class TimingMs(Answer):
@@ -168,8 +170,8 @@ class SignalMeasures(Answer):
     ssim: float = Field(description="On luma, with a Gaussian window of 11x11.")
 
 
-class CompareAnswer(Answer):
-    """The answer to POST /compare."""
+class UntimedCompare(Answer):
+    """The result of a comparison."""
 
     score: Unit = Field(description="Full-reference BPCLIP: 1 is indistinguishable from the reference.")
     model: Literal["bpclip"]
@@ -183,8 +185,13 @@ class CompareAnswer(Answer):
         description="The distorted image's own size, where `resize=reference` changed it before comparing."
     )
     warnings: list[str]
-    timing_ms: TimingMs
     batch: Batch
+
+
+class CompareAnswer(UntimedCompare):
+    """The answer to POST /compare."""
+
+    timing_ms: TimingMs
 
 
 class LoadedModel(Answer):
@@ -251,3 +258,26 @@ class Problem(BaseModel):
     status: int = Field(ge=400, le=599)
     detail: str
     request_id: str
+
+
+class _Line(BaseModel):
+    """What every line of a batch begins with."""
+
+    index: int = Field(ge=0, description="Of the file, in the order they were sent.")
+    filename: str | None = Field(description="That the client gave it; null where it gave none.")
+
+
+class BatchScore(ScoreAnswer, _Line):
+    """The line of an image that was scored."""
+
+
+class BatchProblem(Problem, _Line):
+    """The line of an image that could not be scored."""
+
+    retry_after: int | None = Field(
+        default=None, ge=1, description="Seconds to wait; only where it may be sent again."
+    )
+
+
+class BatchLine(RootModel[BatchScore | BatchProblem]):
+    """A line of the answer to POST /score/batch. A problem has a `type`, a score has none."""

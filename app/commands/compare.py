@@ -14,7 +14,7 @@ from app.commands.terminal import SOME_FAILED, cell, complain, console, reported
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from app.api.schemas import CompareAnswer
+    from app.api.schemas import UntimedCompare
 
 _ONLY_OVER_HTTP: Final = {"timing_ms", "batch"}
 _WORDS_SHOWN: Final = 6
@@ -60,7 +60,7 @@ def compare(
         _show(answer)
 
 
-def _to_json(reference: Path, distorted: Path, answer: "CompareAnswer") -> str:
+def _to_json(reference: Path, distorted: Path, answer: "UntimedCompare") -> str:
     image = {"batch", "quality_map"}
     fields = answer.model_dump(
         mode="json", exclude={**dict.fromkeys(_ONLY_OVER_HTTP, True), "reference": image, "distorted": image}
@@ -69,7 +69,7 @@ def _to_json(reference: Path, distorted: Path, answer: "CompareAnswer") -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-def _show(answer: "CompareAnswer") -> None:
+def _show(answer: "UntimedCompare") -> None:
     out = console()
     out.print(
         f"score {answer.score:.3f} (full-reference {answer.model}; 1 is indistinguishable)", soft_wrap=True

@@ -21,10 +21,12 @@ IN_PROCESS: Final = (
     "max_pixels",
     "max_side",
     "min_side",
+    "max_aspect",
+    "max_frames",
     "max_scored_pixels",
     "batch_pixels",
     "batch_images",
-    "decode_threads",
+    "decode_processes",
 )
 """What matters to a command that scores by itself, without a service."""
 
@@ -88,6 +90,6 @@ def _metavar(annotation: Any) -> str:
 
 
 def _default(value: Any) -> str:
-    if value is None:
+    if value is None or value == ():
         return ""
     return f" Default: {','.join(value) if isinstance(value, tuple) else value}."

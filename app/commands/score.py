@@ -13,7 +13,7 @@ from app.commands.terminal import SOME_FAILED, Meter, cell, complain, console, r
 from app.settings import Settings
 
 if TYPE_CHECKING:  # with these comes torch, for which --help is not to wait
-    from app.api.schemas import ScoreAnswer
+    from app.api.schemas import UntimedScore
     from app.commands.scoring import Scored
 
 _ONLY_OVER_HTTP: Final = frozenset({"timing_ms", "batch", "quality_map"})
@@ -76,7 +76,7 @@ def score(
         raise typer.Exit(SOME_FAILED)
 
 
-def to_json(path: Path, answer: "ScoreAnswer") -> str:
+def to_json(path: Path, answer: "UntimedScore") -> str:
     """One line: the file's name and the answer's fields."""
     fields = answer.model_dump(mode="json", exclude=set(_ONLY_OVER_HTTP))
     return json.dumps({"file": str(path), **fields}, ensure_ascii=False)
@@ -95,9 +95,9 @@ class _Scores:
 
     def __init__(self) -> None:
         self._rows: list[tuple[Path, float, dict[str, float], dict[str, float], str]] = []
-        self._last: tuple[Path, ScoreAnswer] | None = None
+        self._last: tuple[Path, UntimedScore] | None = None
 
-    def add(self, path: Path, answer: "ScoreAnswer") -> None:
+    def add(self, path: Path, answer: "UntimedScore") -> None:
         models = {name: model.score for name, model in answer.models.items()}
         codes = dict.fromkeys(warning.partition(":")[0] for warning in answer.warnings)
         warnings = ", ".join(code for code in codes if code not in _EXPECTED_WARNINGS)
@@ -133,7 +133,7 @@ class _Scores:
         out.print(table)
 
 
-def _show_one(path: Path, answer: "ScoreAnswer") -> None:
+def _show_one(path: Path, answer: "UntimedScore") -> None:
     out = console()
     image = answer.image
     out.print(f"{cell(path)}: {image.format}, {image.width} x {image.height}", soft_wrap=True)

@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,20 +12,17 @@ import torch
 
 from app import preparation
 from app.api.answers import compare_answer, score_answer
-from app.api.schemas import CompareAnswer, ScoreAnswer
+from app.api.schemas import UntimedCompare, UntimedScore
 from app.commands.official import fetch_with_progress
 from app.commands.terminal import shown
 from app.errors import ServiceError, SizeMismatch
 from app.images import Limits
-from app.middleware import Record
 from app.preparation import Prepared, Question
 from app.scheduling import Line, Waiting
-from app.service import Timing
 from app.settings import Settings
 from app.worker.assembly import budget_for, engine_for, state_of
 from app.worker.runner import run_tasks
 from app.worker.tasks import Result, Task, items_of
-from app.worker.wire import Done
 
 SUFFIXES: Final = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
@@ -36,7 +33,6 @@ SUFFIXES: Final = frozenset({
 _BYTES_PER_PIXEL: Final = 8
 """Of the densest files there are, uncompressed 16-bit colour with alpha. The byte limit of the settings is
 for uploads; here a file may be as large as one of the most pixels allowed can get."""
-_UNTIMED: Final = Timing(0.0, 0.0, 0.0)
 
 
 class FileFailure(Exception):
@@ -51,7 +47,7 @@ class Scored:
     """
 
     path: Path
-    answer: ScoreAnswer | None
+    answer: UntimedScore | None
     problem: str = ""
 
 
@@ -76,7 +72,7 @@ class Scorer:
         self._settings = settings
         self._budget = budget_for(settings, self.engine)
         max_bytes = max(settings.max_body_bytes, _BYTES_PER_PIXEL * settings.max_pixels)
-        self._limits = Limits(max_bytes, settings.max_pixels, settings.max_side, settings.min_side)
+        self._limits = replace(Limits.of(settings), max_bytes=max_bytes)
         self._question = Question(self.engine.models, (), deadline=float("inf"))
         # As a worker would describe itself: what files are prepared and answers are written by.
         self._state = state_of(self.engine)
@@ -92,16 +88,14 @@ class Scorer:
         However many there are, no more than a few are held at a time: as many decoded whole as there are
         decoding threads, some more scaled down and waiting for their batch.
         """
-        settings = self._settings
         coming = iter(paths)
         waiting: deque[tuple[Path, Future[Prepared | str]]] = deque()
-        pool = ThreadPoolExecutor(settings.decode_threads, "decode")
+        # In threads of this process: who names files of their own need not be protected from them.
+        threads = self._settings.decoders()
+        pool = ThreadPoolExecutor(threads, "decode")
         try:
             while True:
-                while (
-                    len(waiting) < 2 * settings.decode_threads + 4
-                    and (path := next(coming, None)) is not None
-                ):
+                while len(waiting) < 2 * threads + 4 and (path := next(coming, None)) is not None:
                     waiting.append((path, pool.submit(self._prepare, path)))
                 if not waiting:
                     return
@@ -109,7 +103,7 @@ class Scorer:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def compare(self, reference: Path, distorted: Path, *, resize: bool = False) -> CompareAnswer:
+    def compare(self, reference: Path, distorted: Path, *, resize: bool = False) -> UntimedCompare:
         """The answer to ``POST /compare`` (without timing) for two files.
 
         Raises:
@@ -125,9 +119,7 @@ class Scorer:
             raise FileFailure(_blaming(error, at_fault)) from error
         tasks: list[Task] = [pair.task, *pair.reference.tasks, *pair.distorted.tasks]
         results = _succeeded(run_tasks(self.engine, tasks)[0])
-        return compare_answer(
-            pair, _done(results, 1), _UNTIMED, self._state, self._question.models, (), Record("")
-        )
+        return compare_answer(pair, results, 1, self._question, self._state)
 
     def _read_blamed(self, path: Path) -> bytes:
         try:
@@ -188,14 +180,12 @@ class Scorer:
                 yield Scored(path, None, prepared)
                 continue
             try:
-                done = _done(_succeeded(next(results)), len(batch))
+                succeeded = _succeeded(next(results))
             except FileFailure as failure:
                 yield Scored(path, None, str(failure))
             else:
-                models = self._question.models
-                yield Scored(
-                    path, score_answer(prepared, done, _UNTIMED, self._state, models, (), Record(""))
-                )
+                answer = score_answer(prepared, succeeded, len(batch), self._question, self._state)
+                yield Scored(path, answer)
 
 
 def collect(named: Iterable[Path], *, recursive: bool = False) -> tuple[list[Path], list[Scored]]:
@@ -250,7 +240,3 @@ def _succeeded(results: Sequence[Result | Exception]) -> tuple[Result, ...]:
             raise FileFailure(_unforeseen(result)) from result
         succeeded.append(result)
     return tuple(succeeded)
-
-
-def _done(results: tuple[Result, ...], batch: int) -> Done:
-    return Done(id=0, failure=None, results=results, batch_images=batch)

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import NoReturn
 import pytest
 from starlette.testclient import TestClient
 
-from app import preparation
-from app.errors import DeadlineExceeded, PoisonInput
+from app.decoding.pool import Decoders
+from app.errors import DeadlineExceeded, InvalidImage, Overloaded, PoisonInput
 from app.main import create_app
 from app.preparation import Question
 from app.service import Service
@@ -21,7 +20,10 @@ from app.settings import Settings
 from app.worker.tasks import ModelCard
 from app.worker.wire import State
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
+from tests.app.decoding.programs import ON_MARK, held_until, marked, misbehaving
+from tests.app.files import upload
 from tests.app.problems import is_problem
+from tests.app.running import eventually
 
 _CARDS = tuple(
     ModelCard(
@@ -80,13 +82,68 @@ def test_poison_is_logged_by_its_digest(
     assert _service(client).admission.queued_pixels == 0
 
 
+def test_an_image_that_ends_decoders_is_invalid_and_costs_nobody_else(
+    photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending = misbehaving(f"{ON_MARK}\nif marked:\n    os._exit(1)")
+
+    async def story() -> None:
+        service = Service(Settings(), [f"ipc://{tmp_path}/nobody"])
+        service.decoders = Decoders(
+            1, service.limits, 20, command=ending, on_restart=service.metrics.decoder_restarts.inc
+        )
+        await service.open()
+        monkeypatch.setattr(service.pool, "state", lambda: _STATE)
+        question = Question(("bpclip",), (), time.monotonic() + 60)
+        try:
+            for question_of in (
+                service.score(upload(marked(photo)), question),
+                service.compare(upload(photo), upload(marked(photo)), False, question),
+            ):
+                with pytest.raises(InvalidImage):
+                    await question_of
+            assert service.metrics._registry.get_sample_value("iqa_decoder_restarts_total") == 4
+            assert service.admission.queued_pixels == 0
+            assert service.decoders.able
+        finally:
+            await service.close()
+
+    asyncio.run(story())
+
+
+def test_what_its_header_makes_too_much_is_refused_before_its_pixels(
+    photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding = tmp_path / "decoding"
+    telling = misbehaving(f"Path({str(decoding)!r}).touch()")
+
+    async def story() -> None:
+        service = Service(Settings(queue_pixels=150_000), [f"ipc://{tmp_path}/nobody"])
+        service.decoders = Decoders(1, service.limits, 20, command=telling)
+        await service.open()
+        monkeypatch.setattr(service.pool, "state", lambda: _STATE)
+        question = Question(("bpclip",), (), time.monotonic() + 60)
+        try:
+            with service.admission.admit(60_000):  # 90,000 are free, and the photograph takes 97,920
+                with pytest.raises(Overloaded):
+                    await service.score(upload(photo), question)
+                with pytest.raises(Overloaded):
+                    await service.compare(upload(photo), upload(photo), False, question)
+                assert service.admission.queued_pixels == 60_000
+            assert not decoding.exists()
+        finally:
+            await service.close()
+
+    asyncio.run(story())
+
+
 def test_refusals_are_counted_by_their_reason(
     client: TestClient, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = _service(client)
     is_problem(client.get("/readyz"), 503, "starting")  # asked every second, and nobody's work
     is_problem(client.get("/nowhere"), 404, "not-found")
-    response = client.post("/score", content=photo, headers={"X-Timeout-Ms": "10"})
+    response = client.post("/score", content=photo, headers={"X-Timeout-Ms": "3000"})
     is_problem(response, 503, "worker-unavailable")
     service.admission.queued_pixels = 10**9
     is_problem(client.post("/score", content=photo), 429, "overloaded")
@@ -100,29 +157,24 @@ def test_who_leaves_is_dropped_at_the_next_step(
     photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One is being decoded, one waits for that, and one would be too late: all leave, and nothing stays."""
-    begun, go = threading.Semaphore(0), threading.Event()
-    prepare = preparation.prepare
-
-    def slowly(*arguments: object) -> preparation.Prepared:
-        begun.release()
-        assert go.wait(20)
-        return prepare(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(preparation, "prepare", slowly)
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    slowly = misbehaving(f"open({str(begun)!r}, 'a').write('x')\n" + held_until(go))
 
     async def story() -> None:
-        service = Service(Settings(decode_threads=1), [f"ipc://{tmp_path}/nobody"])
+        service = Service(Settings(decode_processes=1), [f"ipc://{tmp_path}/nobody"])
+        service.decoders = Decoders(1, service.limits, 20, command=slowly)
         await service.open()
         monkeypatch.setattr(service.pool, "state", lambda: _STATE)
 
         def ask(seconds: float) -> "asyncio.Task[object]":
             return asyncio.create_task(
-                service.score(photo, Question(("bpclip",), (), time.monotonic() + seconds))
+                service.score(upload(photo), Question(("bpclip",), (), time.monotonic() + seconds))
             )
 
         try:
             decoding = ask(20)
-            await asyncio.to_thread(begun.acquire)
+            await asyncio.to_thread(eventually, begun.exists)
+            assert service.admission.queued_pixels == 384 * 255
             queued, late = ask(20), ask(-1)
             async with asyncio.timeout(20):
                 while service.admission.queued_pixels < 3 * 384 * 255:
@@ -131,15 +183,14 @@ def test_who_leaves_is_dropped_at_the_next_step(
                 task.cancel()
             await asyncio.wait([decoding, queued])
             assert 0 < service.admission.queued_pixels < 2 * 384 * 256
-            go.set()
+            go.touch()
             with pytest.raises(DeadlineExceeded):
                 await late
             assert service.admission.queued_pixels == 0
             assert service.metrics._registry.get_sample_value("iqa_queued_pixels") == 0
-            assert not begun.acquire(blocking=False)  # neither of the others was decoded
+            assert begun.read_text() == "x"  # neither of the others was decoded
             assert not service.pool.links[0]._pending
         finally:
-            go.set()
             await service.close()
 
     asyncio.run(story())

@@ -44,7 +44,15 @@ def test_the_full_reference_weights_are_always_loaded(monkeypatch: pytest.Monkey
         ("IQA_DEVICES", "auto,cpu", "IQA_DEVICES=.* is not usable: must be auto"),
         ("IQA_MODELS", "clip", "IQA_MODELS=clip is not usable: must name"),
         ("IQA_DTYPE", "int8", "IQA_DTYPE=int8 is not usable"),
-        ("IQA_API_KEYS_FILE", "/keys", "IQA_API_KEYS_FILE is set, but"),
+        (
+            "IQA_METRICS_KEY",
+            "true",
+            "IQA_METRICS_KEY is set, but there are no keys: set IQA_API_KEYS_FILE or",
+        ),
+        ("IQA_CORS_ORIGINS", "example.org", "IQA_CORS_ORIGINS=.* is not usable: must be \\*, or a list"),
+        ("IQA_CORS_ORIGINS", "https://a.org/page", "IQA_CORS_ORIGINS=.* is not usable: must be"),
+        ("IQA_CORS_ORIGINS", "https://a.org,*", "IQA_CORS_ORIGINS=.* is not usable: must be"),
+        ("IQA_CORS_ORIGINS", "https://A.org", "IQA_CORS_ORIGINS=.* is not usable: must be"),
     ],
 )
 def test_a_wrong_value_gets_a_sentence(
@@ -64,6 +72,21 @@ def test_every_wrong_value_is_named() -> None:
     ]  # fmt: skip
 
 
+def test_origins_are_as_browsers_name_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings().cors_origins == ()
+    monkeypatch.setenv("IQA_CORS_ORIGINS", "https://example.org, http://localhost:3000,http://[::1]:80")
+    assert read_settings().cors_origins == (
+        "https://example.org",
+        "http://localhost:3000",
+        "http://[::1]:80",
+    )
+    assert read_settings(cors_origins="*").cors_origins == ("*",)
+
+
+def test_metrics_may_be_locked_where_there_are_keys() -> None:
+    assert read_settings(metrics_key=True, api_keys="a:b").metrics_key
+
+
 def test_misspelt_variables_are_found() -> None:
     assert unknown_variables(["IQA_PORT", "IQA_PROT", "PATH"]) == ["IQA_PROT"]
 
@@ -71,3 +94,15 @@ def test_misspelt_variables_are_found() -> None:
 def test_settings_survive_the_way_to_a_child() -> None:
     settings = read_settings(models="bpclip", devices="cpu", log_format="json")
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
+
+
+@pytest.mark.parametrize(
+    ("available", "http_processes", "decoders"),
+    [(1, 1, 2), (2, 1, 2), (8, 1, 4), (64, 1, 8), (64, 8, 4), (8, 8, 2)],
+)
+def test_decoders_take_half_the_cores_among_the_http_processes(
+    available: int, http_processes: int, decoders: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.settings.cores", lambda: available)
+    assert Settings(http_processes=http_processes).decoders() == decoders
+    assert Settings(http_processes=http_processes, decode_processes=5).decoders() == 5

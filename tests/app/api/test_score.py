@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.images import supported_formats
 from models.adjectives import DIMENSIONS, PAIRS, WORDS
 from models.qualiclip import PROMPT_PAIRS
 from tests.app.files import encoded, png_header, turned
@@ -158,14 +157,6 @@ def test_what_is_no_image(client: httpx.Client, data: bytes) -> None:
     assert "JPEG" in body["supported"]
 
 
-def test_heic_without_its_extra(client: httpx.Client) -> None:
-    if "HEIC" in supported_formats():
-        pytest.skip("pillow-heif is installed")
-    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
-    body = is_problem(client.post("/score", content=heic), 415, "unsupported-media-type")
-    assert "heic" in str(body["detail"])
-
-
 def test_images_that_are_damaged_or_of_a_wrong_size(client: httpx.Client, photo: bytes) -> None:
     is_problem(client.post("/score", content=photo[: len(photo) // 2]), 422, "invalid-image")
     is_problem(client.post("/score", content=png_header(65_000, 65_000)), 422, "image-too-large")
@@ -185,12 +176,6 @@ def test_bad_questions(client: httpx.Client, photo: bytes) -> None:
         client.post("/score", content=photo, headers={"X-Timeout-Ms": "0"}), 422, "invalid-parameter"
     )
     assert body["parameter"] == "x-timeout-ms"
-
-
-def test_what_this_version_does_not_have(client: httpx.Client, photo: bytes) -> None:
-    is_problem(client.post("/score?quality_map=true", content=photo), 501, "not-implemented")
-    is_problem(client.post("/score/map", content=photo), 501, "not-implemented")
-    is_problem(client.post("/v1/score/batch", files=[("images", photo)]), 501, "not-implemented")
 
 
 def test_a_deadline_that_cannot_be_met(client: httpx.Client) -> None:

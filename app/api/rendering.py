@@ -1,0 +1,141 @@
+"""From files to the JSON of their answers, through the cache of results."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from fastapi import Response
+
+from app.api.answers import compare_answer, score_answer
+from app.api.dependencies import Asked
+from app.api.schemas import TimingMs
+from app.cache import Outcome
+from app.intake import Upload
+from app.middleware import Record
+from app.preparation import Question, weights
+from app.service import Rendered, Scored, Service, Timing
+from app.worker.tasks import FULL_REFERENCE
+
+CACHE_HEADER: Final = "X-Cache"
+
+_NO_TIME: Final = Timing(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer to one caller, and whether it had to be computed for that."""
+
+    body: bytes
+    outcome: Outcome
+
+
+async def score(service: Service, upload: Upload, asked: Asked, record: Record) -> Reply:
+    """The answer to POST /score about a file.
+
+    Raises:
+        ServiceError: why there is none.
+    """
+    question = asked.from_now()
+
+    async def work() -> Rendered:
+        scored = await service.score(upload, question)
+        done = scored.done
+        answer = score_answer(scored.prepared, done.results, done.batch_images, question, service.loaded())
+        return _rendered(answer.model_dump_json().encode(), scored)
+
+    rendered, outcome = await _remembered(service, "score", question, work, record, (upload,))
+    return Reply(_with_timing(rendered, record), outcome)
+
+
+async def heat_map(service: Service, upload: Upload, asked: Asked, record: Record) -> Reply:
+    """The answer to POST /score/map about a file: a PNG.
+
+    Raises:
+        ServiceError: why there is none.
+    """
+    question = replace(asked, quality_map=True).from_now()
+
+    async def work() -> Rendered:
+        scored, picture = await service.map(upload, question)
+        return _rendered(picture, scored)
+
+    rendered, outcome = await _remembered(service, "map", question, work, record, (upload,))
+    return Reply(rendered.body, outcome)
+
+
+async def compare(
+    service: Service, reference: Upload, distorted: Upload, resize: bool, asked: Asked, record: Record
+) -> Reply:
+    """The answer to POST /compare about two files.
+
+    Raises:
+        ServiceError: why there is none; its field ``field`` names the file at fault, if one is.
+    """
+    question = asked.from_now()
+
+    async def work() -> Rendered:
+        pair, done, timing = await service.compare(reference, distorted, resize, question)
+        answer = compare_answer(pair, done.results, done.batch_images, question, service.loaded())
+        provenance = pair.reference.provenance
+        body = answer.model_dump_json().encode()
+        return Rendered(body, provenance.width, provenance.height, done.batch_images, timing)
+
+    kind = "compare resized" if resize else "compare"
+    rendered, outcome = await _remembered(service, kind, question, work, record, (reference, distorted))
+    return Reply(_with_timing(rendered, record), outcome)
+
+
+def json_response(reply: Reply) -> Response:
+    """The HTTP answer of a reply that is JSON."""
+    return response(reply, "application/json")
+
+
+def response(reply: Reply, media_type: str) -> Response:
+    """The HTTP answer of a reply."""
+    return Response(reply.body, media_type=media_type, headers={CACHE_HEADER: reply.outcome})
+
+
+def _rendered(body: bytes, scored: Scored) -> Rendered:
+    provenance = scored.prepared.provenance
+    return Rendered(body, provenance.width, provenance.height, scored.done.batch_images, scored.timing)
+
+
+async def _remembered(
+    service: Service,
+    kind: str,
+    question: Question,
+    work: Callable[[], Coroutine[Any, Any, Rendered]],
+    record: Record,
+    files: Sequence[Upload],
+) -> tuple[Rendered, Outcome]:
+    """The answer of this kind to a question about files."""
+    names = (*question.models, FULL_REFERENCE)  # of which every state has one, compared or not
+    key = (
+        kind,
+        tuple((file.sha256, file.size) for file in files),
+        question.words,
+        question.quality_map,
+        weights(names, service.loaded()),
+    )
+    try:
+        rendered, outcome = await service.results.get(key, question.deadline, work)
+    finally:
+        for file in files:
+            file.release()
+    service.metrics.cache.labels(outcome).inc()
+    timing = _NO_TIME if outcome == "hit" else rendered.timing
+    record.timing_ms |= {"decode": timing.decode, "queue": timing.queue, "inference": timing.inference}
+    record.fields |= {
+        "width": rendered.width,
+        "height": rendered.height,
+        "batch": rendered.batch,
+        "cache": outcome,
+    }
+    return rendered, outcome
+
+
+def _with_timing(rendered: Rendered, record: Record) -> bytes:
+    """The answer with what its request took: the one part that is never remembered."""
+    parts = {name: round(record.timing_ms[name], 2) for name in ("decode", "queue", "inference")}
+    spent = TimingMs(**parts, total=round(record.elapsed_ms(), 2))
+    return rendered.body[:-1] + b',"timing_ms":' + spent.model_dump_json().encode() + b"}"

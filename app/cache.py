@@ -1,0 +1,121 @@
+"""The results that are remembered, and the work that several callers wait for.
+
+An answer depends on the bytes of the files, the weights, the preprocessing and the question, and on nothing
+else: not on its batch, its time or its caller. So the same question has the same answer until the weights
+change, and who asks it while it is being worked on can wait for that.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, TypeVar
+
+from app.errors import DeadlineExceeded
+
+T = TypeVar("T")
+
+Outcome = Literal["hit", "miss", "joined"]
+
+_ENTRY_BYTES: Final = 1024
+"""What an entry takes beside its value: the key, and its place in the table."""
+
+
+@dataclass
+class _Flight(Generic[T]):
+    """Work in progress, and how many wait for it."""
+
+    task: "asyncio.Task[T]"
+    deadline: float
+    waiting: int = 0
+
+
+class Cache(Generic[T]):
+    """Values by key, the least recently used of which go when there are too many bytes of them.
+
+    Args:
+        most_bytes: of all values; 0 turns it off: everybody has the work done for themselves.
+        size: bytes of a value.
+
+    Attributes:
+        held_bytes: of the values at the moment.
+    """
+
+    def __init__(self, most_bytes: int, size: Callable[[T], int]) -> None:
+        self.held_bytes = 0
+        self._most_bytes = most_bytes
+        self._size = size
+        self._values: OrderedDict[Hashable, T] = OrderedDict()
+        self._flights: dict[Hashable, _Flight[T]] = {}
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    async def get(
+        self, key: Hashable, deadline: float, work: Callable[[], Coroutine[Any, Any, T]]
+    ) -> tuple[T, Outcome]:
+        """The value of a key: remembered, of the work in progress on it, or of `work`.
+
+        The work belongs to all who wait for it: it goes on when the one who began it leaves, and is cancelled
+        when the last one does. What it raises, it raises to all of them, and nothing is remembered.
+
+        Args:
+            key: says everything that the value depends on.
+            deadline: by which the work must have started, on the clock of ``time.monotonic()``. Work that may
+                start later than that is not joined, and if what was joined started too late for the one who
+                began it, a caller who has time left begins anew.
+            work: makes the value.
+        """
+        if not self._most_bytes:
+            return await work(), "miss"
+        while True:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key], "hit"
+            flight = self._flights.get(key)
+            if flight is None or flight.deadline > deadline:
+                return await self._wait(key, self._begin(key, deadline, work)), "miss"
+            try:
+                return await self._wait(key, flight), "joined"
+            except DeadlineExceeded:
+                if time.monotonic() >= deadline:
+                    raise
+
+    def _begin(
+        self, key: Hashable, deadline: float, work: Callable[[], Coroutine[Any, Any, T]]
+    ) -> _Flight[T]:
+        flight = _Flight(asyncio.create_task(work()), deadline)
+        # Of two that work on the same, later callers join the one that has to start first.
+        self._flights[key] = flight
+        flight.task.add_done_callback(lambda task: self._land(key, flight, task))
+        return flight
+
+    async def _wait(self, key: Hashable, flight: _Flight[T]) -> T:
+        flight.waiting += 1
+        try:
+            return await asyncio.shield(flight.task)
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting and not flight.task.done():
+                self._remove(key, flight)  # at once: nobody is to join what is being cancelled
+                flight.task.cancel()
+
+    def _land(self, key: Hashable, flight: _Flight[T], task: "asyncio.Task[T]") -> None:
+        self._remove(key, flight)
+        if not task.cancelled() and task.exception() is None:
+            self._keep(key, task.result())
+
+    def _remove(self, key: Hashable, flight: _Flight[T]) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+
+    def _keep(self, key: Hashable, value: T) -> None:
+        size = self._size(value) + _ENTRY_BYTES
+        if size > self._most_bytes or key in self._values:
+            return
+        self._values[key] = value
+        self.held_bytes += size
+        while self.held_bytes > self._most_bytes:
+            _, oldest = self._values.popitem(last=False)
+            self.held_bytes -= self._size(oldest) + _ENTRY_BYTES
