@@ -1,5 +1,5 @@
 # make serve   sets up .venv, installs the service in it, and starts it: PORT=9000, HOST=0.0.0.0, MODELS=bpclip, ...
-# make test    the same with what the tests need, and runs them: ARGS="-k weights"
+# make test    the same with what the tests need, and runs them, several files at a time: ARGS="-k weights"
 # make lint    ruff and mypy
 #
 # PYTHON=python3.12 chooses the interpreter that .venv is made with.
@@ -24,7 +24,7 @@ serve: $(VENV)/installed
 	@exec env $(settings) $(VENV)/bin/iqa serve $(ARGS)
 
 test: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .

@@ -50,8 +50,8 @@ def weights_environment(weights_folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _nobodys_settings() -> None:
-    """Tests do not see the settings of whoever runs them."""
-    for name in [name for name in os.environ if name.startswith("IQA_")]:
+    """Tests do not see the settings of whoever runs them, nor the width of a terminal."""
+    for name in [name for name in os.environ if name.startswith("IQA_") or name == "COLUMNS"]:
         del os.environ[name]
 
 

@@ -53,6 +53,7 @@ class Server:
             "IQA_PORT": "0",
             "IQA_LOG_FORMAT": "json",
             "IQA_DRAIN_DELAY_S": "0",
+            "IQA_CACHE_BYTES": "0",  # most tests want their images scored
             **environment,
         }
         self.process = subprocess.Popen(

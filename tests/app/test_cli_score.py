@@ -268,11 +268,11 @@ def test_no_more_files_are_read_ahead_than_are_needed(
             asked += 1
             yield path
 
-    settings = Settings(decode_threads=2, threads=1)
+    settings = Settings(decode_processes=2, threads=1)
     results = Scorer(settings).score(paths())
     for count in range(1, 41):
         assert next(results).answer is not None
-        assert asked - count < 2 * (2 * settings.decode_threads + 4)
+        assert asked - count < 2 * (2 * settings.decoders() + 4)
     results.close()
     assert asked < 60
 
@@ -289,7 +289,7 @@ def test_a_bug_in_one_file_stops_nothing(
         return of_picture(picture) if seen != 2 else [str(1 / 0)]
 
     monkeypatch.setattr(cautions, "of_picture", stumbling)
-    arguments = ("score", photos, "--json", "--decode-threads", 1)
+    arguments = ("score", photos, "--json", "--decode-processes", 1)
     result = invoke(*arguments, environment=weights_environment)
     assert result.exit_code == SOME_FAILED
     assert len(lines_of_json(result.stdout)) == 2

@@ -82,7 +82,7 @@ class Ceiling:
             "device": str(engine.device),
             "dtypes": {name: engine.dtype_of(name) for name in engine.models},
             "threads": self.local.threads,
-            "decode_threads": self.local.settings.decode_threads,
+            "decode_processes": self.local.settings.decoders(),
         }
 
     def run(self, uploads: Sequence[Upload], depth: int) -> Run:
@@ -100,7 +100,7 @@ class Ceiling:
         missing, batches = len(uploads), 0
         before, began = local.engine.tally, time.monotonic()
 
-        with ThreadPoolExecutor(local.settings.decode_threads, "decode") as pool:
+        with ThreadPoolExecutor(local.settings.decoders(), "decode") as pool:
 
             def take_up(number: int) -> None:
                 for place, upload in islice(coming, number):

@@ -91,6 +91,7 @@ class Server:
                     "IQA_HOST": self.target.host,
                     "IQA_PORT": str(self.target.port),
                     "IQA_LOG_LEVEL": "warning",
+                    "IQA_CACHE_BYTES": "0",  # the same images are sent again and again
                     **self._environment,
                 },
                 stdin=subprocess.PIPE,
