@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_CHILDREN = "/proc/{pid}/task/{pid}/children"
-
 
 @dataclass(frozen=True)
 class Look:
@@ -36,8 +34,10 @@ def resident_bytes(pid: int) -> int:
 
 def _tree(pid: int) -> Iterator[int]:
     yield pid
-    for child in Path(_CHILDREN.format(pid=pid)).read_text().split():
-        yield from _tree(int(child))
+    # A child is listed with the thread that started it.
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            yield from _tree(int(child))
 
 
 def _status_bytes(pid: int, field: str) -> int:
