@@ -106,6 +106,7 @@ def test_bodies_that_are_refused_as_a_whole(remembering: httpx.Client, photo: by
 
 def test_a_queue_that_fills_midway_is_said_in_the_lines(client: httpx.Client) -> None:
     photos = [encoded(named()["coffee"], quality=50 + number) for number in range(12)]
+    eventually(lambda: metric(client, "iqa_queued_pixels") == 0)  # what other tests have left is over
     lines = _lines(client.post("/score/batch", files=_files(*photos)))
     refused = [line for line in lines.values() if "type" in line]
     assert {line["type"] for line in refused} == {"/problems/overloaded"}
