@@ -3,7 +3,6 @@
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -21,6 +20,7 @@ from app.logs import log_fields
 from app.middleware import RequestScope, allowed, problem, record_of
 from app.service import Service
 from app.settings import Settings
+from app.version import version
 
 _log = logging.getLogger("iqa.service")
 
@@ -49,7 +49,7 @@ def create_app(settings: Settings, endpoints: Sequence[str]) -> FastAPI:
 
     app = FastAPI(
         title="iqa-service",
-        version=_version(),
+        version=version(),
         description="How good an image looks, and why: BPCLIP and QualiCLIP over HTTP.",
         lifespan=lifespan,
         docs_url=None,
@@ -114,10 +114,3 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
         ),
         record_of(request),
     )
-
-
-def _version() -> str:
-    try:
-        return version("iqa-service")
-    except PackageNotFoundError:
-        return "0"

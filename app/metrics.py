@@ -5,6 +5,7 @@ folder PROMETHEUS_MULTIPROC_DIR, which the supervisor sets, and any of the proce
 """
 
 import os
+import time
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import (
@@ -18,6 +19,9 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from app.errors import PROBLEMS
+from app.version import version
+
 if TYPE_CHECKING:  # the supervisor, which needs only a name from here, is not to load what those stand on
     from app.worker.wire import Done, State
 
@@ -26,7 +30,10 @@ MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _IMAGES: Final = (1, 2, 4, 8, 16, 32, 64, 128)
+_SCORES: Final = tuple(part / 20 for part in range(1, 21))
 _PIXELS: Final = tuple(4.0**exponent for exponent in range(5, 13))  # a thousand to sixteen million
+
+_REJECTIONS: Final = frozenset({429, 503, 504})
 
 # When a series was made is of no use to anybody here, and doubles the text.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -75,9 +82,22 @@ class Metrics:
         self.padded_pixels = Counter(
             "iqa_padded_pixels", "Pixels that went through a network, padding included.", registry=registry
         )
+        self.score = Histogram(
+            "iqa_score", "Scores that were computed, by the model that gave them; not those remembered.",
+            ("model",), buckets=_SCORES, registry=registry,
+        )  # fmt: skip
         self.rejected = Counter(
-            "iqa_rejected", "Requests that were turned away or dropped for want of capacity or time.",
+            "iqa_rejected",
+            "Requests, and files of a batch, that were turned away or dropped for want of capacity or time.",
             ("slug",), registry=registry,
+        )  # fmt: skip
+        self.faults = Counter(
+            "iqa_faults", "Requests, and files of a batch, that failed by a fault of the server.",
+            ("slug",), registry=registry,
+        )  # fmt: skip
+        self.batch_files = Counter(
+            "iqa_batch_files", "Files of POST /score/batch that were answered: scored or failed.",
+            ("outcome",), registry=registry,
         )  # fmt: skip
         self.unauthorized = Counter(
             "iqa_unauthorized", "Requests without a key or with a wrong one.", registry=registry
@@ -116,9 +136,60 @@ class Metrics:
         self.memory_bytes = self._of_worker(
             "iqa_device_memory_bytes", "Device memory in use; of the process, where the device is the CPU."
         )
+        self.canary_deviation = self._heard(
+            "iqa_canary_deviation_ratio",
+            "How far off the canary image's score is, as a part of what the precision allows; beyond 1 the "
+            "worker ends.",
+            "worker", "model",
+        )  # fmt: skip
+        self.canary_time = self._of_worker(
+            "iqa_canary_timestamp_seconds", "When the canary image last got its known score, in Unix time."
+        )
+        self.worker_info = self._heard(
+            "iqa_worker_info", "1 for the device and precision that the worker has.",
+            "worker", "device", "dtype",
+        )  # fmt: skip
+        self.weights_info = self._heard(
+            "iqa_weights_info", "1 for the weights that the worker has loaded; 0 for those it had before.",
+            "worker", "model", "weights", "sha256",
+        )  # fmt: skip
+        self.build_info = self._heard("iqa_build_info", "1 for the version that runs.", "version")
+        self.start_time = Gauge(
+            "iqa_start_time_seconds", "When the HTTP process started, in Unix time; of several, the newest.",
+            registry=registry, multiprocess_mode="livemax",
+        )  # fmt: skip
         self.ready = Gauge(
             "iqa_ready", "1 where /readyz answers 200.", registry=registry, multiprocess_mode="livemin"
         )
+        self._told: dict[tuple[Gauge, str], set[tuple[str, ...]]] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Shows the counts that are watched before there is anything to count.
+
+        A rate needs two values of a series; of one that begins with its first event, that event is missed.
+        """
+        self.start_time.set_to_current_time()
+        self.build_info.labels(version()).set(1)
+        for problem in PROBLEMS.values():
+            if counter := self._counter_of(problem.status):
+                counter.labels(problem.slug)
+        for outcome in ("hit", "miss", "joined"):
+            self.cache.labels(outcome)
+        for reason in ("large-head", "slow-head", "slow-body", "stalled-reader", "too-many"):
+            self.refused_connections.labels(reason)
+        for outcome in ("scored", "failed"):
+            self.batch_files.labels(outcome)
+
+    def observe_problem(self, status: int, slug: str | None) -> None:
+        """A request, or a file of a batch, that was answered with this status; None for no problem."""
+        if slug is not None and (counter := self._counter_of(status)):
+            counter.labels(slug).inc()
+
+    def _counter_of(self, status: int) -> Counter | None:
+        if status in _REJECTIONS:
+            return self.rejected
+        return self.faults if status == 500 else None
 
     def observe_worker(self, number: int, state: "State") -> None:
         """What a worker said of itself."""
@@ -127,6 +198,30 @@ class Metrics:
         self.waiting.labels(worker).set(state.waiting)
         self.budget_pixels.labels(worker).set(state.budget_pixels)
         self.memory_bytes.labels(worker).set(state.memory_bytes)
+        if not state.warm:
+            return
+        for model, deviation in state.canary.items():
+            self.canary_deviation.labels(worker, model).set(deviation)
+        # Workers and HTTP processes share the clock that does not jump, Prometheus has the other.
+        self.canary_time.labels(worker).set(time.time() - (time.monotonic() - state.canary_at))
+        self._tell(self.worker_info, worker, {(state.device, state.dtype)})
+        self._tell(
+            self.weights_info, worker, {(card.name, card.weights, card.sha256) for card in state.cards}
+        )
+        for card in state.cards:
+            self.score.labels(card.name)
+
+    def _tell(self, gauge: Gauge, worker: str, facts: set[tuple[str, ...]]) -> None:
+        """Sets the series of what holds for a worker to 1, and of what held before to 0.
+
+        The files of several processes can forget no series.
+        """
+        told = self._told.setdefault((gauge, worker), set())
+        for fact in told - facts:
+            gauge.labels(worker, *fact).set(0)
+        for fact in facts:
+            gauge.labels(worker, *fact).set(1)
+        told |= facts
 
     def observe_batch(self, done: "Done") -> None:
         """A batch that a worker has done, told of by one of its answers."""

@@ -26,7 +26,6 @@ PROBLEM_JSON: Final = "application/problem+json"
 _log = logging.getLogger("iqa.access")
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 _CLIENT_GONE: Final = 499  # nginx's number; it is logged and never sent
-_REJECTIONS: Final = frozenset({429, 503, 504})
 _MOST_DISCARDED_BYTES: Final = 32 * 2**20
 _LONGEST_DISCARD_S: Final = 10.0
 _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})  # asked every few seconds; logged at debug level
@@ -125,8 +124,8 @@ class RequestScope:
         self._metrics.requests.labels(route, str(status), record.slug or "").inc()
         self._metrics.request_seconds.labels(route).observe(elapsed_ms / 1000)
         quiet = scope["path"].removeprefix("/v1") in _QUIET
-        if status in _REJECTIONS and not quiet:
-            self._metrics.rejected.labels(record.slug).inc()
+        if not quiet:
+            self._metrics.observe_problem(status, record.slug)
         if record.slug == Unauthorized.slug:
             self._metrics.unauthorized.inc()
         level = logging.DEBUG if quiet else logging.INFO

@@ -21,7 +21,7 @@ from app.references import Reference
 from app.settings import Settings
 from app.worker.client import Pool
 from app.worker.pending import RESTART_S
-from app.worker.tasks import FULL_REFERENCE, ModelResult, ScoreResult, Task
+from app.worker.tasks import FULL_REFERENCE, ModelResult, ScoreResult, Task, scores_of
 from app.worker.wire import Done, State
 
 _PATIENCE: Final = 0.5
@@ -290,6 +290,8 @@ class Service:
     ) -> tuple[Done, Timing]:
         asked = time.monotonic()
         done = await self.pool.ask(tasks, room.pixels, question.deadline)
+        for model, score in scores_of(done.results):
+            self.metrics.score.labels(model).observe(score)
         waited_s += max(0.0, done.began - asked)
         self.metrics.queue_seconds.observe(waited_s)
         return done, Timing(decode_s * 1000, waited_s * 1000, done.inference_s * 1000)
@@ -297,7 +299,7 @@ class Service:
     async def _gauge(self) -> None:
         """Keeps the gauges that nobody else sets."""
         while True:
-            self.metrics.ready.set(self.pool.ready and not self.draining)
+            self.metrics.ready.set(self.pool.ready and self.decoders.able and not self.draining)
             self.metrics.pixels_per_second.set(self.pool.pixels_per_s)
             self.metrics.cache_bytes.labels("results").set(self.results.held_bytes)
             self.metrics.cache_bytes.labels("references").set(self.references.held_bytes)

@@ -163,10 +163,13 @@ class _Batch:
         except Exception:
             _log.exception("request %s met a fault of ours", self._record.request_id)
             return self._failure(place, InternalError())
+        self._service.metrics.batch_files.labels("scored").inc()
         return _dumped(place)[:-1] + b"," + reply.body[1:] + b"\n"
 
     def _failure(self, place: dict[str, Any], error: ServiceError) -> bytes:
         self._failed += 1
+        self._service.metrics.batch_files.labels("failed").inc()
+        self._service.metrics.observe_problem(error.status, error.slug)
         problem = error.body(self._record.request_id)
         if "Retry-After" in error.headers:
             problem["retry_after"] = int(error.headers["Retry-After"])

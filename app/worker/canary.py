@@ -81,12 +81,16 @@ def agrees(engine: "Engine", name: str) -> bool:
     return _as_expected(engine, name, _score(engine, name))
 
 
-def score_canary(engine: "Engine") -> None:
+def score_canary(engine: "Engine") -> dict[str, float]:
     """Scores the canary with every loaded model, which also warms them up.
+
+    Returns:
+        How far each model's score is off, as a part of what its precision allows: in [0, 1].
 
     Raises:
         CanaryFailed: a model raised, or gave another score than is known.
     """
+    deviations = {}
     for name, expected in engine.expected.items():
         score = _score(engine, name)
         if not _as_expected(engine, name, score):
@@ -94,11 +98,16 @@ def score_canary(engine: "Engine") -> None:
                 f"{name} in {engine.dtype_of(name)} gives the canary image {score:.4f} "
                 f"instead of {expected:.4f}."
             )
+        deviations[name] = abs(score - expected) / _bound(engine, name)
+    return deviations
 
 
 def _as_expected(engine: "Engine", name: str, score: float) -> bool:
-    bound = _FLOAT_BOUND if engine.dtype_of(name) == "float32" else _HALF_BOUND
-    return abs(score - engine.expected[name]) <= bound  # false for what is not a number
+    return abs(score - engine.expected[name]) <= _bound(engine, name)  # false for what is not a number
+
+
+def _bound(engine: "Engine", name: str) -> float:
+    return _FLOAT_BOUND if engine.dtype_of(name) == "float32" else _HALF_BOUND
 
 
 def _score(engine: "Engine", name: str) -> float:

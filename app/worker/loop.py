@@ -215,6 +215,8 @@ class Worker:
                 case Checked():
                     self._aboard = None
                     self._state = replace(self._state, memory_bytes=outcome.memory_bytes)
+                    if outcome.canary is not None:
+                        self._state = replace(self._state, canary=outcome.canary, canary_at=time.monotonic())
                     self._check_at = time.monotonic() + _CHECK_S
                 case Failed():
                     raise outcome.reason
@@ -229,6 +231,8 @@ class Worker:
             boot=self._state.boot,
             restarts=self._state.restarts,
             budget_pixels=self._budget.now.pixels,
+            canary=loaded.canary,
+            canary_at=time.monotonic(),
         )
         for client in list(self._router.clients):
             self._send_state(client)

@@ -29,10 +29,14 @@ Order = tuple[Job, ...] | Literal["check"]
 
 @dataclass(frozen=True)
 class Loaded:
-    """The models are loaded and the canary image got its known score, at so many pixels per second."""
+    """The models are loaded and the canary image got its known score, at so many pixels per second.
+
+    `canary` says how far off it was, as :func:`app.worker.canary.score_canary` does.
+    """
 
     engine: Engine
     pixels_per_s: float
+    canary: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class Checked:
-    """The canary image got its known score once more."""
+    """The canary image got its known score once more; `canary` is None where there was no memory for it."""
 
     memory_bytes: int
+    canary: dict[str, float] | None
 
 
 @dataclass(frozen=True)
@@ -105,9 +110,9 @@ class Runner:
         try:
             engine = self._make_engine()
             before, began = engine.tally, time.monotonic()
-            score_canary(engine)
+            canary = score_canary(engine)
             useful, seconds = engine.tally.useful - before.useful, time.monotonic() - began
-            self._report(Loaded(engine, useful / max(seconds, _INSTANT_S)))
+            self._report(Loaded(engine, useful / max(seconds, _INSTANT_S), canary))
             while (order := self._orders.get()) is not None:
                 self._report(_check(engine) if order == CHECK else _run_batch(engine, order))
         except Exception as error:
@@ -115,11 +120,12 @@ class Runner:
 
 
 def _check(engine: Engine) -> Checked:
+    canary = None
     try:
-        score_canary(engine)
+        canary = score_canary(engine)
     except OutOfMemory:  # says nothing about the models; others on the device may have taken it
         _log.warning("there was no memory to score the canary image")
-    return Checked(engine.memory_bytes)
+    return Checked(engine.memory_bytes, canary)
 
 
 def _run_batch(engine: Engine, jobs: Sequence[Job]) -> Finished:

@@ -139,6 +139,16 @@ Task = ScoreTask | CompareTask
 Result = ScoreResult | CompareResult
 
 
+def scores_of(results: Iterable[Result]) -> Iterator[tuple[str, float]]:
+    """Every score among results, with the slot that gave it."""
+    for result in results:
+        if isinstance(result, CompareResult):
+            yield FULL_REFERENCE, result.full_reference.score
+            yield from scores_of((result.reference, result.distorted))
+        else:
+            yield from ((name, of_model.score) for name, of_model in result.models.items())
+
+
 def items_of(tasks: Iterable[Task]) -> tuple[Item, ...]:
     """What the device will see of tasks whose pixels are at the size that each model scores."""
     return tuple(item for task in tasks for item in _items(task))

@@ -11,7 +11,7 @@ Nothing is pickled. Times are seconds of ``time.monotonic()``, which all process
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -84,6 +84,8 @@ class State:
         waiting: jobs in line, of all clients.
         budget_pixels: what a batch of several jobs may hold at the moment, padding included.
         memory_bytes: device memory in use; of the process, where the device is the CPU.
+        canary: how far off each model scored the canary image, as a part of what its precision allows.
+        canary_at: when that was found; 0 before the first time.
         casualties: what the worker before this one had on the device, as far as the reader is concerned; None
             where it had nothing.
     """
@@ -100,6 +102,8 @@ class State:
     waiting: int = 0
     budget_pixels: int = 0
     memory_bytes: int = 0
+    canary: dict[str, float] = field(default_factory=dict)
+    canary_at: float = 0.0
     casualties: Casualties | None = None
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -134,6 +135,12 @@ def test_metrics_of_several_http_processes_add_up(weights_environment: dict[str,
         assert metric(client, "iqa_useful_pixels_total") == 40 * 2 * height * width
         assert metric(client, "iqa_padded_pixels_total") == 40 * 2 * height * width
         assert metric(client, "iqa_batch_pixels_sum") == 40 * 2 * height * width
+        for model in ("qualiclip", "bpclip"):
+            assert metric(client, f'iqa_score_count{{model="{model}"}}') == 40
+        weights = [line for line in client.get("/metrics").text.splitlines() if "iqa_weights_info{" in line]
+        assert [line[-4:] for line in weights] == [" 1.0"] * 3  # both processes say the same
+        assert 0 <= time.time() - metric(client, "iqa_start_time_seconds") < 600
+        assert metric(client, 'iqa_rejected_total{slug="overloaded"}') == 0
         assert metric(client, "iqa_resent_total") == 0
         state, of_worker = server.worker_states()[0], '{worker="0"}'
         eventually(lambda: metric(client, "iqa_budget_pixels" + of_worker) == state.budget_pixels)

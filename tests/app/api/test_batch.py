@@ -107,8 +107,16 @@ def test_bodies_that_are_refused_as_a_whole(remembering: httpx.Client, photo: by
 def test_a_queue_that_fills_midway_is_said_in_the_lines(client: httpx.Client) -> None:
     photos = [encoded(named()["coffee"], quality=50 + number) for number in range(12)]
     eventually(lambda: metric(client, "iqa_queued_pixels") == 0)  # what other tests have left is over
+    counts = (
+        'iqa_rejected_total{slug="overloaded"}',
+        'iqa_batch_files_total{outcome="failed"}',
+        'iqa_batch_files_total{outcome="scored"}',
+    )
+    before = [metric(client, name) for name in counts]
     lines = _lines(client.post("/score/batch", files=_files(*photos)))
     refused = [line for line in lines.values() if "type" in line]
+    counted = [metric(client, name) - value for name, value in zip(counts, before, strict=True)]
+    assert counted == [len(refused), len(refused), 12 - len(refused)]
     assert {line["type"] for line in refused} == {"/problems/overloaded"}
     assert all(line["retry_after"] >= 1 for line in refused)
     assert 0 < len(refused) < 12

@@ -210,7 +210,12 @@ def test_what_cannot_be_loaded_has_a_sentence(sources: dict[str, str], tmp_path:
 def test_the_canary_is_scored_as_the_plain_modules_do(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score_canary(engine)
+    deviations = score_canary(engine)
+    assert set(deviations) == {"qualiclip", "bpclip", "bpclip-fr"}
+    assert all(deviation < 0.1 for deviation in deviations.values())
+    with monkeypatch.context() as patched:
+        patched.setitem(engine.expected, "bpclip-fr", engine.expected["bpclip-fr"] + 0.0005)
+        assert score_canary(engine)["bpclip-fr"] == pytest.approx(0.5, abs=0.1)  # of the 0.001 of float32
     monkeypatch.setitem(engine.expected, "bpclip-fr", engine.expected["bpclip-fr"] + 0.02)
     with pytest.raises(CanaryFailed, match=r"bpclip-fr in float32 gives the canary image 0\.\d+ instead of"):
         score_canary(engine)

@@ -30,6 +30,24 @@ def test_the_canary_is_scored_again_and_again(bench: Bench) -> None:
     with_pool(bench, story)
 
 
+def test_what_the_canary_said_last_is_told(bench: Bench) -> None:
+    """Where there was no memory to score it, that is what it said before."""
+
+    async def story(pool: Pool) -> None:
+        first = pool.state()
+        assert first.canary
+        await until(lambda: pool.state().canary["bpclip"] > first.canary["bpclip"])
+        assert first.canary_at < pool.state().canary_at <= time.monotonic()
+        bench.engine.capacity = 0
+        before = bench.engine.checks
+        await until(lambda: bench.engine.checks > before + 1)  # the one before may have had memory
+        kept = bench.worker._state.canary_at
+        await until(lambda: bench.engine.checks > before + 4)
+        assert bench.worker._state.canary_at == kept
+
+    with_pool(bench, story)
+
+
 def test_a_worker_whose_canary_fails_ends(bench: Bench) -> None:
     async def story(pool: Pool) -> None:
         bench.engine.broken = True
