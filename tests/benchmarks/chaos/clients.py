@@ -114,6 +114,7 @@ class Tally:
 
     answers: list[tuple[int, Answer]] = field(default_factory=list)  # with the number of the request
     lost: list[str] = field(default_factory=list)
+    lost_begun: list[float] = field(default_factory=list)  # when, by ``time.monotonic()``; in the same order
     refused: int = 0  # connections, which ends their client
 
     def scores(self) -> list[tuple[int, float]]:
@@ -143,6 +144,7 @@ def loading(
         which = number
         while not stopped.is_set():
             which = (which + 1) % len(requests)
+            began = time.monotonic()
             try:
                 answer = await connection.ask(requests[which])
             except ConnectionRefusedError:
@@ -150,6 +152,7 @@ def loading(
                 break
             except Lost as error:
                 tally.lost.append(str(error))
+                tally.lost_begun.append(began)
                 continue
             tally.answers.append((which, answer))
             if not keep_alive:
