@@ -25,7 +25,8 @@ class Admission:
     """The pixels that were accepted and are not answered yet. Threads may use it at the same time.
 
     Args:
-        budget_pixels: most of them. A single larger request is let in when nothing else is queued.
+        budget_pixels: most of them. A single larger request is let in when nothing else is queued, and the
+            one that was let in first may turn out to be larger than what is left.
         patience_s: a queue that takes longer than this to work off is full too, whatever its pixels: what
             stood at its end might only expire there.
         rate: gives the measured pixels per second; 0 where it is not known.
@@ -49,6 +50,7 @@ class Admission:
         self._on_change = on_change
         self.usual_pixels = 0.0
         self._lock = threading.Lock()
+        self._rooms: dict[Room, None] = {}  # the oldest first
         self.queued_pixels = 0
 
     def look(self) -> None:
@@ -84,12 +86,14 @@ class Admission:
                 capacity = self._capacity(room.patience_s)
                 self._require(min(expected, capacity * _FULL), capacity)
                 expected = min(expected, capacity - self.queued_pixels)
+            self._rooms[room] = None
             self._move(room, math.floor(expected))
         try:
             yield room
         finally:
             with self._lock:
                 room.open = False
+                del self._rooms[room]
                 self._move(room, 0)
 
     def settle(self, room: "Room", pixels: int) -> None:
@@ -98,8 +102,9 @@ class Admission:
             if not room.open:
                 return
             self.usual_pixels += (pixels - self.usual_pixels) * (_NEWEST if self.usual_pixels else 1.0)
-            others = self.queued_pixels - room.pixels
-            if others and pixels > room.pixels:
+            # Who has waited longest is let in whatever it costs. Else those that came together might all turn
+            # out to cost more than they were taken for, and refuse one another.
+            if pixels > room.pixels and next(iter(self._rooms)) is not room:
                 self._require(pixels - room.pixels, self._capacity(room.patience_s))
             self._move(room, pixels)
 
@@ -140,7 +145,7 @@ class Room:
     def settle(self, pixels: int) -> None:
         """Holds exactly so many pixels from here on; nothing happens if the request is over.
 
-        Less is always granted, more only where the others leave room, or there are none.
+        Less is always granted, more only where the others leave room, or have all come later.
 
         Raises:
             Overloaded: there is no room; it says when there will be.
