@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -242,7 +242,7 @@ class Service:
             assert original is not None
             return Reference(decoded.result.fitted, original, decoded.seconds, decoded.waited_s)
 
-        key = (upload.sha256, upload.size, state.max_scored_pixels, preparation.inputs(slots, state))
+        key = (upload.sha256, upload.size, preparation.inputs(slots, state))
         with preparation.blamed_on("reference"):
             return await self.references.get(key, question.deadline, decode)
 
@@ -280,10 +280,8 @@ class Service:
         wanted = 2 * len(self.pool.links) * per_batch / usual
         return round(min(max(wanted, _NARROWEST_WINDOW), self.settings.max_files))
 
-    @contextmanager
-    def _admitted(self, most_pixels: int, question: Question) -> Iterator[Room]:
-        with self.admission.admit(most_pixels, question.deadline - time.monotonic()) as room:
-            yield room
+    def _admitted(self, most_pixels: int, question: Question) -> AbstractContextManager[Room]:
+        return self.admission.admit(most_pixels, question.deadline - time.monotonic())
 
     async def _ask(
         self, tasks: Sequence[Task], room: Room, question: Question, decode_s: float, waited_s: float

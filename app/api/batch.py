@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
 from app.api import rendering
-from app.api.dependencies import ROOM, Asked, AskedOfOneDep, RecordDep, ServiceDep
+from app.api.dependencies import ROOM, Asked, AskedOfOneDep, RecordDep, ServiceDep, disconnected
 from app.api.documentation import problems
 from app.api.score import BODY_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
 from app.body import Reading, Refused, read_batch
@@ -130,7 +130,7 @@ class _Batch:
 
     async def lines(self, request: Request) -> AsyncIterator[bytes]:
         """The lines of the answer, each as soon as there is one. The body must have been read."""
-        leaving = asyncio.create_task(_left(request))
+        leaving = asyncio.create_task(disconnected(request))
         try:
             while self._tasks:
                 done, _ = await asyncio.wait({*self._tasks, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -174,12 +174,6 @@ class _Batch:
         if "Retry-After" in error.headers:
             problem["retry_after"] = int(error.headers["Retry-After"])
         return _dumped({**place, **problem}) + b"\n"
-
-
-async def _left(request: Request) -> None:
-    """Returns when the client is gone."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _dumped(value: dict[str, Any]) -> bytes:

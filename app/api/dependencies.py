@@ -238,7 +238,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         ClientGone: it did.
     """
     working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_disconnected(request))
+    leaving = asyncio.create_task(disconnected(request))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -250,6 +250,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(working, leaving, return_exceptions=True)
 
 
-async def _disconnected(request: Request) -> None:
+async def disconnected(request: Request) -> None:
+    """Returns when the client is gone. The body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
