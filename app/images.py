@@ -214,16 +214,6 @@ def opened(data: bytes, limits: Limits) -> Iterator[Opened]:
         raise InvalidImage(f"The {_display(format)} image is truncated or damaged.") from error
 
 
-def inspect(data: bytes, limits: Limits) -> Header:
-    """The format and size of an image file, within the limits; no pixel is decoded.
-
-    Raises:
-        ServiceError: as :func:`opened`.
-    """
-    with opened(data, limits) as image:
-        return image.header
-
-
 def decode(data: bytes, limits: Limits) -> Picture:
     """The first frame of an image file as upright sRGB pixels.
 

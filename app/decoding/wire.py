@@ -16,8 +16,8 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -33,6 +33,7 @@ _T = TypeVar("_T")
 _LENGTH: Final = struct.Struct(">I")
 _MOST_HEADER_BYTES: Final = 2**20
 _CHUNK_BYTES: Final = 2**20
+_GONE: Final = "The other end is gone."
 
 
 class WireError(Exception):
@@ -168,16 +169,12 @@ class Channel:
             WireError: the other end is gone.
         """
         header = adapter.dump_json(message)
-        try:
+        with _unless_gone():
             self._arm()
             socket.send_fds(self._connection, [_LENGTH.pack(len(header))], descriptors)
             for part in (header, *buffers):
                 self._arm()
                 self._connection.sendall(part)
-        except TimeoutError:
-            raise
-        except OSError as error:
-            raise WireError("The other end is gone.") from error
 
     def receive(self, adapter: TypeAdapter[_T]) -> tuple[_T, int | None]:
         """A message, and the descriptor that came with it; the caller is to close it.
@@ -206,14 +203,10 @@ class Channel:
         parts = []
         while length:
             self._arm()
-            try:
+            with _unless_gone():
                 part = self._connection.recv(min(length, _CHUNK_BYTES))
-            except TimeoutError:
-                raise
-            except OSError as error:
-                raise WireError("The other end is gone.") from error
             if not part:
-                raise WireError("The other end is gone.")
+                raise WireError(_GONE)
             length -= len(part)
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -228,30 +221,22 @@ class Channel:
         rest = array.data.cast("B")
         while rest:
             self._arm()
-            try:
+            with _unless_gone():
                 received = self._connection.recv_into(rest)
-            except TimeoutError:
-                raise
-            except OSError as error:
-                raise WireError("The other end is gone.") from error
             if not received:
-                raise WireError("The other end is gone.")
+                raise WireError(_GONE)
             rest = rest[received:]
         return array
 
     def _receive_length(self) -> tuple[int, int | None]:
         self._arm()
-        try:
+        with _unless_gone():
             head, descriptors, _, _ = socket.recv_fds(self._connection, _LENGTH.size, 1)
-        except TimeoutError:
-            raise
-        except OSError as error:
-            raise WireError("The other end is gone.") from error
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
         try:
             if not head:
-                raise WireError("The other end is gone.")
+                raise WireError(_GONE)
             (length,) = _LENGTH.unpack(head + self.receive_bytes(_LENGTH.size - len(head)))
         except BaseException:
             for descriptor in descriptors:
@@ -268,3 +253,14 @@ class Channel:
         if left <= 0:
             raise TimeoutError
         self._connection.settimeout(left)
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """What a socket raises means that nobody is at its other end, but for a wait that was too long."""
+    try:
+        yield
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise WireError(_GONE) from error

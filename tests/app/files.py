@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.images import Header, Limits, opened
 from app.intake import Arriving, Intake, Upload
 
 
@@ -49,3 +50,9 @@ def upload(data: bytes, filename: str | None = None) -> Upload:
         arriving = Arriving(account, filename)
         arriving.add(data)
         return arriving.complete()
+
+
+def inspect(data: bytes, limits: Limits) -> Header:
+    """What a file says of itself; no pixel is decoded."""
+    with opened(data, limits) as image:
+        return image.header

@@ -23,8 +23,8 @@ from app.errors import (
     ServiceError,
     UnsupportedMediaType,
 )
-from app.images import Limits, Picture, decode, inspect, supported_formats
-from tests.app.files import encoded, png_chunk, png_header, turned
+from app.images import Limits, Picture, decode, supported_formats
+from tests.app.files import encoded, inspect, png_chunk, png_header, turned
 from tests.photographs import named
 
 CAT = named()["chelsea"]

@@ -37,7 +37,7 @@ from app.images import Header, Limits
 from models import signal as signals
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from tests.app.decoding.programs import ON_MARK, held_until, marked, misbehaving
-from tests.app.files import encoded, png_header, turned
+from tests.app.files import encoded, inspect, png_header, turned
 from tests.app.running import eventually
 from tests.photographs import named
 
@@ -102,7 +102,7 @@ def test_it_gives_what_decoding_here_gives(decoders: Decoders, format: str) -> N
     data = encoded(CAT, format)
     heard: list[Header] = []
     timed = asyncio.run(decoders.decode(data, WANTED, _soon(), heard.append))
-    assert heard == [images.inspect(data, LIMITS)]
+    assert heard == [inspect(data, LIMITS)]
     _same_as_here(timed, data)
     assert timed.result.original is None
     assert timed.result.comparison is None
