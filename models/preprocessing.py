@@ -194,10 +194,13 @@ def upright_srgb(image: Image.Image) -> Upright:
     """
     # A TIFF file is turned while it is loaded, and loses the tag. All others are loaded first: to ask a PNG
     # file for its tag loads it too, and its damage would be taken for that of the tag.
-    before = _orientation(image) if image.format == "TIFF" else None
+    early = image.format == "TIFF"
+    if not early:
+        image.load()
+    orientation, orientation_unknown = _orientation(image)
     image.load()
-    orientation, orientation_unknown = before or _orientation(image)
-    turn = _TRANSPOSES.get(orientation) if _orientation(image)[0] == orientation else None
+    turned = early and _orientation(image)[0] != orientation
+    turn = None if turned else _TRANSPOSES.get(orientation)
     icc = image.info.get("icc_profile")
 
     deep = image.mode.startswith("I") or image.mode == "F"
