@@ -87,12 +87,7 @@ class Balancer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(_ENDS_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         self._reader.join()
         assert self.process.stdout is not None
         self.process.stdout.close()
@@ -196,3 +191,13 @@ def _lives(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(") ")[2][0] != "Z"  # its parent has to bury it; it holds nothing any more
+
+
+def end(process: "subprocess.Popen[Any]") -> None:
+    """Asks a program to end, and kills it if it stays."""
+    process.terminate()
+    try:
+        process.wait(_ENDS_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

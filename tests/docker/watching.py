@@ -14,14 +14,13 @@ import httpx
 import yaml
 
 from tests.app.running import eventually
-from tests.docker.balancing import free_ports
+from tests.docker.balancing import end, free_ports
 
 FOLDER: Final = Path(__file__).parents[2] / "docker" / "prometheus"
 DASHBOARD: Final = FOLDER.parent / "grafana" / "dashboards" / "iqa.json"
 MISSING: Final = "Prometheus and promtool are not installed (Debian: prometheus)."
 
 _INTERVAL: Final = "1s"
-_ENDS_S: Final = 20.0
 _DAY_S: Final = 86_400
 
 
@@ -87,12 +86,7 @@ class Prometheus:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
-        self._process.terminate()
-        try:
-            self._process.wait(_ENDS_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
         self._log.close()
 
     def values(self, query: str) -> list[float]:
