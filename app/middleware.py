@@ -19,7 +19,7 @@ from app.body import ClientGone
 from app.errors import InternalError, ServiceError, Unauthorized
 from app.logs import log_fields
 from app.metrics import Metrics
-from app.policy import secure
+from app.security import secure
 
 PROBLEM_JSON: Final = "application/problem+json"
 

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from app.api.schemas import BatchLine, Problem
 from app.errors import InternalError, NotFound, ServiceError, TemporaryError, Unauthorized
 from app.middleware import PROBLEM_JSON
-from app.policy import CONTENT_POLICY, content_policy, inline
+from app.security import CONTENT_POLICY, content_policy, inline
 
 IMAGE_TYPES: Final = tuple(
     f"image/{kind}" for kind in ("jpeg", "png", "webp", "tiff", "bmp", "avif", "gif", "heic")
