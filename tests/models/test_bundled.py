@@ -1,7 +1,7 @@
 """The bundled weights on photographs that are in no training folder: the claims that the card makes."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -63,6 +63,32 @@ def scored(name: ModelName, *images: Pixels) -> tuple[float, list[float]]:
 
 
 @cache
+def network(name: ModelName) -> InferenceModel:
+    """As the service asks it, in float32: faster than the plain modules, to which other tests hold it."""
+    loaded = load_model(name)  # its backbone is given up, so it is not the one that the other tests share
+    return InferenceModel(loaded.module, loaded.metadata.preprocessing)
+
+
+@torch.inference_mode()
+def asked(name: ModelName, image: Pixels) -> tuple[float, list[float]]:
+    """The score of an image, and the 40 similarities."""
+    model = network(name)
+    output = model.read_out(model.embed(*pack([image], model.multiple)))
+    return float(output.score[0]), output.similarities[0].tolist()
+
+
+@torch.inference_mode()
+def compared(levels: Sequence[Pixels]) -> list[float]:
+    """The full-reference score of each of the levels against the first, which is encoded once."""
+    model = network("bpclip-fr")
+    pixels, extents = pack(levels, model.multiple)
+    maps = model.encode(pixels, extents)
+    reference = [values[:1].expand_as(values) for values in maps]
+    scores: list[float] = model.read_out(model.relate(maps, reference, extents)).score.tolist()
+    return scores
+
+
+@cache
 def examined(distortion: str) -> tuple[dict[ModelName, Answers], np.ndarray]:
     """The no-reference models' answers under a distortion, and the full-reference scores, ``(P, 3)``.
 
@@ -70,11 +96,8 @@ def examined(distortion: str) -> tuple[dict[ModelName, Answers], np.ndarray]:
     at once, since to spoil a photograph can take longer than to score it.
     """
     levels = [spoilt(photo, distortion) for photo in photographs()]
-    found = {name: answers_to(partial(scored, name), levels, distortion) for name in NO_REFERENCE}
-    full_reference = [
-        [scored("bpclip-fr", image, first)[0] for image in (first, others[len(others) // 2], others[-1])]
-        for first, *others in levels
-    ]
+    found = {name: answers_to(partial(asked, name), levels, distortion) for name in NO_REFERENCE}
+    full_reference = [compared([photo[0], photo[len(photo) // 2], photo[-1]]) for photo in levels]
     return found, np.array(full_reference)
 
 
@@ -184,8 +207,7 @@ def _blurred(photo: Pixels) -> Pixels:
 @cache
 def maps_of_half_blurred(name: ModelName) -> dict[str, NDArray[np.float32]]:
     """Local quality ``(6, 8, 8)`` of parts of photographs, by the half that is blurred; "" for none."""
-    loaded = load_model(name)  # its backbone is given up, so it is not the one that the other tests share
-    network = InferenceModel(loaded.module, loaded.metadata.preprocessing)
+    model = network(name)
     corners = [(photo.shape[0] // 2 - 128, photo.shape[1] // 2 - 128) for photo in photographs()]
     sharp = [
         np.ascontiguousarray(photo[top : top + 256, left : left + 256])
@@ -198,7 +220,7 @@ def maps_of_half_blurred(name: ModelName) -> dict[str, NDArray[np.float32]]:
             spoilt = _half(half, 256)[..., None] if half else False
             pictures.append(np.where(spoilt, _blurred(photo), photo))
         with torch.inference_mode():
-            _, maps = network.embed_and_map(*pack(pictures, network.multiple), range(len(pictures)))
+            _, maps = model.embed_and_map(*pack(pictures, model.multiple), range(len(pictures)))
         found[half] = torch.stack(maps).numpy()
     return found
 
