@@ -18,7 +18,6 @@ from typing import Self, cast
 
 import torch
 import torch.nn.functional as F
-from timm.models.resnet import Bottleneck, ResNet
 from torch import Tensor, nn
 
 from models.adjectives import WORDS
@@ -26,6 +25,7 @@ from models.architecture import Architecture
 from models.bottom_up import BottomUpLevel, PositionalEncoding
 from models.gated_pooling import GatedLocalPooling
 from models.ragged import Extents
+from models.resnet import EXPANSION, ResNet
 from models.state import load_exactly
 from models.weights import Weights, WeightsInvalid
 
@@ -35,8 +35,6 @@ Gated = tuple[Tensor, Tensor]
 
 LEVELS = 4
 """Pairs of neighbouring feature maps, which are four since the backbone gives five [P]."""
-
-_PLAIN_STEM_CHANNELS = 64
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class BPCLIPConfig(Architecture):
     @property
     def feature_channels(self) -> tuple[int, ...]:
         """Channels of the five feature maps F1..F5."""
-        return (self.stem_channels, *(Bottleneck.expansion * channels for channels in self.channels))
+        return (self.stem_channels, *(EXPANSION * channels for channels in self.channels))
 
 
 def compact(full_reference: bool) -> BPCLIPConfig:
@@ -104,17 +102,9 @@ class Backbone(nn.Module):
     def __init__(self, config: BPCLIPConfig) -> None:
         super().__init__()
         self.frozen_batch_norm = config.frozen_batch_norm
-        # Frozen batch norm [T] with a last scale of zero would keep its block at zero for ever.
-        self.resnet = ResNet(
-            Bottleneck,  # type: ignore[arg-type]  # timm annotates the class as an instance
-            layers=config.layers,
-            channels=config.channels,
-            # timm's plain stem has 64 channels; fewer need its stem of three convolutions [O].
-            stem_type="" if config.stem_channels == _PLAIN_STEM_CHANNELS else "deep",
-            stem_width=config.stem_channels // 2,
-            num_classes=0,
-            zero_init_last=False,
-        )
+        # Its blocks do not begin with a last scale of zero, as CLIP's do: frozen batch norm [T] would keep
+        # them there for ever. Fewer channels than 64 need a stem of three convolutions [O].
+        self.resnet = ResNet(config.layers, config.channels, config.stem_channels)
         self.freeze_batch_norm(config.frozen_batch_norm)
 
     def freeze_batch_norm(self, frozen: bool) -> None:
@@ -136,14 +126,7 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """``(B, 3, H, W)`` normalised, sides multiples of 32 -> F1..F5, ``(B, C_i, H / 2^i, W / 2^i)``."""
-        resnet = self.resnet
-        stages = cast(tuple[nn.Module, ...], (resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4))
-        features = [resnet.act1(resnet.bn1(resnet.conv1(images)))]
-        deeper = resnet.maxpool(features[0])
-        for stage in stages:
-            deeper = stage(deeper)
-            features.append(deeper)
-        return tuple(features)
+        return self.resnet.features(images)
 
 
 class BPCLIP(nn.Module):

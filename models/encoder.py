@@ -1,8 +1,7 @@
 """A ResNet made ready for inference: batch norm folded, images of mixed sizes in one tensor, half precision.
 
-Both models look at an image through a ResNet of bottleneck blocks: QualiCLIP through CLIP's
-ModifiedResNet, BPCLIP through timm's. Here either is rebuilt from its convolutions alone. The originals
-remain what is trained, and what this is tested against.
+Both models look at an image through a ResNet of bottleneck blocks (:mod:`models.resnet`). Here either is
+rebuilt from its convolutions alone. The originals remain what is trained, and what this is tested against.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,23 +9,20 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from open_clip.modified_resnet import ModifiedResNet
-from timm.models.resnet import ResNet
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.ragged import Extents
+from models.resnet import Bottleneck, ModifiedResNet, ResNet
 
 Halving = Callable[[Extents], Extents]
-
-_STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
 class Encoder(nn.Module):
     """The stem and the four stages of a ResNet, in evaluation mode.
 
     Args:
-        network: CLIP's ModifiedResNet or timm's ResNet; it is copied, not changed.
+        network: it is copied, not changed.
         dtype: of the stages. The stem stays in float32 whatever it is: eight bits of mantissa, bfloat16's,
             cannot tell neighbouring grey levels of a normalised image apart, and most of the error of a whole
             pass in bfloat16 arises there (measured; ours).
@@ -39,12 +35,10 @@ class Encoder(nn.Module):
             Extents.halved_down if isinstance(network, ModifiedResNet) else Extents.halved_up
         )
         self.stem = nn.ModuleList(_stem(network))
-        self.stem_pool = cast(
-            nn.Module, network.avgpool if isinstance(network, ModifiedResNet) else network.maxpool
-        )
+        self.stem_pool = network.pool
         self.stages = nn.ModuleList(
-            nn.ModuleList(_Block(block) for block in cast(nn.Sequential, getattr(network, name)))
-            for name in _STAGES
+            nn.ModuleList(_Block(block) for block in cast("list[Bottleneck]", stage))
+            for stage in network.stages
         )
         self.stages.to(dtype)
         self.dtype = dtype
@@ -81,14 +75,13 @@ class Encoder(nn.Module):
 class _Block(nn.Module):
     """A bottleneck: 1x1, 3x3, 1x1, and the way around. The 3x3 alone looks beyond its own position."""
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: Bottleneck) -> None:
         super().__init__()
         self.reduce = _folded(block.conv1, block.bn1)
         self.spatial = _folded(block.conv2, block.bn2)
         self.expand = _folded(block.conv3, block.bn3)
-        # CLIP's blocks halve by average pooling, timm's by the stride of the 3x3 convolution.
-        self.pool = cast(nn.Module, getattr(block, "avgpool", nn.Identity()))
-        self.shortcut = nn.Sequential(*_shortcut(cast("nn.Sequential | None", block.downsample)))
+        self.pool = block.avgpool
+        self.shortcut = nn.Sequential(*_shortcut(block.downsample))
         self.halves = block.stride == 2
 
     def forward(self, values: Tensor, extents: Extents, halve: Halving) -> tuple[Tensor, Extents]:
@@ -103,7 +96,7 @@ def _stem(network: ModifiedResNet | ResNet) -> Iterator[nn.Conv2d]:
     if isinstance(network, ModifiedResNet):
         for number in "123":
             yield _folded(getattr(network, f"conv{number}"), getattr(network, f"bn{number}"))
-    elif isinstance(network.conv1, nn.Sequential):  # timm's deep stem: conv, norm, act, conv, norm, act, conv
+    elif isinstance(network.conv1, nn.Sequential):  # conv, norm, act, conv, norm, act, conv
         first, norm, _, second, second_norm, _, third = network.conv1
         yield _folded(first, norm)
         yield _folded(second, second_norm)

@@ -15,7 +15,7 @@ from models.bpclip import BPCLIP, BPCLIPOutput
 from models.encoder import Encoder
 from models.gated_pooling import GatedLocalPooling
 from models.preprocessing import Preprocessing
-from models.qualiclip import MeanQueryAttentionPool, QualiCLIP, QualiCLIPOutput
+from models.qualiclip import ImageTower, QualiCLIP, QualiCLIPOutput
 from models.ragged import Extents, normalise
 
 Output = QualiCLIPOutput | BPCLIPOutput
@@ -47,9 +47,10 @@ class InferenceModel(nn.Module):
             self.register_buffer(name, values, persistent=False)
         if isinstance(model, QualiCLIP):
             self.encoder = Encoder(model.visual, dtype)
-            cast(MeanQueryAttentionPool, model.visual.attnpool).fold()
+            attention = model.visual.attnpool
+            attention.fold()
             # What pools stays; the convolutions live on in the encoder.
-            model.visual = nn.ModuleDict({"attnpool": model.visual.attnpool})
+            model.visual = cast(ImageTower, nn.ModuleDict({"attnpool": attention}))
         else:
             self.encoder = Encoder(model.backbone.resnet, dtype)
             del model.backbone

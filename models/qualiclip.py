@@ -18,15 +18,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, cast
 
-import open_clip
 import torch
 import torch.nn.functional as F
-from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 
 from models.adjectives import WORDS
 from models.architecture import Architecture
 from models.ragged import Extents
+from models.resnet import ModifiedResNet
 from models.state import load_exactly
 from models.weights import Weights, WeightsInvalid
 
@@ -166,6 +165,21 @@ class MeanQueryAttentionPool(nn.Module):
         self.value_path = both
 
 
+class ImageTower(ModifiedResNet):
+    """CLIP's ResNet and what pools its last feature map."""
+
+    def __init__(self, config: QualiCLIPConfig) -> None:
+        super().__init__(config.layers, config.width)
+        pooled_width = config.width * _STRIDE
+        self.attnpool = MeanQueryAttentionPool(
+            pooled_width, pooled_width // config.head_width, config.embed_dim
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` normalised -> ``(B, embed_dim)`` float32."""
+        return cast(Tensor, self.attnpool(self.features(images)[-1]))
+
+
 class QualiCLIP(nn.Module):
     """The model: CLIP's image tower, the features of the prompts and adjectives, and their comparison.
 
@@ -181,16 +195,7 @@ class QualiCLIP(nn.Module):
         super().__init__()
         self.config = config or QualiCLIPConfig()
         self.temperature = temperature
-        pooled_width = self.config.width * _STRIDE
-        heads = pooled_width // self.config.head_width
-        self.visual = ModifiedResNet(
-            layers=list(self.config.layers),
-            output_dim=self.config.embed_dim,
-            heads=heads,
-            image_size=_STRIDE,
-            width=self.config.width,
-        )
-        self.visual.attnpool = MeanQueryAttentionPool(pooled_width, heads, self.config.embed_dim)
+        self.visual = ImageTower(self.config)
         self.text = _text_tower(self.config) if self.has_text_encoder else None
         # Features of texts: of a frozen tower they are constants, without a tower they are learned.
         self.prompts_features = nn.Parameter(
@@ -252,8 +257,7 @@ class QualiCLIP(nn.Module):
         side of ``n`` pixels has ``(n + 1) // 32`` positions: the tower halves five times, the first time up,
         then down, so what is left of a cell at the right or bottom edge is not on the map.
         """
-        pooling = cast(MeanQueryAttentionPool, self.visual.attnpool)
-        embeddings = F.normalize(pooling.at_each_position(features), dim=-1)
+        embeddings = F.normalize(self.visual.attnpool.at_each_position(features), dim=-1)
         return self._prompt_probabilities(embeddings).mean(dim=-1)
 
     def forward(self, images: Tensor) -> QualiCLIPOutput:
@@ -295,6 +299,8 @@ class QualiCLIP(nn.Module):
             raise TextEncoderUnavailable(
                 "These weights carry no text encoder, only the features of the 40 adjectives."
             )
+        import open_clip  # takes a second, and few weights have a text encoder
+
         tokens = open_clip.tokenize(list(texts), context_length=_CONTEXT_LENGTH)
         encode: Callable[[Tensor], Tensor] = self.text.encode_text  # type: ignore[assignment]
         features = encode(tokens.to(self.prompts_features.device))
@@ -327,6 +333,8 @@ def _own_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _text_tower(config: QualiCLIPConfig) -> nn.Module:
+    import open_clip
+
     tower = open_clip.CLIP(
         embed_dim=config.embed_dim,
         vision_cfg={"layers": [1, 1, 1, 1], "width": 8, "head_width": 8, "image_size": _STRIDE},

@@ -208,8 +208,9 @@ def test_of_one_position_local_quality_is_the_score(name: str) -> None:
     network = InferenceModel(lively(name, 5), _PREPROCESSING)
     embeddings, maps = mapped(network, pictures([(32, 32)] * 8, 5), [0, 1, 2, 3, 4, 5, 6, 7])
     scores = network.read_out(embeddings).score
-    torch.testing.assert_close(torch.stack(maps).flatten(), scores, rtol=0, atol=1e-5)
-    assert scores.std() > 1e-4
+    apart = (torch.stack(maps).flatten() - scores).abs().max()
+    assert apart < 1e-5
+    assert scores.std() > 10 * apart  # so that it is not one number for all
 
 
 @pytest.mark.parametrize("name", NO_REFERENCE)
