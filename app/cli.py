@@ -1,4 +1,4 @@
-"""The commands of ``iqa``: ``serve``, ``score``, ``compare``, ``evaluate``, ``train``, ``weights``, ``keys``.
+"""The commands of ``iqa``: ``serve``, ``score``, ``compare``, ``evaluate``, ``train``, ``policies`` and more.
 
 Only the commands themselves import torch, when they run; ``--help`` does not wait for it.
 """
@@ -13,6 +13,7 @@ import typer
 from app.commands import keys, weights
 from app.commands.compare import compare
 from app.commands.evaluate import evaluate
+from app.commands.policies import policies
 from app.commands.score import score
 from app.commands.serve import serve
 from app.commands.train import train
@@ -26,7 +27,7 @@ app = typer.Typer(
     # A plain traceback, for the bug that it is; what can be expected to go wrong ends in a sentence.
     pretty_exceptions_enable=False,
 )
-for _command in (serve, score, compare, evaluate, train):
+for _command in (serve, score, compare, evaluate, train, policies):
     app.command()(_command)
 app.add_typer(weights.app, name="weights")
 app.add_typer(keys.app, name="keys")

@@ -1,7 +1,7 @@
 """The ASGI application: routes, lifespan and middleware; nothing else."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -13,33 +13,41 @@ from starlette.responses import Response
 
 from app import errors
 from app.access import Access
-from app.api import batch, compare, documentation, health, models, page, problems, score
+from app.api import batch, compare, documentation, health, models, page, policies, problems, score
 from app.api.dependencies import KEY, STRICT
 from app.cors import Cors
 from app.logs import log_fields
 from app.middleware import RequestScope, allowed, problem, record_of
+from app.policies import Policy, load, usable
 from app.service import Service
 from app.settings import Settings
 from app.version import version
 
 _log = logging.getLogger("iqa.service")
 
-_LOCKED: Final = (score.router, batch.router, compare.router, models.router)
+_LOCKED: Final = (score.router, batch.router, compare.router, models.router, policies.router)
 _OPEN: Final = (health.router, problems.router, page.router, documentation.router)
 
 
-def create_app(settings: Settings, endpoints: Sequence[str]) -> FastAPI:
+def create_app(
+    settings: Settings, endpoints: Sequence[str], policies: Mapping[str, Policy] | None = None
+) -> FastAPI:
     """The application of one HTTP process.
 
     Args:
         settings: of the process.
         endpoints: the workers' ipc addresses.
+        policies: by name; None for those of the settings.
 
     Raises:
         KeysError: the API keys cannot be used.
+        PoliciesError: likewise the policies of the settings.
     """
     access = Access(settings)
-    service = Service(settings, endpoints)
+    if policies is None:
+        policies = load(settings.policies_file)
+    names = list(usable(policies, settings.models))
+    service = Service(settings, endpoints, policies)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -59,7 +67,7 @@ def create_app(settings: Settings, endpoints: Sequence[str]) -> FastAPI:
     )
     app.state.service = service
     app.state.access = access
-    app.openapi = lambda: documentation.document(app, access.locked)  # type: ignore[method-assign]
+    app.openapi = lambda: documentation.document(app, access.locked, names)  # type: ignore[method-assign]
     _include(app, _LOCKED, [KEY, STRICT])
     _include(app, [health.metrics_router], [KEY] if settings.metrics_key else [])
     _include(app, _OPEN, [])

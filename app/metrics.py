@@ -6,6 +6,7 @@ folder PROMETHEUS_MULTIPROC_DIR, which the supervisor sets, and any of the proce
 
 import os
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import (
@@ -20,6 +21,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.errors import PROBLEMS
+from app.policies import OUTCOMES
 from app.version import version
 
 if TYPE_CHECKING:  # the supervisor, which needs only a name from here, is not to load what those stand on
@@ -44,9 +46,12 @@ class Metrics:
 
     What the workers do is counted as their answers come in, each batch by one of the HTTP processes. What
     they say of their state is heard by all; the newest word counts, whoever heard it.
+
+    Args:
+        policies: names of those that verdicts are counted of.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, policies: Iterable[str] = ()) -> None:
         registry = CollectorRegistry()
         self._registry = registry
         self.requests = Counter(
@@ -85,6 +90,10 @@ class Metrics:
         self.score = Histogram(
             "iqa_score", "Scores that were computed, by the model that gave them; not those remembered.",
             ("model",), buckets=_SCORES, registry=registry,
+        )  # fmt: skip
+        self.verdicts = Counter(
+            "iqa_verdicts", "Verdicts of a policy: pass, review or fail; those on remembered answers too.",
+            ("policy", "outcome"), registry=registry,
         )  # fmt: skip
         self.rejected = Counter(
             "iqa_rejected",
@@ -162,9 +171,9 @@ class Metrics:
             "iqa_ready", "1 where /readyz answers 200.", registry=registry, multiprocess_mode="livemin"
         )
         self._told: dict[tuple[Gauge, str], set[tuple[str, ...]]] = {}
-        self._begin()
+        self._begin(policies)
 
-    def _begin(self) -> None:
+    def _begin(self, policies: Iterable[str]) -> None:
         """Shows the counts that are watched before there is anything to count.
 
         A rate needs two values of a series; of one that begins with its first event, that event is missed.
@@ -180,6 +189,9 @@ class Metrics:
             self.refused_connections.labels(reason)
         for outcome in ("scored", "failed"):
             self.batch_files.labels(outcome)
+        for policy in policies:
+            for outcome in OUTCOMES:
+                self.verdicts.labels(policy, outcome)
 
     def observe_problem(self, status: int, slug: str | None) -> None:
         """A request, or a file of a batch, that was answered with this status; None for no problem."""

@@ -56,11 +56,6 @@ class PreparedPair:
     resized_from: Size | None
 
 
-def answering(models: Sequence[str]) -> str:
-    """Whose score is the answer's: BPCLIP's if it was asked for, since it learned from people's opinions."""
-    return "bpclip" if "bpclip" in models else models[0]
-
-
 def card(name: str, state: State) -> ModelCard:
     """The loaded model of that name."""
     return next(card for card in state.cards if card.name == name)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ from app.errors import Draining, PoisonInput, Starting, WorkerUnavailable
 from app.images import Header, Limits
 from app.intake import Intake, Upload
 from app.metrics import Metrics
+from app.policies import Policy, usable
 from app.preparation import Prepared, PreparedPair, Question
 from app.references import Reference
 from app.settings import Settings
@@ -74,13 +75,17 @@ class Service:
     Args:
         settings: of the process.
         endpoints: the workers' ipc addresses.
+        policies: by name; also those that cannot be applied to the models of the settings.
     """
 
-    def __init__(self, settings: Settings, endpoints: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, endpoints: Sequence[str], policies: Mapping[str, Policy] | None = None
+    ) -> None:
         self.settings = settings
+        self.policies = dict(policies or {})
         self.draining = False
         self.limits = Limits.of(settings)
-        self.metrics = Metrics()
+        self.metrics = Metrics(usable(self.policies, settings.models))
         self.pool = Pool(endpoints, on_resend=self.metrics.resent.inc, on_batch=self.metrics.observe_batch)
         # Each HTTP process accepts its share, so that all of them together keep to the setting.
         self.admission = Admission(

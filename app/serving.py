@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Final, cast
 import uvicorn
 import uvloop
 
+from app.api.answers import weights_used
 from app.connections import Connection, Door, Limits
 from app.descriptors import most_connections, raise_limit
 from app.keys import KeysError
@@ -19,9 +21,12 @@ from app.lifeline import Lifeline
 from app.listener import accepted, turn_newcomers_away
 from app.logs import configure_logging
 from app.main import create_app
+from app.policies import Policy, uncalibrated, usable
 from app.service import Service
 from app.settings import Settings
 from app.waiting import SWITCH_INTERVAL_S
+
+_log = logging.getLogger("iqa.serving")
 
 _KEEP_ALIVE_S: Final = 75
 _HANDSHAKE_S: Final = 0.1
@@ -74,17 +79,17 @@ def main() -> int:
     # The event loop is not to wait five milliseconds, Python's default, for a thread that decodes.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
-        uvloop.run(_serve(lifeline, settings, orders["endpoints"], socket.socket(fileno=orders["socket"])))
+        uvloop.run(_serve(lifeline, settings, socket.socket(fileno=orders["socket"])))
     except KeysError as error:
         lifeline.report("failed", reason=str(error))
         return 1
     return 0
 
 
-async def _serve(
-    lifeline: Lifeline, settings: Settings, endpoints: list[str], listener: socket.socket
-) -> None:
-    app = create_app(settings, endpoints)
+async def _serve(lifeline: Lifeline, settings: Settings, listener: socket.socket) -> None:
+    orders = lifeline.orders
+    policies = {name: Policy.model_validate(policy) for name, policy in orders["policies"].items()}
+    app = create_app(settings, orders["endpoints"], policies)
     service: Service = app.state.service
     files = raise_limit(settings.max_connections)
     limits = Limits(
@@ -128,6 +133,11 @@ async def _announce(lifeline: Lifeline, server: Server, service: Service) -> Non
     while not (server.started and service.pool.ready):
         await asyncio.sleep(0.02)
     lifeline.report("ready")
+    weights = {card.name: weights_used(card) for card in service.loaded().cards}
+    for policy in usable(service.policies, service.settings.models).values():
+        # Of those built in nobody may ever ask, and who does is warned.
+        for sentence in () if policy.built_in else uncalibrated(policy, weights):
+            _log.warning(sentence)
 
 
 async def _shut_down(

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -141,6 +141,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Size of the cache of decoded references, for further comparisons with them; 0 is off.",
     )
+    policies_file: Path | None = Field(
+        None, description="File of policies in TOML, beside the built-in ones; read at the start only."
+    )
     api_keys_file: Path | None = Field(
         None, description="File of API keys, a line each; looked at again every second."
     )
@@ -208,6 +211,11 @@ class Settings(BaseSettings):
         """Where the weights of each model come from that is to be loaded; full-reference BPCLIP always is."""
         chosen = {"qualiclip": self.qualiclip_weights, "bpclip": self.bpclip_weights}
         return {name: chosen[name] for name in self.models} | {"bpclip-fr": self.bpclip_fr_weights}
+
+
+def answering(models: Sequence[str]) -> str:
+    """Whose score is the answer's: BPCLIP's if it was asked for, since it learned from people's opinions."""
+    return "bpclip" if "bpclip" in models else models[0]
 
 
 def read_settings(**flags: Any) -> Settings:

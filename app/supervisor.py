@@ -11,19 +11,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from prometheus_client import multiprocess
 
+from app import keys, policies
 from app.child import Child
 from app.cores import cores
 from app.folder import PrivateFolder
-from app.keys import KeysError, load
+from app.keys import KeysError
 from app.logs import configure_logging
 from app.metrics import MULTIPROCESS_DIR
+from app.policies import PoliciesError, Policy
 from app.settings import Settings
 
 _log = logging.getLogger("iqa.supervisor")
@@ -45,15 +47,17 @@ def serve(settings: Settings) -> int:
     """
     configure_logging(settings.log_format, settings.log_level)
     try:
-        load(settings.api_keys_file, settings.api_keys)
-    except KeysError as error:
+        keys.load(settings.api_keys_file, settings.api_keys)
+        known = policies.load(settings.policies_file)
+        policies.usable(known, settings.models)
+    except (KeysError, PoliciesError) as error:
         return _refuse(str(error))
     try:
         listener = _bind(settings.host, settings.port)
     except OSError as error:
         return _refuse(_why_not_bound(settings, error))
     with listener, contextlib.suppress(KeyboardInterrupt):
-        return asyncio.run(Supervisor(settings, listener).run())
+        return asyncio.run(Supervisor(settings, listener, known).run())
     return 130  # interrupted before anything was started
 
 
@@ -92,10 +96,13 @@ class Supervisor:
     Args:
         settings: of all of them.
         listener: the bound socket that the HTTP processes share.
+        known: the policies, by name.
     """
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, known: Mapping[str, Policy]) -> None:
         self._settings = settings
+        # Read once: an HTTP process that is restarted later judges as the others do.
+        self._policies = {name: policy.model_dump(mode="json") for name, policy in known.items()}
         self._listener = listener
         devices = _devices(settings.devices)
         self._folder = PrivateFolder()
@@ -244,6 +251,7 @@ class Supervisor:
         orders = {
             "settings": json.loads(self._settings.model_dump_json()),
             "endpoints": self._endpoints,
+            "policies": self._policies,
             "socket": self._listener.fileno(),
         }
         environment = {}

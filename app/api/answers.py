@@ -6,7 +6,8 @@ from typing import Any, Final
 from app import cautions
 from app.api import schemas
 from app.fitted import Size
-from app.preparation import Prepared, PreparedPair, Question, answering, card
+from app.preparation import Prepared, PreparedPair, Question, card
+from app.settings import answering
 from app.worker.tasks import FULL_REFERENCE, CompareResult, ModelCard, ModelResult, Result, ScoreResult
 from app.worker.wire import State
 from models.adjectives import ADJECTIVES, DIMENSIONS

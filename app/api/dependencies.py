@@ -19,9 +19,10 @@ from app.access import Access, Caller
 from app.body import ClientGone
 from app.errors import InvalidParameter, TextEncoderMissing, UnknownModel, UnsupportedMediaType
 from app.middleware import Record, record_of
-from app.preparation import Question, answering
+from app.policies import Policy, PolicyRefused, choose
+from app.preparation import Question
 from app.service import Service
-from app.settings import NO_REFERENCE
+from app.settings import NO_REFERENCE, answering
 from app.worker.tasks import FULL_REFERENCE
 
 T = TypeVar("T")
@@ -134,6 +135,7 @@ class Asked:
         timeout_s: to start within.
         caller: who asks, and pays for it.
         quality_map: whether local quality is wanted too.
+        policy: by which a verdict is wanted, if one is.
     """
 
     models: tuple[str, ...]
@@ -141,6 +143,7 @@ class Asked:
     timeout_s: float
     caller: Caller
     quality_map: bool = False
+    policy: Policy | None = None
 
     def from_now(self) -> Question:
         """The question, its time beginning to run: the body has arrived."""
@@ -198,12 +201,19 @@ AskedDep = Annotated[Asked, Depends(_asked)]
 
 
 async def _asked_of_one(
+    service: ServiceDep,
     asked: AskedDep,
     quality_map: Annotated[
         bool, Query(description="Whether local quality is wanted too, by the model of the answer.")
     ] = False,
+    policy: Annotated[
+        str | SkipJsonSchema[None],
+        # Which names there are is added to the document, where they are known.
+        Query(description="Policy for a verdict; GET /policies lists them.", examples=["upload"]),
+    ] = None,
 ) -> Asked:
-    return replace(asked, quality_map=quality_map)
+    chosen = None if policy is None else _policy(policy, service, asked.models)
+    return replace(asked, quality_map=quality_map, policy=chosen)
 
 
 AskedOfOneDep = Annotated[Asked, Depends(_asked_of_one)]
@@ -229,6 +239,13 @@ def _words(adjectives: str) -> tuple[str, ...]:
             parameter="adjectives",
         )
     return tuple(dict.fromkeys(word.strip(" ") for word in adjectives.split(",")))
+
+
+def _policy(name: str, service: Service, models: tuple[str, ...]) -> Policy:
+    try:
+        return choose(name, service.policies, service.settings.models, models)
+    except PolicyRefused as error:
+        raise InvalidParameter(str(error), parameter="policy", known=list(error.known)) from error
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -1,6 +1,7 @@
 """The OpenAPI document beyond what FastAPI derives: problems, request bodies, and the pages that show it."""
 
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -105,8 +106,14 @@ def cached() -> dict[str, Any]:
     }
 
 
-def document(app: FastAPI, locked: bool) -> dict[str, Any]:
-    """The OpenAPI document of the application, made once; `locked` where keys are set."""
+def document(app: FastAPI, locked: bool, policies: Sequence[str]) -> dict[str, Any]:
+    """The OpenAPI document of the application, made once.
+
+    Args:
+        app: whose routes are described.
+        locked: whether keys are set.
+        policies: names of those that can be asked for.
+    """
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -117,6 +124,7 @@ def document(app: FastAPI, locked: bool) -> dict[str, Any]:
         )
         _drop_validation_errors(document)
         _tell_of_keys(document, locked)
+        _tell_of_policies(document, policies)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for schema in (Problem, BatchLine):
             own = schema.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
@@ -144,6 +152,15 @@ def _tell_of_keys(document: dict[str, Any], locked: bool) -> None:
         for operation in operations.values():
             if "401" in operation["responses"]:
                 operation["security"] = [{name: []} for name in _KEY_SCHEMES] + ([] if locked else [{}])
+
+
+def _tell_of_policies(document: dict[str, Any], policies: Sequence[str]) -> None:
+    """Says wherever a policy can be asked for which there are."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] == "policy" and policies:
+                    parameter["schema"]["enum"] = list(policies)
 
 
 def _response(errors: list[type[ServiceError]]) -> dict[str, Any]:

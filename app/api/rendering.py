@@ -8,10 +8,11 @@ from fastapi import Response
 
 from app.api.answers import compare_answer, score_answer
 from app.api.dependencies import Asked
-from app.api.schemas import TimingMs
+from app.api.schemas import TimingMs, UntimedScore
 from app.cache import Outcome
 from app.intake import Upload
 from app.middleware import Record
+from app.policies import Policy, with_verdict
 from app.preparation import Question, weights
 from app.service import Rendered, Scored, Service, Timing
 from app.worker.tasks import FULL_REFERENCE
@@ -44,7 +45,10 @@ async def score(service: Service, upload: Upload, asked: Asked, record: Record) 
         return _rendered(answer.model_dump_json().encode(), scored)
 
     rendered, outcome = await _remembered(service, "score", question, work, record, (upload,))
-    return Reply(_with_timing(rendered, record), outcome)
+    body = rendered.body
+    if asked.policy is not None:
+        body = _judged(body, asked.policy, service, record)
+    return Reply(_with_timing(body, record), outcome)
 
 
 async def heat_map(service: Service, upload: Upload, asked: Asked, record: Record) -> Reply:
@@ -82,7 +86,7 @@ async def compare(
 
     kind = "compare resized" if resize else "compare"
     rendered, outcome = await _remembered(service, kind, question, work, record, (reference, distorted))
-    return Reply(_with_timing(rendered, record), outcome)
+    return Reply(_with_timing(rendered.body, record), outcome)
 
 
 def json_response(reply: Reply) -> Response:
@@ -134,8 +138,17 @@ async def _remembered(
     return rendered, outcome
 
 
-def _with_timing(rendered: Rendered, record: Record) -> bytes:
-    """The answer with what its request took: the one part that is never remembered."""
+def _judged(body: bytes, policy: Policy, service: Service, record: Record) -> bytes:
+    """The answer with a verdict, which is worked out each time: what is remembered serves every policy."""
+    answer = with_verdict(policy, UntimedScore.model_validate_json(body))
+    assert answer.verdict is not None
+    service.metrics.verdicts.labels(policy.name, answer.verdict.outcome).inc()
+    record.fields |= {"policy": policy.name, "verdict": answer.verdict.outcome}
+    return answer.model_dump_json().encode()
+
+
+def _with_timing(body: bytes, record: Record) -> bytes:
+    """The answer with what its request took, which is never remembered."""
     parts = {name: round(record.timing_ms[name], 2) for name in ("decode", "queue", "inference")}
     spent = TimingMs(**parts, total=round(record.elapsed_ms(), 2))
-    return rendered.body[:-1] + b',"timing_ms":' + spent.model_dump_json().encode() + b"}"
+    return body[:-1] + b',"timing_ms":' + spent.model_dump_json().encode() + b"}"

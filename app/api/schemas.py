@@ -114,6 +114,27 @@ class Batch(Answer):
     images: int = Field(ge=1, description="Requests in the batch.")
 
 
+class Reason(Answer):
+    """Why an image did not pass a policy: what was measured, and the limit that it does not keep to."""
+
+    measure: Literal["score", "dimension", "adjective", "size"]
+    model: str | None = Field(description="Null for sizes.")
+    dimension: Dimension | None
+    adjective: str | None
+    outcome: Literal["review", "fail"]
+    value: float = Field(description="In [0, 1]; of sizes in pixels. An adjective's is its probability.")
+    limit: float = Field(description="Likewise. A value exactly at the limit keeps to it.")
+    message: str = Field(description="For the person whose image it is.")
+
+
+class Verdict(Answer):
+    """What a policy says of an image: the worst outcome of its reasons, or that it passes."""
+
+    policy: str
+    outcome: Literal["pass", "review", "fail"]
+    reasons: list[Reason] = Field(description="Failures first, then in the order of the policy.")
+
+
 class UntimedScore(Answer):
     """The no-reference result of an image."""
 
@@ -123,6 +144,7 @@ class UntimedScore(Answer):
     models: dict[str, ModelAnswer]
     image: Image
     warnings: list[str] = Field(description="Why the score should be read with care: `code: sentence`.")
+    verdict: Verdict | None = Field(default=None, description="Null where no policy was asked for.")
     quality_map: QualityMap | None = None
     batch: Batch
 
@@ -240,6 +262,52 @@ class ModelsAnswer(Answer):
     models: list[LoadedModel]
     limits: Limits
     adjectives: dict[Dimension, list[AdjectivePair]]
+
+
+class LeastSize(Answer):
+    """The least that a policy asks of a size, in pixels; null is no limit."""
+
+    fail: int | None = Field(description="Below it an image fails.")
+    review: int | None = Field(description="Below it an image is to be looked at.")
+    message: str
+
+
+class PolicyLimit(Answer):
+    """A limit of a policy for what a model says, in [0, 1]; null is no limit."""
+
+    measure: Literal["score", "dimension", "adjective"]
+    model: str | None = Field(description="Null for the model whose score is the answer's.")
+    dimension: Dimension | None
+    adjective: str | None
+    bad: Literal["below", "above"] = Field(
+        description="On which side of the limits an image does not pass: above, for negative adjectives."
+    )
+    fail: Unit | None
+    review: Unit | None
+    message: str
+
+
+class LoadedPolicy(Answer):
+    """A policy that can be asked for."""
+
+    name: str
+    built_in: bool
+    description: str | None
+    origin: str | None = Field(description="Where the limits come from.")
+    models: list[str] = Field(description="Without which it cannot be applied.")
+    weights: dict[str, str] = Field(
+        description="By model, the name or SHA-256 of the weights that the limits were found with."
+    )
+    side: LeastSize | None = Field(description="Of the shorter side.")
+    pixels: LeastSize | None = Field(description="Of the whole image.")
+    limits: list[PolicyLimit]
+    warnings: list[str] = Field(description="Why its verdicts should be read with care: `code: sentence`.")
+
+
+class PoliciesAnswer(Answer):
+    """The answer to GET /policies."""
+
+    policies: list[LoadedPolicy]
 
 
 class Health(Answer):

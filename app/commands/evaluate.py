@@ -43,7 +43,7 @@ class Measured:
 
 
 @reported
-@with_settings(*IN_PROCESS, "bpclip_fr_weights")
+@with_settings(*IN_PROCESS, "bpclip_fr_weights", "policies_file")
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of photographs.", show_default=False)],
     settings: Settings,
@@ -76,6 +76,15 @@ def evaluate(
             "fault, do scores stay where nothing happened. Needs no table of scores.",
         ),
     ] = False,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Try this policy on the photographs instead, as they are and spoilt on purpose: how many "
+            "fail, how many go to review. Needs no table of scores.",
+            show_default=False,
+        ),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -85,7 +94,9 @@ def evaluate(
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, help="With --robustness: no more than so many photographs by name.", show_default=False
+            min=1,
+            help="With --robustness or --policy: no more than so many photographs by name.",
+            show_default=False,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -94,22 +105,31 @@ def evaluate(
 
     SRCC with its 95 % bootstrap interval, KRCC, and PLCC and RMSE after a logistic fit; of all photographs
     and of each subset. With --robustness, how all models answer to faults made on purpose: the folder holds
-    good photographs, best ones that the models have not learned from.
+    good photographs, best ones that the models have not learned from. With --policy, how many of such
+    photographs a policy turns away, untouched and at each level of each fault.
 
     Exit status: 0; 1 if some photographs could not be scored, which are left out and named at the end; 2 for
     wrong usage, data, settings or weights.
     """
+    if robustness and policy is not None:
+        fail("--robustness and --policy are two questions; ask one at a time.")
+    if plot is not None and not robustness:
+        fail("--plot goes with --robustness.")
+    if limit is not None and not robustness and policy is None:
+        fail("--limit goes with --robustness and with --policy.")
+    if (robustness or policy is not None) and (scores is not None or weights is not None or out is not None):
+        asked = "--robustness" if robustness else "--policy"
+        fail(f"With {asked} there are no people's scores: --scores, --weights and --out do not apply.")
     if robustness:
-        if scores is not None or weights is not None or out is not None:
-            fail(
-                "With --robustness there are no people's scores: --scores, --weights and --out do not apply."
-            )
         from app.commands.robustness import measure
 
         measure(folder, settings, split=split.value, limit=limit, plot=plot, as_json=as_json)
         return
-    if plot is not None or limit is not None:
-        fail("--plot and --limit go with --robustness.")
+    if policy is not None:
+        from app.commands import verdicts
+
+        verdicts.measure(folder, settings, policy, split=split.value, limit=limit, as_json=as_json)
+        return
     from app.commands.scoring import Scorer
     from models.training.photos import list_scored
 

@@ -2,15 +2,20 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app import images
+import torch
+
+from app import images, policies
+from app.api.answers import weights_used
+from app.api.schemas import WeightsUsed
 from app.commands.scoring import FileFailure
 from app.errors import ServiceError
 from app.images import Limits
+from app.policies import Measured
 from app.scheduling import Line, Waiting
-from app.settings import Settings
+from app.settings import Settings, answering
 from app.worker.assembly import budget_for
 from app.worker.engine import Engine
 from app.worker.runner import run_tasks
@@ -24,8 +29,18 @@ from app.worker.tasks import (
     Task,
     items_of,
 )
+from models.adjectives import DIMENSIONS, WORDS, dimension_scores, pair_probabilities
 from models.preprocessing import Pixels
 from models.training.robustness import SHORTEST_SIDE, Opinion, Opinions
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph as it is scored, ``(H, W, 3)`` uint8, and the size that it had before, in pixels."""
+
+    pixels: Pixels
+    width: int
+    height: int
 
 
 class Panel:
@@ -51,12 +66,16 @@ class Panel:
     def has_full_reference(self) -> bool:
         return FULL_REFERENCE in self._cards
 
+    def weights(self, name: str) -> WeightsUsed:
+        """The weights of a model."""
+        return weights_used(self._cards[name])
+
     def about(self, name: str) -> dict[str, str]:
         """Which weights of a model were asked, and in which precision."""
         card = self._cards[name]
         return {"weights": card.weights, "sha256": card.sha256, "dtype": card.dtype}
 
-    def read(self, path: Path) -> Pixels:
+    def read(self, path: Path) -> Photograph:
         """The photograph of a file at the largest size that one of the models scores it at.
 
         Raises:
@@ -82,7 +101,7 @@ class Panel:
                 f"Each side must have at least {SHORTEST_SIDE} pixels to be spoilt; it is scored at "
                 f"{photo.shape[1]} x {photo.shape[0]}."
             )
-        return photo
+        return Photograph(photo, width, height)
 
     def judge(
         self, pictures: Sequence[Pixels], reference: Pixels | None, advance: Callable[[int], None]
@@ -109,6 +128,25 @@ class Panel:
             opinions[number % len(pictures)] |= {name: _opinion(said) for name, said in found.items()}
         advance(len(pictures))
         return list(opinions)
+
+    def measured(self, opinions: Opinions, width: int, height: int) -> Measured:
+        """What the no-reference models said, in the form that policies judge.
+
+        Args:
+            opinions: of one image.
+            width: to be taken for the image's, in pixels.
+            height: likewise.
+        """
+        found = {}
+        for name in self._engine.models:
+            similarities = torch.tensor(opinions[name].similarities)
+            probabilities = pair_probabilities(similarities, self._cards[name].temperature)
+            found[name] = policies.Opinion(
+                opinions[name].score,
+                dict(zip(DIMENSIONS, dimension_scores(probabilities).tolist(), strict=True)),
+                dict(zip(WORDS, probabilities.tolist(), strict=True)),
+            )
+        return Measured(width, height, answering(self._engine.models), found)
 
     def _run(self, tasks: Sequence[Task]) -> list[Result]:
         """Results in the order of the tasks, in batches as the service forms them."""

@@ -59,7 +59,7 @@ def measure(
     with Meter("judging", effort * len(paths)) as meter:
         for number, path in enumerate(paths, start=1):
             try:
-                photo = panel.read(path)
+                photo = panel.read(path).pixels
                 examined.append(
                     examine(photo, path.stem, partial(panel.judge, advance=meter.advance), teacher)
                 )

@@ -46,6 +46,7 @@ _PIPED_WIDTH: Final = 240  # what is read by a program or from a file is not to 
 _EXPECTED: Final = (
     ("app.errors", "ServiceError"),
     ("app.keys", "KeysError"),
+    ("app.policies", "PoliciesError"),
     ("app.supervisor", "CannotStart"),
     ("app.worker.canary", "CanaryFailed"),
     ("app.worker.engine", "DeviceUnavailable"),

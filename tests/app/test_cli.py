@@ -33,7 +33,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 def test_help_names_the_commands() -> None:
     result = invoke("--help")
     assert result.exit_code == 0
-    for command in ("serve", "score", "compare", "evaluate", "train", "weights", "keys"):
+    for command in ("serve", "score", "compare", "evaluate", "train", "policies", "weights", "keys"):
         assert command in result.stdout
 
 

@@ -176,8 +176,8 @@ def test_where_nothing_can_be_judged_nothing_is_reported(
         (("--robustness", "--weights", "a=1"), "--scores, --weights and --out do not apply"),
         (("--robustness", "--out", "out.csv"), "--scores, --weights and --out do not apply"),
         (("--robustness", "--split", "train"), "holds no photographs of the split train"),
-        (("--plot", "plot.svg"), "--plot and --limit go with --robustness."),
-        (("--limit", "3"), "--plot and --limit go with --robustness."),
+        (("--plot", "plot.svg"), "--plot goes with --robustness."),
+        (("--limit", "3"), "--limit goes with --robustness and with --policy."),
     ],
 )
 def test_wrong_usage_is_one_sentence(

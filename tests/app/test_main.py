@@ -26,7 +26,9 @@ def test_it_is_alive_but_not_ready(client: TestClient) -> None:
     assert int(response.headers["retry-after"]) >= 1
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/score"), ("POST", "/compare"), ("GET", "/models")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/score"), ("POST", "/compare"), ("GET", "/models"), ("GET", "/policies")]
+)
 def test_what_needs_models_says_that_it_is_starting(client: TestClient, method: str, path: str) -> None:
     is_problem(client.request(method, path), 503, "starting")
 

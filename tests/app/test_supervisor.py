@@ -1,5 +1,6 @@
 """Starting and stopping the real thing: what is said when it cannot start, how it goes on, how it ends."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -43,6 +44,42 @@ def test_wrong_weights_are_a_sentence(weights_environment: dict[str, str], tmp_p
     assert said.startswith("iqa serve: ")
     assert said.count("\n") == 1
     assert "Traceback" not in said
+
+
+def test_wrong_policies_are_a_sentence(weights_environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "policies.toml"
+    path.write_text("[mine]\nside = { least = 200 }\n")
+    environment = {**weights_environment, "IQA_POLICIES_FILE": str(path)}
+    said = _refusal(environment)
+    assert said.startswith(f'iqa serve: The file of policies {path}, policy mine, side, has a key "least"; ')
+    assert said.count("\n") == 1
+    path.write_text('[mine]\nlimits = [{ score = true, model = "qualiclip", fail = 0.5 }]\n')
+    assert _refusal({**environment, "IQA_MODELS": "bpclip"}) == (
+        "iqa serve: The policy mine needs the model qualiclip, which is not among the models to load "
+        "(bpclip).\n"
+    )
+
+
+def test_a_process_that_is_restarted_judges_as_before(
+    weights_environment: dict[str, str], photo: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "policies.toml"
+    path.write_text("[mine]\nside = { fail = 9999 }\n")
+    with running({**weights_environment, "IQA_POLICIES_FILE": str(path)}) as (server, client):
+        before = client.post("/score?policy=mine", content=photo).json()["verdict"]
+        path.write_text("broken")
+        (front,) = server.children("app.serving")
+        os.kill(front, signal.SIGKILL)
+        eventually(lambda: server.children("app.serving") not in ([], [front]))
+
+        def verdict() -> object:
+            with contextlib.suppress(httpx.TransportError):
+                answer = client.post("/score?policy=mine", content=photo)
+                return answer.status_code == 200 and answer.json()["verdict"]
+            return None
+
+        eventually(lambda: verdict() == before)
+        assert before["outcome"] == "fail"
 
 
 def test_a_device_that_is_not_there_is_a_sentence(weights_environment: dict[str, str]) -> None:

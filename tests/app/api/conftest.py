@@ -1,4 +1,4 @@
-"""A server that remembers its answers, as it does without settings, and that takes small files only."""
+"""A server that remembers its answers, takes small files only, and has policies of its own."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,38 @@ import pytest
 from tests.app.running import Server, running
 
 MAX_BODY_BYTES = 200_000
+POLICIES = """
+[everything]
+description = "Nothing is turned away."
+pixels = { fail = 1 }
+
+[nothing]
+origin = "Set for a test."
+side = { review = 1000, message = "Come nearer." }
+limits = [
+    { score = true, review = 1.0 },
+    { dimension = "sharpness", model = "qualiclip", fail = 1.0 },
+    { adjective = "blurry", model = "bpclip", fail = 0.0, message = "It is blurry." },
+]
+
+[of-others]
+weights = { bpclip = "bpclip-tiny", qualiclip = "qualiclip-large" }
+limits = [{ score = true, model = "bpclip", fail = 0.0 }]
+"""
 
 
 @pytest.fixture(scope="session")
-def remembering_server(weights_environment: dict[str, str]) -> Iterator[tuple[Server, httpx.Client]]:
-    environment = {"IQA_CACHE_BYTES": None, "IQA_MAX_BODY_BYTES": str(MAX_BODY_BYTES), "IQA_MAX_FILES": "5"}
+def remembering_server(
+    weights_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, httpx.Client]]:
+    policies = tmp_path_factory.mktemp("policies") / "policies.toml"
+    policies.write_text(POLICIES, encoding="utf-8")
+    environment = {
+        "IQA_CACHE_BYTES": None,
+        "IQA_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
+        "IQA_MAX_FILES": "5",
+        "IQA_POLICIES_FILE": str(policies),
+    }
     with running(environment | weights_environment) as (server, client):
         yield server, client
 

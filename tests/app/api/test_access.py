@@ -31,6 +31,7 @@ LOCKED = [
     ("POST", "/score/batch"),
     ("POST", "/compare"),
     ("GET", "/models"),
+    ("GET", "/policies"),
 ]
 OPEN = ["/livez", "/readyz", "/docs", "/docs/swagger-ui.css", "/openapi.json", "/problems/unauthorized", "/"]
 

@@ -20,12 +20,14 @@ def test_the_answer_has_the_shape_of_the_contract(client: httpx.Client, photo: b
     assert response.status_code == 200
     answer = response.json()
     assert set(answer) == {
-        "score", "model", "dimensions", "models", "image", "warnings", "quality_map", "timing_ms", "batch"
+        "score", "model", "dimensions", "models", "image", "warnings", "verdict", "quality_map", "timing_ms",
+        "batch",
     }  # fmt: skip
     assert answer["model"] == "bpclip"
     assert list(answer["models"]) == ["qualiclip", "bpclip"]
     assert answer["score"] == answer["models"]["bpclip"]["score"]
     assert answer["dimensions"] == answer["models"]["bpclip"]["dimensions"]
+    assert answer["verdict"] is None
     assert answer["quality_map"] is None
     assert answer["batch"] == {"images": 1}
     assert set(answer["timing_ms"]) == {"decode", "queue", "inference", "total"}

@@ -10,7 +10,8 @@ from app.main import create_app
 from app.settings import Settings
 from tests.app.problems import is_problem
 
-_READ = ["/livez", "/readyz", "/metrics", "/models", "/docs", "/docs/favicon.png", "/openapi.json"]
+_LISTS = ("/models", "/policies")
+_READ = ["/livez", "/readyz", "/metrics", *_LISTS, "/docs", "/docs/favicon.png", "/openapi.json"]
 
 
 @pytest.fixture
@@ -24,9 +25,10 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 @pytest.mark.parametrize(
     ("method", "path", "known"),
     [
-        ("POST", "/score", {"models", "adjectives", "quality_map"}),
+        ("POST", "/score", {"models", "adjectives", "quality_map", "policy"}),
         ("POST", "/compare", {"models", "adjectives", "resize"}),
         ("GET", "/models", set()),
+        ("GET", "/policies", set()),
     ],
 )
 def test_an_unknown_parameter_is_named_with_those_that_exist(
@@ -73,7 +75,7 @@ def test_known_parameters_are_let_through(client: TestClient, query: str) -> Non
 
 @pytest.mark.parametrize("path", [*_READ, "/problems/not-found"])
 def test_others_overlook_what_is_added_to_their_address(client: TestClient, path: str) -> None:
-    if path != "/models":
+    if path not in _LISTS:
         assert client.get(f"{path}?cache=1&cache=2").status_code in (200, 503)
 
 

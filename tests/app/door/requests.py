@@ -153,6 +153,10 @@ def _questions() -> Iterator[Case]:
         "model=bpclip": BAD_PARAMETER,
         "nonsense=1": BAD_PARAMETER,
         "resize=none": BAD_PARAMETER,
+        "policy=upload": good("policy-uncalibrated"),  # whose limits are of the bundled weights
+        "policy=upload&models=qualiclip": BAD_PARAMETER,
+        "policy=%00": BAD_PARAMETER,
+        "policy=" + "x" * 20_000: BAD_PARAMETER,
         "quality_map=maybe": BAD_PARAMETER,
         "quality_map=true&quality_map=false": BAD_PARAMETER,
         "adjectives=gloomy": refused(422, "text-encoder-unavailable"),

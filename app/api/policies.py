@@ -1,0 +1,25 @@
+"""GET /policies: what verdicts can be asked for."""
+
+from fastapi import APIRouter
+
+from app import errors
+from app.api.answers import weights_used
+from app.api.dependencies import ServiceDep
+from app.api.documentation import problems
+from app.api.schemas import PoliciesAnswer
+from app.policies import described, usable
+
+router = APIRouter(tags=["service"])
+
+
+@router.get(
+    "/policies",
+    summary="What verdicts can be asked for",
+    responses=problems(errors.InvalidParameter, errors.Starting),
+)
+async def policies(service: ServiceDep) -> PoliciesAnswer:
+    """The policies that `policy=NAME` takes, with their limits and where these come from."""
+    loaded = service.settings.models
+    weights = {card.name: weights_used(card) for card in service.loaded().cards}
+    found = usable(service.policies, loaded).values()
+    return PoliciesAnswer(policies=[described(policy, loaded, weights) for policy in found])

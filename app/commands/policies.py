@@ -1,0 +1,63 @@
+"""``iqa policies``: which policies a file holds and what they ask for, or what is wrong with it."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from app.commands.flags import with_settings
+from app.commands.terminal import cell, console, reported
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.api.schemas import LeastSize, LoadedPolicy, PolicyLimit
+
+
+@reported
+@with_settings("policies_file", "models")
+def policies(
+    settings: Settings, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """List the policies that verdicts can be asked of, or say what is wrong with their file.
+
+    A service reads the file at its start only; this shows before a restart what it would find.
+
+    Exit status: 0; 2 if the policies cannot be used.
+    """
+    from app.policies import described, load, usable
+
+    usable_ones = usable(load(settings.policies_file), settings.models)
+    # Which weights would be loaded is not looked at, so no warnings can be given about them.
+    found = [described(policy, settings.models, {}) for policy in usable_ones.values()]
+    if as_json:
+        print(json.dumps({"policies": [each.model_dump(exclude={"warnings"}) for each in found]}))
+        return
+    for policy in found:
+        _show(policy)
+
+
+def _show(policy: "LoadedPolicy") -> None:
+    out = console()
+    about = f": {cell(policy.description)}" if policy.description else ""
+    out.print(f"[bold]{policy.name}[/bold]{' (built in)' if policy.built_in else ''}{about}", soft_wrap=True)
+    if policy.origin:
+        out.print(f"Where its limits come from: {cell(policy.origin)}", soft_wrap=True)
+    for model, weights in policy.weights.items():
+        out.print(f"For the weights {cell(weights)} of {model}.", soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("what", "of", "fails", "goes to review", "message"):
+        table.add_column(name, overflow="fold")
+    for what, size in (("shorter side, px", policy.side), ("pixels", policy.pixels)):
+        if size is not None:
+            table.add_row(what, "the image", *_bounds(size, "below"), cell(size.message))
+    for limit in policy.limits:
+        what = limit.dimension or limit.adjective or "score"
+        table.add_row(what, limit.model or "the answer", *_bounds(limit, limit.bad), cell(limit.message))
+    out.print(table)
+
+
+def _bounds(limit: "LeastSize | PolicyLimit", side: str) -> tuple[str, str]:
+    fail, review = ("-" if bound is None else f"{side} {bound:.12g}" for bound in (limit.fail, limit.review))
+    return fail, review

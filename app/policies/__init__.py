@@ -1,0 +1,52 @@
+"""Policies: what a photograph has to reach, and the verdict on one that was scored.
+
+A policy is a table of a TOML file, named as the policy is. Each limit is about the score, one dimension or
+one adjective of a model, or about the size. A value that lies exactly at a limit keeps to it.
+
+    [upload]
+    description = "Photographs that people upload."
+    side = { fail = 200 }          # pixels of the shorter side; `pixels` likewise, of the whole image
+
+    [[upload.limits]]
+    dimension = "sharpness"        # or: score = true, or: adjective = "blurry"
+    model = "bpclip"               # by default the model whose score is the answer's
+    fail = 0.2                     # below it the photograph fails; above it, for a negative adjective
+    review = 0.4                   # likewise, a person should look at it
+    message = "The photograph is not sharp enough."
+"""
+
+from app.policies.definition import OUTCOMES, Limit, Outcome, PoliciesError, Policy, PolicyRefused, SizeLimit
+from app.policies.describing import described
+from app.policies.judging import (
+    Measured,
+    Opinion,
+    choose,
+    judge,
+    judge_measured,
+    uncalibrated,
+    usable,
+    with_verdict,
+)
+from app.policies.reading import BUILT_IN, load, parse
+
+__all__ = [
+    "BUILT_IN",
+    "OUTCOMES",
+    "Limit",
+    "Measured",
+    "Opinion",
+    "Outcome",
+    "PoliciesError",
+    "Policy",
+    "PolicyRefused",
+    "SizeLimit",
+    "choose",
+    "described",
+    "judge",
+    "judge_measured",
+    "load",
+    "parse",
+    "uncalibrated",
+    "usable",
+    "with_verdict",
+]

@@ -1,0 +1,207 @@
+"""What a policy is, as an operator writes it and as the service keeps it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Final, Literal, Self, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from app.settings import NO_REFERENCE, answering
+from models.adjectives import ADJECTIVES, WORDS, Dimension
+
+MOST_LIMITS: Final = 100
+LONGEST_TEXT: Final = 300
+MOST_PIXELS: Final = 10**10
+
+Outcome = Literal["pass", "review", "fail"]
+OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+
+_NEGATIVE: Final = frozenset(word.word for word in ADJECTIVES if word.polarity == "negative")
+_DEFAULT_MESSAGES: Final[Mapping[Dimension, str]] = {
+    "sharpness": "The photograph is not sharp enough.",
+    "brightness": "The photograph is too dark or too bright.",
+    "colorfulness": "The colours of the photograph are dull or unnatural.",
+    "contrast": "The photograph has too little contrast.",
+    "noisiness": "The photograph is too noisy.",
+    "overall": "The photograph has too many faults.",
+}
+
+
+class PoliciesError(Exception):
+    """Policies that cannot be used; the message is one sentence for who wrote them, or asked for one."""
+
+
+class PolicyRefused(PoliciesError):
+    """A policy that cannot be applied to what was asked; the message is one sentence for who asked.
+
+    Attributes:
+        known: names of the policies that can be asked for.
+    """
+
+    def __init__(self, message: str, known: Sequence[str]) -> None:
+        super().__init__(message)
+        self.known = known
+
+
+def _printable(text: str) -> str:
+    line = " ".join(text.split())
+    if not line.isprintable() or not 1 <= len(line) <= LONGEST_TEXT:
+        raise ValueError
+    return line
+
+
+def _model(name: str) -> str:
+    if name not in NO_REFERENCE:
+        raise ValueError
+    return name
+
+
+def _true(value: bool) -> bool:
+    if not value:
+        raise ValueError
+    return value
+
+
+def _word(word: str) -> str:
+    if word not in WORDS:
+        raise ValueError
+    return word
+
+
+_Text = Annotated[str, AfterValidator(_printable)]
+_Model = Annotated[str, AfterValidator(_model)]
+_True = Annotated[bool, AfterValidator(_true)]
+_Word = Annotated[str, AfterValidator(_word)]
+_Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
+
+
+class Written(BaseModel):
+    """A table as an operator writes it: nothing unknown, and nothing of another type, is overlooked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class SizeLimit(Written):
+    """The least that a size may be, in pixels."""
+
+    fail: _Pixels | None = None
+    review: _Pixels | None = None
+    message: _Text | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        _check_order(self.fail, self.review, upper=False)
+        return self
+
+
+class Limit(Written):
+    """What a score, a dimension or the probability of an adjective may be, in [0, 1]."""
+
+    score: _True | None = None
+    dimension: Dimension | None = None
+    adjective: _Word | None = None
+    model: _Model | None = None
+    fail: _Unit | None = None
+    review: _Unit | None = None
+    message: _Text | None = None
+
+    @property
+    def measure(self) -> Literal["score", "dimension", "adjective"]:
+        if self.score is not None:
+            return "score"
+        return "adjective" if self.dimension is None else "dimension"
+
+    @property
+    def is_upper(self) -> bool:
+        """Whether it is what lies above that is bad: so it is of negative adjectives."""
+        return self.adjective in _NEGATIVE
+
+    @property
+    def about(self) -> str:
+        """What is limited, in a word."""
+        return self.dimension or self.adjective or "score"
+
+    @property
+    def sentence(self) -> str:
+        """What to tell the person whose photograph does not keep to it."""
+        if self.message is not None:
+            return self.message
+        if self.dimension is not None:
+            return _DEFAULT_MESSAGES[self.dimension]
+        if self.adjective is None:
+            return "The quality of the photograph is too low."
+        word = self.adjective
+        return f"The photograph is {f'too {word}' if self.is_upper else f'not {word} enough'}."
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if sum(each is not None for each in (self.score, self.dimension, self.adjective)) != 1:
+            raise ValueError("has to be about one thing: `score = true`, a `dimension` or an `adjective`")
+        _check_order(self.fail, self.review, upper=self.is_upper)
+        return self
+
+
+class Table(Written):
+    """What stands in a policy's table."""
+
+    description: _Text | None = None
+    origin: _Text | None = None
+    weights: dict[_Model, _Text] = Field(default_factory=dict)
+    side: SizeLimit | None = None
+    pixels: SizeLimit | None = None
+    limits: Annotated[tuple[Limit, ...], Field(strict=False, max_length=MOST_LIMITS)] = ()
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if not self.limits and self.side is None and self.pixels is None:
+            raise ValueError("limits nothing: it needs `side`, `pixels`, or a table [[NAME.limits]]")
+        seen = set()
+        for limit in self.limits:
+            if (key := (limit.measure, limit.about, limit.model)) in seen:
+                raise ValueError(f"limits {limit.about} of {limit.model or 'no named model'} twice")
+            seen.add(key)
+        return self
+
+
+class Policy(Table):
+    """What a photograph has to reach.
+
+    Attributes:
+        name: by which it is asked for.
+        built_in: whether it came with the service.
+        description: for whom and what for; None where nobody said.
+        origin: where the limits come from; likewise.
+        weights: by model, the name or the SHA-256 of the weights that the limits were found with.
+        side: least pixels of the shorter side.
+        pixels: least pixels of the whole image.
+        limits: of what the models say.
+    """
+
+    name: str
+    built_in: bool
+
+    def needs(self, loaded: Sequence[str]) -> tuple[str, ...]:
+        """The models without which it cannot be applied, of these that are loaded or of others.
+
+        Limits that name none are about the same model always, whichever are asked: what is right for one is
+        not for another.
+        """
+        return tuple(dict.fromkeys(limit.model or answering(loaded) for limit in self.limits))
+
+    @property
+    def sizes(self) -> Iterator[tuple[Literal["side", "pixels"], SizeLimit, str]]:
+        """Its limits of size, with what to tell the person whose photograph does not keep to them."""
+        if self.side is not None:
+            yield "side", self.side, self.side.message or "The photograph's shorter side has too few pixels."
+        if self.pixels is not None:
+            yield "pixels", self.pixels, self.pixels.message or "The photograph has too few pixels."
+
+
+def _check_order(fail: float | None, review: float | None, *, upper: bool) -> None:
+    if fail is None and review is None:
+        raise ValueError("needs `fail`, `review`, or both")
+    if fail is not None and review is not None and not (review < fail if upper else review > fail):
+        side = "below" if upper else "above"
+        raise ValueError(
+            f"has to have `review` {side} `fail`: between them lies what a person should look at"
+        )

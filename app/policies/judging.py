@@ -1,0 +1,186 @@
+"""From a policy and what was measured to the verdict."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from app.api.schemas import Reason, UntimedScore, Verdict
+from app.policies.definition import Limit, PoliciesError, Policy, PolicyRefused, SizeLimit
+from models.adjectives import DIMENSIONS, WORDS, Dimension
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What one model says of an image, all of it in [0, 1].
+
+    Attributes:
+        score: higher is better.
+        dimensions: likewise, all six.
+        probabilities: of the 40 adjectives.
+    """
+
+    score: float
+    dimensions: Mapping[Dimension, float]
+    probabilities: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that a verdict depends on.
+
+    Attributes:
+        width: of the upright image, in pixels.
+        height: likewise.
+        model: whose score is the answer's.
+        opinions: by model.
+    """
+
+    width: int
+    height: int
+    model: str
+    opinions: Mapping[str, Opinion]
+
+    @classmethod
+    def of(cls, answer: UntimedScore) -> "Measured":
+        """What an answer of the service holds of it."""
+        opinions = {}
+        for name, model in answer.models.items():
+            probabilities = {each.adjective: each.probability for each in model.adjectives[: len(WORDS)]}
+            opinions[name] = Opinion(
+                model.score,
+                {dimension: getattr(model.dimensions, dimension) for dimension in DIMENSIONS},
+                {word: value for word, value in probabilities.items() if value is not None},
+            )
+        return cls(answer.image.width, answer.image.height, answer.model, opinions)
+
+
+class Weights(Protocol):
+    """The weights that a model runs."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+def judge(policy: Policy, answer: UntimedScore) -> Verdict:
+    """The verdict of a policy on an answer that has all models of the policy."""
+    return judge_measured(policy, Measured.of(answer))
+
+
+def judge_measured(policy: Policy, measured: Measured) -> Verdict:
+    """The verdict of a policy on an image: the worst of its reasons, or that it passes.
+
+    Failures come first among the reasons; apart from that they have the policy's order.
+    """
+    reasons = [*_size_reasons(policy, measured), *_reasons(policy, measured)]
+    reasons.sort(key=lambda reason: reason.outcome != "fail")
+    return Verdict(policy=policy.name, outcome=reasons[0].outcome if reasons else "pass", reasons=reasons)
+
+
+def with_verdict(policy: Policy, answer: UntimedScore) -> UntimedScore:
+    """The answer with the verdict of a policy, and with a warning where its limits are of other weights."""
+    weights = {name: model.weights for name, model in answer.models.items()}
+    warnings = [*answer.warnings, *uncalibrated(policy, weights)]
+    return answer.model_copy(update={"verdict": judge(policy, answer), "warnings": warnings})
+
+
+def uncalibrated(policy: Policy, weights: Mapping[str, Weights]) -> list[str]:
+    """Warnings, each a code and a sentence, about models whose weights the limits were not found with."""
+    return [
+        f"policy-uncalibrated: the limits of the policy {policy.name} were found with other weights of "
+        f"{model} than {used.name}, so they may be too strict or too lax."
+        for model, wanted in policy.weights.items()
+        if (used := weights.get(model)) is not None and wanted not in (used.name, used.sha256)
+    ]
+
+
+def usable(policies: Mapping[str, Policy], models: Sequence[str]) -> dict[str, Policy]:
+    """Those of the policies that can be applied where these models are loaded.
+
+    Raises:
+        PoliciesError: one that somebody wrote cannot. The built-in ones are left out.
+    """
+    found = {}
+    for name, policy in policies.items():
+        missing = _missing(policy, models, models)
+        if not missing:
+            found[name] = policy
+        elif not policy.built_in:
+            raise PoliciesError(
+                f"The policy {name} needs the model {missing[0]}, which is not among the models to load "
+                f"({', '.join(models)})."
+            )
+    return found
+
+
+def choose(name: str, policies: Mapping[str, Policy], loaded: Sequence[str], asked: Sequence[str]) -> Policy:
+    """The policy of that name, for an answer of the models that are asked.
+
+    Raises:
+        PolicyRefused: there is none, or it needs a model that is not loaded or not asked.
+    """
+    known = [each for each, policy in policies.items() if not _missing(policy, loaded, loaded)]
+    policy = policies.get(name)
+    if policy is None:
+        there_are = f"there are: {', '.join(known)}" if known else "there are none"
+        raise PolicyRefused(f"There is no policy {name[:40]!r}; {there_are}.", known)
+    for model in _missing(policy, loaded, loaded):
+        raise PolicyRefused(f"The policy {name} needs the model {model}, which is not loaded.", known)
+    for model in _missing(policy, loaded, asked):
+        raise PolicyRefused(f"The policy {name} needs the model {model} too, which is not asked.", known)
+    return policy
+
+
+def _size_reasons(policy: Policy, measured: Measured) -> Iterator[Reason]:
+    width, height = measured.width, measured.height
+    for what, limit, sentence in policy.sizes:
+        value = min(width, height) if what == "side" else width * height
+        for outcome, bound in _bounds(limit):
+            if value < bound:
+                yield Reason(
+                    measure="size",
+                    model=None,
+                    dimension=None,
+                    adjective=None,
+                    outcome=outcome,
+                    value=value,
+                    limit=bound,
+                    message=sentence,
+                )
+                break
+
+
+def _reasons(policy: Policy, measured: Measured) -> Iterator[Reason]:
+    for limit in policy.limits:
+        model = measured.model if limit.model is None else limit.model
+        opinion = measured.opinions[model]
+        if limit.dimension is not None:
+            value = opinion.dimensions[limit.dimension]
+        else:
+            value = opinion.score if limit.adjective is None else opinion.probabilities[limit.adjective]
+        for outcome, bound in _bounds(limit):
+            if value > bound if limit.is_upper else value < bound:
+                yield Reason(
+                    measure=limit.measure,
+                    model=model,
+                    dimension=limit.dimension,
+                    adjective=limit.adjective,
+                    outcome=outcome,
+                    value=value,
+                    limit=bound,
+                    message=limit.sentence,
+                )
+                break
+
+
+def _bounds(limit: Limit | SizeLimit) -> Iterator[tuple[Literal["fail", "review"], float]]:
+    """The worse one first."""
+    if limit.fail is not None:
+        yield "fail", limit.fail
+    if limit.review is not None:
+        yield "review", limit.review
+
+
+def _missing(policy: Policy, loaded: Sequence[str], asked: Sequence[str]) -> list[str]:
+    return [model for model in policy.needs(loaded) if model not in asked]

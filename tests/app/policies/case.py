@@ -1,0 +1,65 @@
+"""Policies, what they judge and answers that carry it, for tests."""
+
+from app.api import schemas
+from app.policies import Measured, Opinion, Policy, parse
+from models.adjectives import ADJECTIVES, DIMENSIONS, WORDS
+
+BOTH = ("qualiclip", "bpclip")
+
+
+def opinion(value: float = 0.5) -> Opinion:
+    return Opinion(value, dict.fromkeys(DIMENSIONS, value), dict.fromkeys(WORDS, value))
+
+
+def measured(value: float = 0.5, width: int = 640, height: int = 480) -> Measured:
+    """A photograph of which both models say the same number of everything."""
+    return Measured(width, height, "bpclip", {"qualiclip": opinion(value), "bpclip": opinion(value)})
+
+
+def policy(text: str) -> Policy:
+    """The policy ``mine`` with these lines in its table."""
+    return parse(f"[mine]\n{text}", "The text")["mine"]
+
+
+def answer(value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")) -> schemas.UntimedScore:
+    """An answer of the service with the same number everywhere."""
+    model = schemas.ModelAnswer(
+        score=value,
+        dimensions=schemas.Dimensions(**dict.fromkeys(DIMENSIONS, value)),
+        adjectives=[
+            schemas.AdjectiveResult(
+                adjective=each.word,
+                dimension=each.dimension,
+                polarity=each.polarity,
+                similarity=0.2,
+                probability=value,
+            )
+            for each in ADJECTIVES
+        ]
+        + [
+            schemas.AdjectiveResult(
+                adjective="moody", dimension=None, polarity=None, similarity=0.1, probability=None
+            )
+        ],
+        prompt_pairs=[],
+        scored=schemas.Size(width=320, height=240),
+        weights=schemas.WeightsUsed(name="small", sha256="a" * 64, license=""),
+    )
+    return schemas.UntimedScore(
+        score=value,
+        model="bpclip" if "bpclip" in models else models[0],
+        dimensions=model.dimensions,
+        models=dict.fromkeys(models, model),
+        image=schemas.Image(
+            width=640,
+            height=480,
+            format="JPEG",
+            bytes=1000,
+            sha256="b" * 64,
+            frames=1,
+            orientation_applied=False,
+            color_converted=False,
+        ),
+        warnings=["scaled-down: a warning of before."],
+        batch=schemas.Batch(images=1),
+    )

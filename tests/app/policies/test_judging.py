@@ -1,0 +1,236 @@
+"""Verdicts, and the policies that can be had."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import policies
+from app.api import schemas
+from app.policies import (
+    BUILT_IN,
+    Limit,
+    PoliciesError,
+    Policy,
+    PolicyRefused,
+    choose,
+    described,
+    judge,
+    judge_measured,
+    load,
+    parse,
+    uncalibrated,
+    usable,
+    with_verdict,
+)
+from models.adjectives import ADJECTIVES, DIMENSIONS
+from tests.app.policies.case import BOTH, answer, measured, opinion, policy
+
+_RANK = {"pass": 0, "review": 1, "fail": 2}
+UNITS = st.floats(0, 1)
+
+
+@given(value=UNITS, fail=UNITS | st.none(), review=UNITS | st.none(), about=st.sampled_from(ADJECTIVES))
+def test_an_adjective_is_bad_beyond_its_limits_on_its_own_side(
+    value: float, fail: float | None, review: float | None, about: Any
+) -> None:
+    upper = about.polarity == "negative"
+    table = {"adjective": about.word, "fail": fail, "review": review}
+    ordered = fail is None or review is None or (review < fail if upper else review > fail)
+    if not ordered or fail is review is None:
+        with pytest.raises(ValueError, match="fail"):
+            Limit.model_validate(table)
+        return
+    mine = Policy(name="mine", built_in=False, limits=(Limit.model_validate(table),))
+
+    def beyond(bound: float | None) -> bool:
+        return bound is not None and (value > bound if upper else value < bound)
+
+    expected = "fail" if beyond(fail) else "review" if beyond(review) else "pass"
+    verdict = judge_measured(mine, measured(value))
+    assert verdict.outcome == expected
+    assert [reason.outcome for reason in verdict.reasons] == ([] if expected == "pass" else [expected])
+    for reason in verdict.reasons:
+        assert (reason.value, reason.limit) == (value, fail if expected == "fail" else review)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(DIMENSIONS), UNITS, UNITS), max_size=6, unique_by=lambda each: each[0])
+)
+def test_the_verdict_is_that_of_the_worst_reason_and_failures_come_first(
+    limits: list[tuple[str, float, float]],
+) -> None:
+    written = [
+        Limit.model_validate({"dimension": dimension, "fail": min(pair), "review": max(pair)})
+        for dimension, *pair in limits
+        if pair[0] != pair[1]
+    ]
+    mine = Policy(name="mine", built_in=False, limits=tuple(written), side=policies.SizeLimit(review=481))
+    verdict = judge_measured(mine, measured(0.5))
+    assert verdict.outcome == max((each.outcome for each in verdict.reasons), key=lambda each: _RANK[each])
+    assert [_RANK[each.outcome] for each in verdict.reasons] == sorted(
+        (_RANK[each.outcome] for each in verdict.reasons), reverse=True
+    )
+    places = ["size", *(limit.dimension for limit in written)]
+    for outcome in ("fail", "review"):
+        order = [
+            places.index(each.dimension or "size") for each in verdict.reasons if each.outcome == outcome
+        ]
+        assert order == sorted(order)
+
+
+def test_a_value_exactly_at_the_limit_keeps_to_it() -> None:
+    mine = policy(
+        """
+        side = { fail = 480 }
+        pixels = { fail = 307200 }
+        limits = [{ score = true, fail = 0.5 }, { adjective = "dark", fail = 0.5 }]
+        """
+    )
+    assert judge_measured(mine, measured(0.5)).outcome == "pass"
+    assert judge_measured(mine, measured(0.5, 640, 479)).outcome == "fail"
+    assert judge_measured(mine, measured(0.4999)).reasons[0].measure == "score"
+    assert judge_measured(mine, measured(0.5001)).reasons[0].adjective == "dark"
+
+
+def test_sizes_are_of_the_shorter_side_and_of_the_whole_image() -> None:
+    mine = policy('side = { fail = 200, review = 400 }\npixels = { fail = 90000, message = "Larger!" }')
+    assert judge_measured(mine, measured(width=400, height=400)).outcome == "pass"
+    tall = judge_measured(mine, measured(width=399, height=9000))
+    assert [(each.outcome, each.value, each.limit) for each in tall.reasons] == [("review", 399, 400)]
+    assert tall.reasons[0].message == "The photograph's shorter side has too few pixels."
+    small = judge_measured(mine, measured(width=250, height=300))
+    assert [(each.outcome, each.value, each.message) for each in small.reasons] == [
+        ("fail", 75000, "Larger!"),
+        ("review", 250, "The photograph's shorter side has too few pixels."),
+    ]
+    assert all((each.measure, each.model) == ("size", None) for each in small.reasons)
+
+
+def test_each_limit_is_about_its_own_model() -> None:
+    mine = policy(
+        'limits = [{ score = true, model = "qualiclip", fail = 0.5 }, { score = true, fail = 0.5 }]'
+    )
+    seen = replace(measured(), opinions={"qualiclip": opinion(0.3), "bpclip": opinion(0.7)})
+    (reason,) = judge_measured(mine, seen).reasons
+    assert (reason.model, reason.value) == ("qualiclip", 0.3)
+    (reason,) = judge_measured(mine, replace(seen, model="qualiclip")).reasons[1:]
+    assert (reason.model, reason.value) == ("qualiclip", 0.3)
+
+
+@given(UNITS)
+def test_an_answer_of_the_service_is_judged_by_what_it_holds(value: float) -> None:
+    mine = policy(
+        """
+        side = { review = 500 }
+        limits = [
+            { score = true, fail = 0.3 },
+            { dimension = "contrast", model = "qualiclip", fail = 0.4 },
+            { adjective = "grainy", model = "bpclip", review = 0.8 },
+        ]
+        """
+    )
+    assert judge(mine, answer(value)) == judge_measured(mine, measured(value))
+
+
+def test_a_verdict_is_added_to_an_answer_and_nothing_else_changes() -> None:
+    before = answer(0.5)
+    after = with_verdict(policy("side = { fail = 500 }"), before)
+    assert after.verdict is not None
+    assert after.verdict.outcome == "fail"
+    assert before.verdict is None
+    assert after.model_copy(update={"verdict": None}) == before
+    assert schemas.UntimedScore.model_validate_json(after.model_dump_json()) == after
+
+
+@pytest.mark.parametrize(
+    ("weights", "warned"),
+    [
+        ("{}", []),
+        ('{ bpclip = "small" }', []),
+        (f'{{ bpclip = "{"a" * 64}" }}', []),
+        ('{ bpclip = "large" }', ["bpclip"]),
+        ('{ bpclip = "large", qualiclip = "small" }', ["bpclip"]),
+        (f'{{ bpclip = "{"b" * 64}", qualiclip = "large" }}', ["bpclip", "qualiclip"]),
+    ],
+)
+def test_limits_of_other_weights_are_warned_about(weights: str, warned: list[str]) -> None:
+    mine = policy(f"weights = {weights}\nside = {{ fail = 1 }}")
+    first, *added = with_verdict(mine, answer()).warnings
+    assert first == "scaled-down: a warning of before."
+    assert [each.startswith("policy-uncalibrated: the limits of the policy mine") for each in added] == [
+        True for _ in warned
+    ]
+    assert all(
+        f"other weights of {model} than small" in each for model, each in zip(warned, added, strict=True)
+    )
+
+
+def test_weights_of_models_that_do_not_answer_are_nobodys_concern() -> None:
+    mine = policy('weights = { qualiclip = "large" }\nside = { fail = 1 }')
+    assert uncalibrated(mine, {"bpclip": answer().models["bpclip"].weights}) == []
+
+
+def test_a_policy_needs_the_models_of_its_limits() -> None:
+    assert policy("side = { fail = 1 }").needs(BOTH) == ()
+    mine = policy(
+        'limits = [{ score = true, fail = 0.1 }, { score = true, model = "qualiclip", fail = 0.1 }]'
+    )
+    assert mine.needs(BOTH) == ("bpclip", "qualiclip")
+    assert mine.needs(("qualiclip",)) == ("qualiclip",)
+
+
+def test_what_cannot_be_applied_is_left_out_if_built_in_and_refused_if_written() -> None:
+    built_in = parse(BUILT_IN.read_text("utf-8"), "", built_in=True)
+    assert list(usable(built_in, BOTH)) == list(built_in)
+    assert usable(built_in, ("qualiclip",)) == {}
+    written = parse('[mine]\nlimits = [{ score = true, model = "bpclip", fail = 0.1 }]', "")
+    with pytest.raises(PoliciesError) as raised:
+        usable(built_in | written, ("qualiclip",))
+    assert str(raised.value) == (
+        "The policy mine needs the model bpclip, which is not among the models to load (qualiclip)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "loaded", "asked", "said"),
+    [
+        ("none", BOTH, BOTH, "There is no policy 'none'; there are: upload, mine."),
+        ("n" * 99, BOTH, BOTH, f"There is no policy '{'n' * 40}'; there are: upload, mine."),
+        ("", ("qualiclip",), ("qualiclip",), "There is no policy ''; there are: mine."),
+        (
+            "upload",
+            ("qualiclip",),
+            ("qualiclip",),
+            "The policy upload needs the model bpclip, which is not loaded.",
+        ),
+        ("upload", BOTH, ("qualiclip",), "The policy upload needs the model bpclip too, which is not asked."),
+        ("mine", BOTH, ("qualiclip",), "The policy mine needs the model bpclip too, which is not asked."),
+    ],
+)
+def test_a_policy_that_cannot_be_had_is_refused(
+    name: str, loaded: tuple[str, ...], asked: tuple[str, ...], said: str
+) -> None:
+    known = load(None) | {"mine": policy("limits = [{ score = true, fail = 0.1 }]")}
+    with pytest.raises(PolicyRefused) as raised:
+        choose(name, known, loaded, asked)
+    assert str(raised.value) == said
+    assert raised.value.known == [each for each in ("upload", "mine") if each == "mine" or loaded == BOTH]
+    assert choose("mine", known, loaded, loaded) is known["mine"]
+
+
+def test_where_there_is_none_that_is_said() -> None:
+    with pytest.raises(PolicyRefused, match=r"^There is no policy 'x'; there are none\.$"):
+        choose("x", {}, BOTH, BOTH)
+
+
+def test_what_is_described_is_what_is_judged_by() -> None:
+    mine = policy('pixels = { fail = 5 }\nlimits = [{ adjective = "dark", review = 0.5 }]')
+    found = described(mine, BOTH, {})
+    assert found.pixels is not None
+    assert found.pixels.fail == 5
+    assert (found.side, found.models, found.built_in, found.origin) == (None, ["bpclip"], False, None)
+    (limit,) = found.limits
+    assert (limit.adjective, limit.bad, limit.review, limit.fail) == ("dark", "above", 0.5, None)
