@@ -1,0 +1,288 @@
+"""A client of the service for Python programs: typed answers, retries, many images at a time.
+
+    from app.client import Client
+
+    with Client("http://127.0.0.1:8000") as client:
+        print(client.score("photo.jpg").score)
+
+It needs neither torch nor the server's parts. Every failure is a :class:`ClientError`; which there are, is
+told in :mod:`app.asking.errors`, and what is tried again, in :mod:`app.asking.patience`.
+
+Proxies of the environment (``HTTPS_PROXY``, ``NO_PROXY``) are used, except for this machine's own addresses.
+Redirects are not followed, since the key would go along.
+"""
+
+import concurrent.futures
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from app.api.schemas import CompareAnswer, ModelsAnswer, PoliciesAnswer, ScoreAnswer
+from app.asking import calls
+from app.asking.asynchronous import (
+    ATTEMPTS,
+    CONCURRENCY,
+    DEFAULT_URL,
+    MOST_BYTES,
+    PATIENCE_S,
+    TIMEOUT_S,
+    AsyncClient,
+    Scored,
+)
+from app.asking.background import BackgroundLoop, result_of
+from app.asking.calls import Image, Words
+from app.asking.errors import (
+    ClientError,
+    ImageUnreadable,
+    Misunderstood,
+    Problem,
+    Unreachable,
+    Untrusted,
+)
+from app.asking.patience import Clock
+from app.asking.run import Run
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "Image",
+    "ImageUnreadable",
+    "Misunderstood",
+    "Problem",
+    "Scored",
+    "Unreachable",
+    "Untrusted",
+]
+
+T = TypeVar("T")
+
+
+class Client:
+    """Asks the service. Any number of threads may share it; after a fork it connects anew.
+
+    Args:
+        url, key, timeout_s, attempts, patience_s, deadline_s, most_bytes, transport, clock: as of
+            :class:`AsyncClient`.
+
+    Raises:
+        ValueError: an argument is not usable.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        key: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        attempts: int = ATTEMPTS,
+        patience_s: float = PATIENCE_S,
+        deadline_s: float | None = None,
+        most_bytes: int = MOST_BYTES,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        def connect() -> AsyncClient:
+            return AsyncClient(
+                url,
+                key=key,
+                timeout_s=timeout_s,
+                attempts=attempts,
+                patience_s=patience_s,
+                deadline_s=deadline_s,
+                most_bytes=most_bytes,
+                transport=transport,
+                clock=clock,
+            )
+
+        self._connect = connect
+        self._asking = connect()  # what is wrong with the arguments is to be said here
+        self.url = self._asking.url
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._loop: BackgroundLoop | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    def score(
+        self,
+        image: Image,
+        *,
+        models: Words = None,
+        adjectives: Words = None,
+        quality_map: bool = False,
+        policy: str | None = None,
+    ) -> ScoreAnswer:
+        """How good an image looks: the answer to POST /score.
+
+        Args:
+            image: its bytes, the name of its file, or a file open for bytes, read from where it stands.
+            models: to ask; by default all that the service has loaded.
+            adjectives: words beyond the 40, for weights with a text encoder.
+            quality_map: whether local quality is wanted too.
+            policy: to judge by; the answer has a verdict then.
+
+        Raises:
+            ImageUnreadable: the image cannot be read; also where there is no such file.
+            Problem: the service refuses, and goes on refusing.
+            Unreachable: there is no answer.
+            Misunderstood: the answer is not this service's.
+        """
+        data = calls.read(image, self._most_bytes)
+        return self._do(
+            lambda asking: asking.score(
+                data, models=models, adjectives=adjectives, quality_map=quality_map, policy=policy
+            )
+        )
+
+    def heat_map(self, image: Image, *, models: Words = None) -> bytes:
+        """Local quality over the image, as a PNG file.
+
+        Raises:
+            ClientError: as of :meth:`score`.
+        """
+        data = calls.read(image, self._most_bytes)
+        return self._do(lambda asking: asking.heat_map(data, models=models))
+
+    def compare(
+        self, reference: Image, distorted: Image, *, models: Words = None, resize: str = "none"
+    ) -> CompareAnswer:
+        """How close a distorted image comes to its reference: the answer to POST /compare.
+
+        Args:
+            reference: the image as it should be.
+            distorted: what became of it.
+            models: no-reference models to ask about both; the full-reference one always answers.
+            resize: ``reference`` brings the distorted image to the reference's size; with ``none`` sizes that
+                differ are a Problem.
+
+        Raises:
+            ClientError: as of :meth:`score`.
+        """
+        pair = calls.read(reference, self._most_bytes), calls.read(distorted, self._most_bytes)
+        return self._do(lambda asking: asking.compare(*pair, models=models, resize=resize))
+
+    def models(self) -> ModelsAnswer:
+        """What the service has loaded.
+
+        Raises:
+            ClientError: as of :meth:`score`.
+        """
+        return self._do(AsyncClient.models)
+
+    def policies(self) -> PoliciesAnswer:
+        """By which policies the service judges.
+
+        Raises:
+            ClientError: as of :meth:`score`.
+        """
+        return self._do(AsyncClient.policies)
+
+    def score_many(
+        self,
+        images: Iterable[Image],
+        *,
+        concurrency: int = CONCURRENCY,
+        models: Words = None,
+        adjectives: Words = None,
+        quality_map: bool = False,
+        policy: str | None = None,
+    ) -> Generator[Scored]:
+        """Scores images as they come, and yields each as it is done, however many there are.
+
+        `images` is iterated over here, in the caller's thread, and never further ahead than `concurrency`
+        images, of which alone anything is held. An image that cannot be read or scored has its problem, and
+        stops nothing. What concerns all images ends the run: the iterator raises it. That is a question or
+        key that the service does not accept (401, unknown models or policies), an answer that is not the
+        service's, and a service that for `patience_s` has answered nothing, or that asks for more time.
+
+        While the service is full, starting or away, all images wait together, and then fewer are under way at
+        a time; that costs none of them an attempt. Only where an image's connection breaks again and again
+        while others are answered, its `attempts` are used up.
+
+        Who leaves the loop early leaves nothing behind: what is under way is cancelled.
+
+        Args:
+            images: as for :meth:`score`.
+            concurrency: images under way at a time, 1 to 1024.
+            models, adjectives, quality_map, policy: as for :meth:`score`.
+
+        Raises:
+            ClientError: out of the iterator, as told.
+            ValueError: `concurrency` is out of range.
+            TypeError: `images` is the name of one, or its bytes.
+        """
+        params = calls.parameters(models, adjectives, quality_map=quality_map, policy=policy)
+        calls.require_several(images)
+        asking, loop = self._started()
+        return self._scores(images, params, asking, loop, asking.run(concurrency))
+
+    def close(self) -> None:
+        """Closes the connections; what is under way in other threads is cancelled."""
+        with self._lock:
+            self._closed = True
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _started(self) -> tuple[AsyncClient, BackgroundLoop]:
+        with self._lock:
+            if self._closed:
+                raise ClientError("The client has been closed.")
+            if self._loop is not None and not self._loop.usable:
+                # A fork: the thread stayed with the parent, and the connections are the parent's.
+                self._loop, self._asking = None, self._connect()
+            if self._loop is None:
+                self._loop = BackgroundLoop(self._asking.close)
+                # Also where nobody closes the client, and when the interpreter ends.
+                weakref.finalize(self, self._loop.stop)
+            return self._asking, self._loop
+
+    def _do(self, ask: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
+        asking, loop = self._started()
+        return loop.run(ask(asking))
+
+    def _scores(
+        self,
+        images: Iterable[Image],
+        params: dict[str, str],
+        asking: AsyncClient,
+        loop: BackgroundLoop,
+        run: Run,
+    ) -> Generator[Scored]:
+        coming = enumerate(images)
+        futures: set[concurrent.futures.Future[Scored]] = set()
+        try:
+            while True:
+                while len(futures) < run.most and (entry := next(coming, None)) is not None:
+                    futures.add(loop.submit(asking.scored(run, *entry, params)))
+                if not futures:
+                    return
+                done, _ = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED)
+                # As in the client for coroutines: one at a time, and what ends the run comes last.
+                first = min(done, key=_failed)
+                futures.discard(first)
+                yield result_of(first)
+        finally:
+            for future in futures:
+                future.cancel()
+            if loop.awaitable:
+                loop.run(run.ended())
+
+
+def _failed(future: "concurrent.futures.Future[Scored]") -> bool:
+    return future.cancelled() or future.exception() is not None

@@ -1,0 +1,206 @@
+"""What is sent, and what answers mean."""
+
+import io
+import os
+import pickle
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.api.schemas import ScoreAnswer
+from app.asking import calls
+from app.asking.calls import Call
+from app.asking.errors import ImageUnreadable, Misunderstood, Problem
+from tests.app.asking.answers import JPEG, bare, problem, score_body
+
+_CALL = Call("POST", "v1/score", request_id="ours")
+
+
+def _failure(response: httpx.Response) -> Problem:
+    found = calls.failure(response, response.content, _CALL)
+    assert isinstance(found, Problem)
+    return found
+
+
+def test_the_query_has_what_was_asked_for_and_no_more() -> None:
+    assert calls.parameters() == {}
+    assert calls.parameters(
+        ["bpclip", "qualiclip"], "moody,cinematic", quality_map=True, policy="upload"
+    ) == {
+        "models": "bpclip,qualiclip",
+        "adjectives": "moody,cinematic",
+        "quality_map": "true",
+        "policy": "upload",
+    }
+    assert calls.parameters("bpclip", resize="reference") == {"models": "bpclip", "resize": "reference"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "iqa.test",
+        "iqa.test:8000",
+        "ftp://iqa.test",
+        "http://",
+        "http://user:secret@iqa.test",
+        "http://a/?b=1",
+    ],
+)
+def test_an_address_must_be_one(url: str) -> None:
+    with pytest.raises(ValueError, match="address") as caught:
+        calls.address(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated() -> None:
+    for key in ("", "sec ret", "secret\n", "sécret"):
+        with pytest.raises(ValueError, match="key") as caught:
+            calls.headers(key)
+        assert "cret" not in str(caught.value)
+    assert calls.headers("secret")["Authorization"] == "Bearer secret"
+    assert "Authorization" not in calls.headers(None)
+    assert calls.headers(None)["User-Agent"].startswith("iqa-service-client/")
+
+
+class _Dripping(io.RawIOBase):
+    """A file that gives what it has in small pieces."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = data
+
+    def read(self, size: int = -1) -> bytes:
+        piece, self._left = self._left[:5], self._left[5:]
+        return piece
+
+
+def test_images_are_read_from_whatever_carries_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(JPEG)
+    for image in (JPEG, path, str(path), io.BytesIO(JPEG), _Dripping(JPEG)):
+        assert calls.read(image, 100) == JPEG  # type: ignore[arg-type]
+    with path.open("rb") as file:
+        file.seek(2)
+        assert calls.read(file, 100) == JPEG[2:]
+
+
+def test_what_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) -> None:
+    pipe, empty, long = tmp_path / "pipe", tmp_path / "empty.jpg", tmp_path / "long.jpg"
+    os.mkfifo(pipe)
+    empty.touch()
+    long.write_bytes(bytes(101))
+    closed = io.BytesIO()
+    closed.close()
+    for image, sentence in (
+        (tmp_path / "none.jpg", "There is no such file."),
+        (tmp_path, "It is not a file."),
+        (pipe, "It is not a file."),
+        ("a\0b", "It cannot be read: embedded null byte."),
+        (empty, "It is empty."),
+        (b"", "It is empty."),
+        (long, "It has more than 100 bytes."),
+        (_Dripping(bytes(101)), "It has more than 100 bytes."),
+        (closed, "The open file cannot be read: I/O operation on closed file.."),
+    ):
+        with pytest.raises(ImageUnreadable) as caught:
+            calls.read(image, 100)  # type: ignore[arg-type]
+        assert caught.value.detail.replace("..", ".") == sentence.replace("..", ".")
+        assert caught.value.of_image
+        assert not caught.value.passing
+    with pytest.raises(ImageUnreadable, match=r"none\.jpg: There is no such file") as caught:
+        calls.read(tmp_path / "none.jpg", 100)
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+@pytest.mark.parametrize("image", [None, 7, io.StringIO("text")])
+def test_what_is_no_image_at_all_is_a_mistake_of_the_program(image: object) -> None:
+    with pytest.raises(TypeError, match="bytes"):
+        calls.read(image, 100)  # type: ignore[arg-type]
+
+
+def test_what_a_newer_service_adds_is_passed_over() -> None:
+    body = score_body() | {"aesthetics": 0.7}
+    body["image"]["camera"] = "a box"
+    body["models"]["bpclip"]["adjectives"][0]["weight"] = 2
+    answer = calls.parsed(ScoreAnswer, httpx.Response(200, json=body).content, _CALL)
+    assert answer.score == 0.5
+    assert answer.image.width == 64
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"score": 0.5}', b"\xff"])
+def test_what_is_no_answer_is_not_taken_for_one(body: bytes) -> None:
+    with pytest.raises(Misunderstood, match=r"POST /v1/score"):
+        calls.parsed(ScoreAnswer, body, _CALL)
+
+
+def test_a_picture_is_one() -> None:
+    assert calls.png(b"\x89PNG\r\n\x1a\n...", _CALL).endswith(b"...")
+    with pytest.raises(Misunderstood, match="no PNG"):
+        calls.png(b"<html>", _CALL)
+
+
+def test_a_problem_is_told_in_full() -> None:
+    found = _failure(problem("overloaded", 7, waiting=3))
+    assert (found.slug, found.status, found.title) == ("overloaded", 429, "The queue is full")
+    assert (found.detail, found.request_id) == ("The queue is full.", "served")
+    assert (found.retry_after, found.fields) == (7.0, {"waiting": 3})
+    assert str(found) == "overloaded: The queue is full. (request served)"
+
+
+@pytest.mark.parametrize(
+    ("slug", "passing", "of_image"),
+    [
+        ("malformed-request", False, True),
+        ("unauthorized", False, False),
+        ("not-found", False, False),
+        ("body-timeout", True, False),
+        ("body-too-large", False, True),
+        ("unsupported-media-type", False, True),
+        ("invalid-image", False, True),
+        ("image-too-large", False, True),
+        ("image-too-small", False, True),
+        ("invalid-parameter", False, False),
+        ("unknown-model", False, False),
+        ("text-encoder-unavailable", False, False),
+        ("overloaded", True, False),
+        ("rate-limited", True, False),
+        ("starting", True, False),
+        ("draining", True, False),
+        ("worker-unavailable", True, False),
+        ("internal-error", False, True),
+        ("poison-input", False, True),
+        ("deadline-exceeded", True, False),
+    ],
+)
+def test_each_problem_is_the_image_s_or_everybody_s(slug: str, passing: bool, of_image: bool) -> None:
+    found = _failure(problem(slug))
+    assert (found.slug, found.passing, found.of_image) == (slug, passing, of_image)
+
+
+def test_what_a_proxy_answers_is_a_problem_without_a_slug() -> None:
+    found = _failure(bare(502))
+    assert (found.slug, found.status, found.passing, found.request_id) == ("", 502, True, "ours")
+    assert "502 Bad Gateway" in found.detail
+    assert not _failure(bare(403)).passing
+    assert not _failure(bare(500)).of_image
+    assert _failure(bare(413)).of_image
+    assert "elsewhere, to https://other.test/" in str(_failure(bare(302, Location="https://other.test/")))
+
+
+@pytest.mark.parametrize("wait", ["", "-1", "1e9", "soon", "9999999999", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_only_seconds_are_waited_for(wait: str) -> None:
+    assert _failure(bare(503, **{"Retry-After": wait})).retry_after is None
+
+
+def test_a_broken_problem_is_still_one() -> None:
+    for text in ("", "[]", "{", '{"type": 7}', '{"type": "/problems/../../etc"}'):
+        response = httpx.Response(422, headers={"Content-Type": "application/problem+json"}, text=text)
+        assert (_failure(response).slug, _failure(response).status) == ("", 422)
+
+
+def test_errors_travel_between_processes() -> None:
+    found = _failure(problem("overloaded", 7, waiting=3))
+    again = pickle.loads(pickle.dumps(found))
+    assert vars(again) == vars(found)
+    assert str(again) == str(found)
