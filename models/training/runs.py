@@ -22,6 +22,7 @@ from models.training.photos import digest, list_photos, list_scored
 from models.training.qualiclip import QualiCLIPRecipe
 from models.training.samples import Rated, RatedCrops, Snapshots
 from models.training.whole import WholePhotographsRecipe
+from models.training.words import settle_words
 from models.weights import Metadata, ModelName, Weights, WeightsInvalid, read, save
 
 LONGEST_SIDE = 768
@@ -101,18 +102,13 @@ def run_job(job: Job, *, quiet: bool = False) -> Path:
         averaged = train(stage.recipe(), _part(job.budget, stage.share), job.run / stage.folder, quiet=quiet)
         plan.network.load_state_dict(averaged.state_dict())
     plan.finish(plan.network.cpu().eval())
-    is_qualiclip = job.model == "qualiclip"
     metadata = Metadata(
         model=job.model,
         name=f"{job.model}-compact",
         architecture=plan.network.config.as_metadata(),
-        preprocessing=Preprocessing(
-            mean=CLIP_MEAN if is_qualiclip else IMAGENET_MEAN,
-            std=CLIP_STD if is_qualiclip else IMAGENET_STD,
-            longest_side=LONGEST_SIDE,
-        ),
+        preprocessing=_preprocessing(job.model),
         temperature=plan.network.temperature,
-        prompts=list(PROMPTS) if is_qualiclip else [],
+        prompts=list(PROMPTS) if job.model == "qualiclip" else [],
         text_encoder=False,
         license=job.license,
         source=f"iqa train {job.model}, seed {job.seed}, {job.budget.minutes:g} min on {job.budget.device}",
@@ -122,6 +118,11 @@ def run_job(job: Job, *, quiet: bool = False) -> Path:
     )
     save(job.out, stored(plan.network.cpu().eval().state_dict()), metadata)
     return job.out
+
+
+def _preprocessing(model: ModelName) -> Preprocessing:
+    mean, std = (CLIP_MEAN, CLIP_STD) if model == "qualiclip" else (IMAGENET_MEAN, IMAGENET_STD)
+    return Preprocessing(mean=mean, std=std, longest_side=LONGEST_SIDE)
 
 
 def _part(budget: Budget, share: float) -> Budget:
@@ -146,10 +147,11 @@ def _qualiclip(job: Job, quiet: bool) -> _Plan:
             rated = RatedCrops(ranked(real, quiet=quiet), _RATED_CROP, seed=job.seed + 2)
         return QualiCLIPRecipe(network, pristine, rated, real, seed=job.seed)
 
+    words = _words(job, pristine, real, quiet)
     if job.init is not None:
-        return _Plan(network, (Stage(last),), trained_on)
+        return _Plan(network, (Stage(last),), trained_on, words)
     first = partial(QualiCLIPRecipe, network, pristine, seed=job.seed)
-    return _Plan(network, _from_nothing(first, Stage(last)), trained_on)
+    return _Plan(network, _from_nothing(first, Stage(last)), trained_on, words)
 
 
 def _bpclip(job: Job, quiet: bool) -> _Plan:
@@ -171,10 +173,11 @@ def _bpclip(job: Job, quiet: bool) -> _Plan:
             "whole",
         ),
     )
+    words = _words(job, pristine, paths, quiet)
     if job.init is not None:
-        return _Plan(network, own, trained_on)
+        return _Plan(network, own, trained_on, words)
     first = partial(NoReferenceRecipe, network, [], pristine, seed=job.seed)
-    return _Plan(network, _from_nothing(first, *own), trained_on)
+    return _Plan(network, _from_nothing(first, *own), trained_on, words)
 
 
 def _bpclip_fr(job: Job, quiet: bool) -> _Plan:
@@ -195,6 +198,19 @@ def _bpclip_fr(job: Job, quiet: bool) -> _Plan:
     stage = Stage(partial(FullReferenceRecipe, network, references, seed=job.seed))
     last = partial(calibrate, references=references, seed=job.seed)
     return _Plan(network, (stage,), f"{trained_on}, labelled by VSI, HaarPSI, MDSI and GMSD", last)
+
+
+def _words(
+    job: Job, pristine: Sequence[Path], others: Sequence[Path], quiet: bool
+) -> Callable[[Any], object]:
+    return partial(
+        settle_words,
+        preprocessing=_preprocessing(job.model),
+        pristine=pristine,
+        others=others,
+        seed=job.seed + 5,
+        quiet=quiet,
+    )
 
 
 def _to_begin_from(path: Path) -> Weights:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import models.training.runs
 from app.commands.terminal import INTERRUPTED, UNUSABLE
 from models.training.photos import DataError
+from models.training.words import settle_words
 from tests.app.command_line import cut_off, invoke, save_crops, start
 
 
@@ -29,7 +31,10 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_a_training_writes_weights_that_score(pristine: Path, tmp_path: Path) -> None:
+def test_a_training_writes_weights_that_score(
+    pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models.training.runs, "settle_words", partial(settle_words, photographs=1))
     out, run = tmp_path / "weights" / "mine.safetensors", tmp_path / "run"
     arguments = (
         "--pristine",

@@ -22,6 +22,7 @@ from models.training.qualiclip import QualiCLIPRecipe
 from models.training.runs import Job, run_job
 from models.training.samples import Snapshots, whole
 from models.training.whole import WholePhotographsRecipe
+from models.training.words import settle_words
 from models.weights import WeightsInvalid, read, save
 from tests.models.test_bpclip import TINY, TINY_FR
 
@@ -208,6 +209,7 @@ def test_jobs_write_weights_that_load(
         "WholePhotographsRecipe",
         partial(WholePhotographsRecipe, side=96, batch=2, groups=2, kept_groups=3),
     )
+    monkeypatch.setattr(runs, "settle_words", partial(settle_words, photographs=1))
     _small_full_reference(monkeypatch)
     budget = short(1)
     files = {}
