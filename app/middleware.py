@@ -189,7 +189,7 @@ class _Answer:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self._record.request_id
-            headers["Cache-Control"] = "no-store"
+            headers.setdefault("Cache-Control", "no-store")  # only the page's own files may be kept
             secure(headers)
             parts = self._record.timing_ms | {"total": self._record.elapsed_ms()}
             headers["Server-Timing"] = ", ".join(f"{name};dur={value:.1f}" for name, value in parts.items())

@@ -35,7 +35,7 @@ Times = dict[str, list[float]]
 def measure(client: httpx.Client, size: tuple[int, int], rounds: int) -> Times:
     """Milliseconds of each request by its kind, after a round to warm up."""
     times: Times = {kind: [] for kind in KINDS}
-    files = _files(size)
+    files = files_of(size)
     known = next(files)
     for turn in range(rounds + 1):
         image = next(files)
@@ -65,7 +65,7 @@ def report(times: Times) -> str:
     return "\n".join(lines)
 
 
-def _files(size: tuple[int, int]) -> Iterator[bytes]:
+def files_of(size: tuple[int, int]) -> Iterator[bytes]:
     """JPEG files of one photograph at that size, none like another."""
     photo = Image.fromarray(named()["coffee"]).resize(size, Image.Resampling.BICUBIC)
     pixels = np.array(photo)

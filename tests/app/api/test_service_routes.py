@@ -53,10 +53,6 @@ def test_an_unknown_problem_is_not_found(client: httpx.Client) -> None:
     is_problem(client.get("/problems/none"), 404, "not-found")
 
 
-def test_the_page_for_people_is_not_there_yet(client: httpx.Client) -> None:
-    is_problem(client.get("/"), 501, "not-implemented")
-
-
 def test_docs_show_the_document(client: httpx.Client) -> None:
     assert '"/openapi.json"' in client.get("/docs").text.replace("'", '"')
     assert '"/v1/openapi.json"' in client.get("/v1/docs").text.replace("'", '"')

@@ -1,0 +1,262 @@
+// The page as a whole: the two views, what comes in, the work, and its progress.
+
+import { Compare } from "./compare.js";
+import { save, table } from "./csv.js";
+import { Detail } from "./detail.js";
+import { byId, el } from "./dom.js";
+import { limitsText, refusal } from "./files.js";
+import { Gallery } from "./gallery.js";
+import { takeIn } from "./intake.js";
+import { setUpKey } from "./key.js";
+import { Photo } from "./photo.js";
+import { explained } from "./problems.js";
+import { Queue } from "./queue.js";
+import { getModels, getPolicies, hasKey, score } from "./service.js";
+import { dropThumbnail, makeThumbnail } from "./thumbnails.js";
+import { capital, hundred, modelName, plural, reading } from "./words.js";
+
+const SPOKEN_EVERY_MS = 10_000;
+
+let limits = null;
+let policies = [];
+let lastSpoken = 0;
+let wasIdle = true;
+let asking = false;
+
+const gallery = new Gallery({
+  open: (photo) => detail.open(photo),
+  remove,
+  again: (photo) => queueUp([photo]),
+  changed: showProgress,
+});
+const compare = new Compare(
+  () => gallery.photos,
+  () => limits,
+);
+const detail = new Detail({
+  around: () => gallery.shown(),
+  remove,
+  again: (photo) => queueUp([photo]),
+  compare: comparePhoto,
+});
+
+const queue = new Queue((photo, signal) => score(photo.file, { policy: photo.policy, signal }), {
+  started: (photo) => become(photo, { state: "asking", pause: null }),
+  waiting: (photo, seconds, problem) => become(photo, { state: "paused", pause: { problem, seconds } }),
+  done: (photo, { answer, remembered }) =>
+    become(photo, { state: "scored", answer, remembered, problem: null }),
+  failed(photo, problem) {
+    become(photo, { state: "failed", problem, answer: null });
+    // Without a key nothing else can be scored either, and nobody is to be asked fifty times.
+    if (problem.slug === "unauthorized") queue.cancel();
+  },
+  cancelled: (photo) => become(photo, { state: photo.answer ? "scored" : "cancelled", pause: null }),
+  changed: showProgress,
+});
+
+function become(photo, changes) {
+  Object.assign(photo, changes);
+  gallery.update(photo);
+  detail.update(photo);
+}
+
+/** Takes files in: they are sent at once, and shown while they are under way. */
+function add(files) {
+  if (files.length === 0) return;
+  const photos = files.map((file) => new Photo(file));
+  byId("set").hidden = false;
+  byId("invitation").classList.add("slim");
+  const sendable = [];
+  for (const photo of photos) {
+    const problem = refusal(photo.file, limits);
+    if (problem) Object.assign(photo, { state: "failed", problem });
+    else sendable.push(photo);
+  }
+  gallery.add(photos);
+  queueUp(sendable);
+  for (const photo of photos)
+    makeThumbnail(photo, (ready) =>
+      gallery.photos.includes(ready) ? gallery.update(ready) : ready.release(),
+    );
+}
+
+function queueUp(photos) {
+  const policy = byId("policy").value;
+  for (const photo of photos) Object.assign(photo, { policy, state: "waiting", problem: null });
+  queue.add(...photos);
+  for (const photo of photos) gallery.update(photo);
+}
+
+function remove(photo) {
+  queue.cancel(photo);
+  dropThumbnail(photo);
+  gallery.remove(photo);
+}
+
+function removeAll() {
+  queue.cancel();
+  for (const photo of [...gallery.photos]) remove(photo);
+  byId("set").hidden = true;
+  byId("invitation").classList.remove("slim");
+  byId("choose").focus();
+}
+
+function unfinished() {
+  return gallery.photos.filter(
+    (photo) => photo.state === "cancelled" || (photo.state === "failed" && explained(photo.problem).again),
+  );
+}
+
+function showProgress() {
+  const { photos } = gallery;
+  const count = (state) => photos.filter((photo) => photo.state === state).length;
+  const [scored, failed, cancelled] = ["scored", "failed", "cancelled"].map(count);
+  const text = [
+    `${scored} of ${photos.length} scored`,
+    failed && plural(failed, "problem"),
+    cancelled && `${cancelled} not scored`,
+  ]
+    .filter(Boolean)
+    .join(", ");
+  byId("counts").textContent = text;
+  byId("bar").max = Math.max(1, photos.length);
+  byId("bar").value = scored + failed + cancelled;
+  byId("progress").classList.toggle("working", !queue.idle);
+  byId("cancel").hidden = queue.idle;
+  const left = queue.idle ? unfinished().length : 0;
+  byId("again").hidden = left === 0;
+  byId("again").textContent = left > 1 ? `Try ${left} again` : "Try again";
+  speak(text, photos);
+}
+
+/** Tells who listens how far the work is: at its beginning, now and then, and at its end. */
+function speak(text, photos) {
+  const idle = queue.idle;
+  const over = idle && !wasIdle;
+  const due = !idle && (wasIdle || Date.now() - lastSpoken > SPOKEN_EVERY_MS);
+  wasIdle = idle;
+  if (!over && !due) return;
+  lastSpoken = Date.now();
+  const { answer, name } = photos.length === 1 ? photos[0] : {};
+  byId("spoken").textContent =
+    over && answer
+      ? `${name}: ${hundred(answer.score)} of 100, ${reading(answer.models[answer.model])}.`
+      : `${text}.`;
+}
+
+function comparePhoto(photo, side) {
+  compare.put(side, photo.file);
+  location.hash = "compare";
+}
+
+function showView() {
+  const view = location.hash === "#compare" ? "compare" : "score";
+  for (const section of ["score", "compare"]) byId(section).hidden = section !== view;
+  for (const link of document.querySelectorAll("nav [data-view]")) {
+    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = view === "compare" ? "Compare · Image quality" : "Image quality";
+  if (view === "compare") compare.refresh();
+}
+
+function take(files) {
+  if (byId("compare").hidden) add(files);
+  else compare.take(files);
+}
+
+function setUpControls() {
+  // On a phone the controls would fill the screen before the first photograph.
+  const narrow = matchMedia("(max-width: 40rem)");
+  const fold = () => (byId("tools").open = !narrow.matches);
+  narrow.addEventListener("change", fold);
+  fold();
+  byId("cancel").addEventListener("click", () => queue.cancel());
+  byId("again").addEventListener("click", () => queueUp(unfinished()));
+  byId("clear").addEventListener("click", removeAll);
+  byId("export").addEventListener("click", () => save(table(gallery.shown()), "image-quality.csv"));
+  byId("policy").addEventListener("change", judge);
+  window.addEventListener("hashchange", showView);
+  // A key that was entered for a photograph opens the rest too.
+  document.addEventListener("key-changed", () => hasKey() && limits === null && askWhatThereIs());
+}
+
+/** Has every photograph judged by the policy that was chosen; the service remembers the scores. */
+function judge() {
+  const chosen = policies.find((policy) => policy.name === byId("policy").value);
+  const care = (chosen?.warnings ?? []).map((warning) => capital(warning.split(/: (.*)/s)[1] ?? warning));
+  byId("policy-note").textContent = [chosen?.description, ...care].filter(Boolean).join(" ");
+  byId("policy-note").hidden = !chosen;
+  gallery.offerVerdicts(Boolean(chosen));
+  queue.cancel();
+  queueUp(
+    gallery.photos.filter(
+      (photo) =>
+        photo.state !== "failed" ||
+        explained(photo.problem).again ||
+        photo.problem.slug === "invalid-parameter",
+    ),
+  );
+}
+
+function offerPolicies() {
+  const select = byId("policy");
+  const before = select.value;
+  select.replaceChildren(
+    select.options[0],
+    ...policies.map(({ name }) => el("option", { value: name, text: name })),
+  );
+  if (policies.some(({ name }) => name === before)) select.value = before;
+  byId("policy-field").hidden = policies.length === 0;
+}
+
+async function askWhatThereIs() {
+  if (asking) return;
+  asking = true;
+  try {
+    const [{ models, limits: those }, offered] = await Promise.all([getModels(), getPolicies()]);
+    limits = those;
+    policies = offered;
+    notice("");
+    byId("limits").textContent = limitsText(limits);
+    const used = models.map((model) =>
+      [
+        modelName(model.name.replace("-fr", "")),
+        model.kind === "full-reference" && "for comparisons",
+        `(${model.weights.name})`,
+      ]
+        .filter(Boolean)
+        .join(" "),
+    );
+    byId("about").textContent = `Scored by ${used.join(", ")}, on ${models[0]?.device ?? "this server"}.`;
+    offerPolicies();
+  } catch (problem) {
+    if (problem.slug === "unauthorized") return; // the header's button asks again
+    const { title, text } = explained(problem);
+    notice(
+      `${title}. ${text}`,
+      el("button", { type: "button", text: "Try again", on: { click: askWhatThereIs } }),
+    );
+    if (!problem.slug) throw problem; // a fault of this page, not of the service: for the console
+  } finally {
+    asking = false;
+  }
+}
+
+function notice(text, ...actions) {
+  byId("notice").replaceChildren(text, " ", ...actions);
+  byId("notice").hidden = !text;
+}
+
+window.addEventListener("unhandledrejection", () =>
+  notice("Something on this page went wrong. Reload it; photographs have to be added again."),
+);
+
+setUpKey(() => {
+  askWhatThereIs();
+  queueUp(unfinished());
+});
+setUpControls();
+takeIn({ add, take, notice });
+showView();
+askWhatThereIs();

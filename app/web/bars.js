@@ -1,0 +1,52 @@
+// Values as bars: a dimension's from nothing to all of it, a difference's to either side of the middle.
+
+import { el } from "./dom.js";
+import { DIMENSIONS, hundred, signed } from "./words.js";
+
+const LOW = 0.5;
+
+/** List items for the six dimensions. The number is written beside each bar, so the bar itself is decoration. */
+export function dimensionBars(dimensions) {
+  return Object.entries(DIMENSIONS).map(([name, label]) => {
+    const value = dimensions[name];
+    return el(
+      "li",
+      { class: value < LOW ? "bar low" : "bar", "data-dimension": name },
+      el("span", { class: "bar-label", text: label }),
+      el("span", { class: "track", "aria-hidden": "true" }, filled(value)),
+      el("data", { class: "bar-value", value: String(value), text: hundred(value) }),
+    );
+  });
+}
+
+/** List items for what changed in each dimension, distorted minus reference. */
+export function differenceBars(differences) {
+  return Object.entries(DIMENSIONS).map(([name, label]) => {
+    const value = differences[name];
+    const rounded = Math.round(100 * value);
+    const kind = rounded < 0 ? "worse" : rounded > 0 ? "better" : "same";
+    return el(
+      "li",
+      { class: `bar difference ${kind}`, "data-dimension": name },
+      el("span", { class: "bar-label", text: label }),
+      el("span", { class: "track", "aria-hidden": "true" }, diverging(value)),
+      el("data", { class: "bar-value", value: String(value), text: signed(value) }),
+      el("span", { class: "bar-word", text: kind }),
+    );
+  });
+}
+
+/** A filled bar of a value in [0, 1]. */
+export function filled(value) {
+  const fill = el("span", { class: "fill" });
+  fill.style.width = `${100 * Math.min(Math.max(value, 0), 1)}%`;
+  return fill;
+}
+
+function diverging(value) {
+  const fill = el("span", { class: "fill" });
+  const half = 50 * Math.min(Math.abs(value), 1);
+  fill.style.width = `${half}%`;
+  fill.style.left = `${value < 0 ? 50 - half : 50}%`;
+  return fill;
+}

@@ -1,0 +1,52 @@
+// The ways in: the buttons that choose, what is dropped anywhere on the page, and what is pasted.
+
+import { byId } from "./dom.js";
+import { droppedFiles, imagesOnly } from "./files.js";
+
+/**
+ * Makes the page take files.
+ *
+ * @param to  {add, take, notice}: for files that were chosen to be scored, for those that were dropped or pasted
+ *            wherever one is, and for a sentence about what cannot be read.
+ */
+export function takeIn({ add, take, notice }) {
+  const curtain = byId("curtain");
+  const choosers = [
+    ["choose", "files"],
+    ["choose-folder", "folder"],
+  ];
+  for (const [button, chooser] of choosers) {
+    byId(button).addEventListener("click", () => byId(chooser).click());
+    byId(chooser).addEventListener("change", () => {
+      const files = [...byId(chooser).files];
+      byId(chooser).value = ""; // so that the same files can be chosen again
+      add(chooser === "folder" ? imagesOnly(files) : files);
+    });
+  }
+  const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
+  let depth = 0; // enter and leave come for every element that is crossed
+  document.addEventListener("dragenter", (event) => {
+    if (holdsFiles(event)) curtain.hidden = ++depth === 0;
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (holdsFiles(event)) curtain.hidden = --depth <= 0;
+  });
+  document.addEventListener("dragover", (event) => {
+    if (holdsFiles(event)) event.preventDefault();
+  });
+  document.addEventListener("drop", async (event) => {
+    depth = 0;
+    curtain.hidden = true;
+    if (!holdsFiles(event) || event.defaultPrevented) return;
+    event.preventDefault();
+    try {
+      take(await droppedFiles(event.dataTransfer));
+    } catch (error) {
+      notice(`What was dropped cannot be read (${error.message}). Try choosing the files instead.`);
+    }
+  });
+  document.addEventListener("paste", (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (files.length > 0 && !document.querySelector("dialog[open]")) take(files);
+  });
+}

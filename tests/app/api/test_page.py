@@ -1,0 +1,67 @@
+"""The page's files as they are served; what they do in a browser is tested in tests/app/web."""
+
+import re
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.app.problems import is_problem
+
+_ROOT = Path(__file__).parents[3]
+_FILES = sorted(path for path in (_ROOT / "app" / "web").iterdir() if path.name != "index.html")
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/"])
+def test_the_page_allows_nothing_from_elsewhere(client: httpx.Client, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.headers["content-security-policy"] == (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    # With that policy none of these would do anything, and nothing is asked from another address.
+    assert re.findall(r"<script>|<style|style=|\son\w+=|(?:src|href)=\"(?:/|https?:)", response.text) == []
+
+
+@pytest.mark.parametrize("file", _FILES, ids=lambda file: file.name)
+def test_each_file_is_served_and_shipped(client: httpx.Client, file: Path) -> None:
+    response = client.get(f"/web/{file.name}")
+    assert response.content == file.read_bytes()
+    kinds = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+    assert response.headers["content-type"].partition(";")[0] == kinds[file.suffix]
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    shipped = project["tool"]["setuptools"]["package-data"]["app"]
+    assert any(fnmatch(f"web/{file.name}", pattern) for pattern in shipped)
+
+
+@pytest.mark.parametrize("path", ["/", "/web/app.js"])
+def test_a_file_that_is_known_is_not_sent_again(client: httpx.Client, path: str) -> None:
+    first = client.get(path)
+    assert first.headers["cache-control"] == "no-cache"
+    tag = first.headers["etag"]
+    for known in (tag, f'"other", W/{tag}', "*"):
+        again = client.get(path, headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert client.get(path, headers={"If-None-Match": '"other"'}).content == first.content
+
+
+@pytest.mark.parametrize("name", ["index.html", "none.js", "..%2Fsettings.py", "%2e%2e/main.py", ""])
+def test_nothing_else_is_served(client: httpx.Client, name: str) -> None:
+    is_problem(client.get(f"/web/{name}"), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in _FILES if file.suffix == ".js"], ids=lambda file: file.name
+)
+def test_scripts_make_no_markup_and_can_be_held_in_the_head(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert (
+        re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text)
+        == []
+    )
+    assert text.startswith("// ")
+    assert len(text.splitlines()) <= 350
