@@ -10,10 +10,11 @@ import typer
 from rich import box
 from rich.table import Table
 
+from app.bulk.files import Scored
 from app.commands.panel import Panel
 from app.commands.plots import check_plot, draw
 from app.commands.score import report_failures
-from app.commands.scoring import FileFailure, Scored, Scorer
+from app.commands.scoring import FileFailure, Scorer
 from app.commands.terminal import SOME_FAILED, Meter, complain, console
 from app.settings import Settings
 from app.worker.tasks import FULL_REFERENCE

@@ -1,30 +1,42 @@
-"""``iqa score``: image files scored in this process."""
+"""``iqa score``: image files scored in this process or by a server, a few of them or very many."""
 
-import json
+import contextlib
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
-from rich import box
-from rich.table import Table
 
+from app.bulk.about import About, shown_names
+from app.bulk.files import Meant, Scored
+from app.bulk.output import Output
+from app.bulk.report import write_report
+from app.bulk.sources import CONCURRENCY, InProcess, Remote, Source
+from app.bulk.summary import Summary
 from app.commands.flags import IN_PROCESS, with_settings
-from app.commands.terminal import SOME_FAILED, Meter, cell, complain, console, reported, shown, stoppable
+from app.commands.running import Run
+from app.commands.terminal import SOME_FAILED, Failure, complain, fail, reported, shown
 from app.settings import Settings
+from app.version import version
 
-if TYPE_CHECKING:  # with these comes torch, for which --help is not to wait
-    from app.api.schemas import UntimedScore
-    from app.commands.scoring import Scored
+NOT_GOOD_ENOUGH: Final = 3
+"""What --fail-on asks for: some image got such a verdict."""
 
-_ONLY_OVER_HTTP: Final = frozenset({"timing_ms", "batch", "quality_map"})
-_DIMENSIONS_FROM: Final = 100  # columns of the terminal
-_WORDS_SHOWN: Final = 6
-# Whatever is larger than a model's input is scaled down; in a table of photographs that would be every row.
-_EXPECTED_WARNINGS: Final = frozenset({"scaled-down"})
+_MOST_ROWS: Final = 10_000
+
+
+class Verdicts(StrEnum):
+    """Those that --fail-on looks for."""
+
+    fail = "fail"
+    review = "review"
 
 
 @reported
-@with_settings(*IN_PROCESS)
+@with_settings(*IN_PROCESS, "policies_file")
 def score(
     files: Annotated[
         list[Path],
@@ -37,118 +49,215 @@ def score(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each image, as POST /score answers it.")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write the scores to, instead of printing them: .jsonl has the whole answers, .csv "
+            "and .parquet are tables with a row per image (Parquet with the extra `parquet`). Until it is "
+            "finished it is called FILE.part.jsonl.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with --out: what has a score there is not scored again, also if the file has changed "
+            "since; what failed is tried again.",
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew where --out exists already.")
+    ] = False,
+    policy: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Judge by this policy, as `upload`.", show_default=False),
+    ] = None,
+    fail_on: Annotated[
+        Verdicts | None,
+        typer.Option(
+            help="With --policy: exit status 3 if an image fails, or if one does not pass.",
+            show_default=False,
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="HTML page to write about all images of --out: distributions, verdicts, the best and the "
+            "worst. It needs nothing beside it.",
+            show_default=False,
+        ),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Have this service score them. Of the settings below only --models counts then.",
+            show_default=False,
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(envvar="IQA_API_KEY", metavar="KEY", help="API key for --server.", show_default=False),
+    ] = None,
+    patience: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            max=86_400,
+            help="How long a --server that answers nothing is waited for.",
+        ),
+    ] = 60.0,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            help=f"Requests at a time with --server ({CONCURRENCY} by default), without it threads that "
+            "decode (--decode-processes by default). It does not change how many are scored together.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Score image files.
 
-    The service is not needed: the models are loaded here. Scores are from 0 to 1, higher is better.
+    The service is not needed: the models are loaded here, unless --server is given. Scores are from 0 to 1,
+    higher is better.
 
-    Exit status: 0 if all were scored; 1 if some files could not be, each of which is named at the end; 2 for
-    wrong usage, settings or weights.
+    With --out nothing is lost by Ctrl-C or a crash: the same command with --resume goes on. Beside the file,
+    FILE.run.json says where its scores come from, and to go on with other weights, models or policies is
+    refused. Names stand there as they were given or found: to go on, give them in the same way.
+
+    Exit status: 0 if all were scored; 1 if some files could not be, which are named at the end; 2 for wrong
+    usage, settings or weights, a file that cannot be written, or a server that is gone; 3 for --fail-on, if
+    all were scored; 130 after Ctrl-C.
     """
-    from app.commands.scoring import Scorer, collect
-
-    paths, failures = collect(files, recursive=recursive)
-    scores = _Scores()
-    count = 0
-    interrupted = None
-    if paths:
-        scorer = Scorer(settings)
-        with Meter("scoring", len(paths)) as meter, stoppable() as stopped:
-            for scored in scorer.score(paths):
-                meter.advance()
-                if scored.answer is None:
-                    failures.append(scored)
-                else:
-                    count += 1
-                    if as_json:
-                        meter.print(to_json(scored.path, scored.answer))
-                    else:
-                        scores.add(scored.path, scored.answer)
-                if stopped():
-                    # What is done is still worth seeing.
-                    interrupted = KeyboardInterrupt(f"Interrupted after {meter.done} of {len(paths)} files.")
-                    break
-    scores.show()
-    report_failures(failures, count)
-    if interrupted is not None:
-        raise interrupted
-    if failures:
+    if (resume or overwrite) and out is None:
+        fail("--resume and --overwrite go with --out.")
+    if resume and overwrite:
+        fail("--resume goes on with a file, --overwrite begins it anew: it can only be one of them.")
+    if as_json and out is not None:
+        fail("--json prints what --out would write: it can only be one of them.")
+    if fail_on is not None and policy is None:
+        fail("--fail-on needs --policy.")
+    for path in (out, report):
+        _require_writable(path)
+    if report is not None and report == out:
+        fail("--report and --out name the same file.")
+    output = None if out is None else Output(out)
+    if output is not None and output.exists and not (resume or overwrite):
+        fail(f"{shown(out)} has scores already: --resume goes on with them, --overwrite begins anew.")
+    asked = settings.models if "models" in settings.model_fields_set else None
+    run = Run(output, overwrite=overwrite, as_json=as_json)
+    with contextlib.closing(run):
+        done = run.take_over()
+        if run.about is not None and out is not None:
+            run.about.basis.check_asked(asked, policy, out)
+        meant = Meant(files, recursive=recursive, done=done)
+        total = meant.count()
+        if total > _MOST_ROWS and output is None and not as_json:
+            fail(
+                f"{total} images are too many for a table, which has {_MOST_ROWS} rows at most: --out FILE "
+                "keeps their scores, --json prints a line for each."
+            )
+        if len(done):
+            complain(f"{shown(out)} has {len(done)} images already; {total} are left.")
+        if total:
+            with contextlib.closing(
+                InProcess(settings, policy, workers)
+                if server is None
+                else _remote(server, key, asked, policy, workers, patience)
+            ) as source:
+                try:
+                    run.score(source, meant, total, _about(source, files))
+                except Failure:
+                    _show(run, meant)
+                    raise
+        _show(run, meant)
+        if run.interrupted is not None:
+            raise KeyboardInterrupt(run.interrupted + run.go_on())
+        run.finish()
+    if out is not None and run.about is not None:
+        complain(f"{shown(out)}: {run.summary.images} images scored, {run.summary.failed} could not be.")
+    if report is not None:
+        if run.about is None:
+            fail("Nothing was scored, so there is nothing to report on.")
+        write_report(report, run.about, run.summary)
+        complain(f"{shown(report)}: the report.")
+    if meant.failures or run.failed:
         raise typer.Exit(SOME_FAILED)
+    if fail_on is not None and _is_bad(run.summary, fail_on):
+        raise typer.Exit(NOT_GOOD_ENOUGH)
 
 
-def to_json(path: Path, answer: "UntimedScore") -> str:
-    """One line: the file's name and the answer's fields."""
-    fields = answer.model_dump(mode="json", exclude=set(_ONLY_OVER_HTTP))
-    return json.dumps({"file": str(path), **fields}, ensure_ascii=False)
+def report_failures(failures: Sequence[Scored], scored: int, count: int | None = None) -> None:
+    """A line on standard error for each file that failed, and how many they are beside those that did not.
 
-
-def report_failures(failures: "list[Scored]", scored: int) -> None:
-    """A line on standard error for each file that failed, and how many they are beside those that did not."""
+    Args:
+        failures: the files.
+        scored: how many did not fail.
+        count: how many failed, where `failures` are only the first of them.
+    """
+    count = len(failures) if count is None else count
     for failure in failures:
         complain(f"{shown(failure.path)}: {failure.problem}")
-    if failures and len(failures) + scored > 1:
-        complain(f"{len(failures)} could not be scored, {scored} were.")
+    if count > len(failures):
+        complain(f"... and {count - len(failures)} more.")
+    if count and count + scored > 1:
+        complain(f"{count} could not be scored, {scored} were.")
 
 
-class _Scores:
-    """What is shown of the answers: a row for each of several, all that matters of a single one."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[Path, float, dict[str, float], dict[str, float], str]] = []
-        self._last: tuple[Path, UntimedScore] | None = None
-
-    def add(self, path: Path, answer: "UntimedScore") -> None:
-        models = {name: model.score for name, model in answer.models.items()}
-        codes = dict.fromkeys(warning.partition(":")[0] for warning in answer.warnings)
-        warnings = ", ".join(code for code in codes if code not in _EXPECTED_WARNINGS)
-        self._rows.append((path, answer.score, answer.dimensions.model_dump(), models, warnings))
-        self._last = (path, answer)
-
-    def show(self) -> None:
-        """Prints them, unless there are none."""
-        if self._last is None:
-            return
-        if len(self._rows) == 1:
-            _show_one(*self._last)
-        else:
-            self._show_table()
-
-    def _show_table(self) -> None:
-        out = console()
-        _, _, dimensions, models, _ = self._rows[0]
-        with_dimensions = out.width >= _DIMENSIONS_FROM
-        with_warnings = any(warnings for *_, warnings in self._rows)
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("file", overflow="fold")
-        # A single model's score is the score.
-        names = ["score", *(models if len(models) > 1 else ()), *(dimensions if with_dimensions else ())]
-        for name in names:
-            table.add_column(name, justify="right", no_wrap=True)
-        if with_warnings:
-            table.add_column("warnings", overflow="fold")
-        for path, score, dimensions, models, warnings in self._rows:
-            values = {"score": score, **models, **dimensions}
-            numbers = [f"{values[name]:.3f}" for name in names]
-            table.add_row(cell(path), *numbers, *([cell(warnings)] if with_warnings else []))
-        out.print(table)
+def _require_writable(path: Path | None) -> None:
+    """Finds out now, not after hours, that a result has no place to go."""
+    if path is None:
+        return
+    if path.is_dir():
+        fail(f"{shown(path)} is a folder; name the file to write.")
+    if not path.parent.is_dir():
+        fail(f"There is no folder {shown(path.parent)} to write {shown(path.name)} into.")
+    if not os.access(path.parent, os.W_OK):
+        fail(f"The folder {shown(path.parent)} cannot be written to.")
 
 
-def _show_one(path: Path, answer: "UntimedScore") -> None:
-    out = console()
-    image = answer.image
-    out.print(f"{cell(path)}: {image.format}, {image.width} x {image.height}", soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    for name in answer.models:
-        table.add_column(name, justify="right")
-    table.add_row("score", *(f"{model.score:.3f}" for model in answer.models.values()), style="bold")
-    for dimension in answer.dimensions.model_dump():
-        values = (getattr(model.dimensions, dimension) for model in answer.models.values())
-        table.add_row(dimension, *(f"{value:.3f}" for value in values))
-    out.print(table)
-    for name, model in answer.models.items():
-        decided = sorted(model.adjectives, key=lambda word: word.probability or 0.0, reverse=True)
-        words = ", ".join(f"{word.adjective} {word.probability:.2f}" for word in decided[:_WORDS_SHOWN])
-        out.print(f"{name} finds it {words}.", soft_wrap=True)
-    for warning in answer.warnings:
-        out.print(cell(warning), soft_wrap=True)
+def _show(run: Run, meant: Meant) -> None:
+    run.show()
+    report_failures([*meant.failures, *run.failures], run.scored, len(meant.failures) + run.failed)
+
+
+def _remote(
+    url: str,
+    key: str | None,
+    models: Sequence[str] | None,
+    policy: str | None,
+    workers: int | None,
+    patience_s: float,
+) -> Remote:
+    try:
+        return Remote(
+            url,
+            key=key,
+            models=models,
+            policy=policy,
+            concurrency=workers or CONCURRENCY,
+            patience_s=patience_s,
+        )
+    except ValueError as error:  # of an address that is none
+        fail(str(error))
+
+
+def _about(source: Source, files: Sequence[Path]) -> About:
+    return About(
+        program=f"iqa-service {version()}",
+        named=shown_names(files),
+        server=source.server,
+        basis=source.basis,
+        began=datetime.now(UTC),
+    )
+
+
+def _is_bad(summary: Summary, fail_on: Verdicts) -> bool:
+    bad = summary.verdicts["fail"]
+    if fail_on is Verdicts.review:
+        bad += summary.verdicts["review"]
+    return bad > 0

@@ -1,10 +1,9 @@
 """Image files to answers in this process, by the service's own code: decoded ahead, scored in batches."""
 
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+import contextlib
+import sys
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,23 +11,19 @@ import torch
 
 from app import preparation
 from app.api.answers import compare_answer, score_answer
-from app.api.schemas import UntimedCompare, UntimedScore
+from app.api.schemas import UntimedCompare
+from app.bulk.files import Scored
+from app.bulk.pipeline import Outcome, Pipeline
 from app.commands.official import fetch_with_progress
 from app.commands.terminal import shown
 from app.errors import ServiceError, SizeMismatch
 from app.images import Limits
 from app.preparation import Prepared, Question
-from app.scheduling import Line, Waiting
 from app.settings import Settings
+from app.waiting import SWITCH_INTERVAL_S
 from app.worker.assembly import budget_for, engine_for, state_of
 from app.worker.runner import run_tasks
-from app.worker.tasks import Result, Task, items_of
-
-SUFFIXES: Final = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
-    ".avif", ".heic", ".heif",
-})  # fmt: skip
-"""What is taken for an image in a folder; a file that is named itself is tried whatever its name."""
+from app.worker.tasks import Result, Task
 
 _BYTES_PER_PIXEL: Final = 8
 """Of the densest files there are, uncompressed 16-bit colour with alpha. The byte limit of the settings is
@@ -37,18 +32,6 @@ for uploads; here a file may be as large as one of the most pixels allowed can g
 
 class FileFailure(Exception):
     """A file that could not be scored; the message says why, without the file's name."""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """An image file and the answer to ``POST /score`` for it (without timing), or why there is none.
-
-    Not the exception: with its traceback it would hold the file's bytes, for every damaged file of many.
-    """
-
-    path: Path
-    answer: UntimedScore | None
-    problem: str = ""
 
 
 class Scorer:
@@ -68,6 +51,8 @@ class Scorer:
             fetch_with_progress(settings.qualiclip_sha256)
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
+        # The thread at the device wants the interpreter after every operation, and others compute meanwhile.
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self.engine = engine_for(settings, models=None if full_reference else settings.models)
         self._settings = settings
         self._budget = budget_for(settings, self.engine)
@@ -82,26 +67,21 @@ class Scorer:
         """Names of the no-reference models, in the order asked for."""
         return self.engine.models
 
-    def score(self, paths: Iterable[Path]) -> Iterator[Scored]:
+    def score(self, paths: Iterable[Path], *, threads: int | None = None) -> Generator[Scored]:
         """Scores files in their order. A file that fails stops nothing.
 
-        However many there are, no more than a few are held at a time: as many decoded whole as there are
-        decoding threads, some more scaled down and waiting for their batch.
+        However many there are, few are held at a time: as many decoded whole as there are decoding threads,
+        those that fill two batches scaled down.
+
+        Args:
+            paths: of the files.
+            threads: that decode; by the settings where it is None.
         """
-        coming = iter(paths)
-        waiting: deque[tuple[Path, Future[Prepared | str]]] = deque()
         # In threads of this process: who names files of their own need not be protected from them.
-        threads = self._settings.decoders()
-        pool = ThreadPoolExecutor(threads, "decode")
-        try:
-            while True:
-                while len(waiting) < 2 * threads + 4 and (path := next(coming, None)) is not None:
-                    waiting.append((path, pool.submit(self._prepare, path)))
-                if not waiting:
-                    return
-                yield from self._score_batch(self._take_batch(waiting))
-        finally:
-            pool.shutdown(cancel_futures=True)
+        pipeline = Pipeline(self._prepare, self._run, self._budget, threads or self._settings.decoders())
+        with contextlib.closing(pipeline.go(paths)) as outcomes:
+            for outcome in outcomes:
+                yield self._scored(outcome)
 
     def compare(self, reference: Path, distorted: Path, *, resize: bool = False) -> UntimedCompare:
         """The answer to ``POST /compare`` (without timing) for two files.
@@ -151,74 +131,21 @@ class Scorer:
         except Exception as error:  # a bug, for which the other files are not to pay
             return _unforeseen(error)
 
-    def _score_prepared(self, images: Sequence[Prepared]) -> Iterator[list[Result | Exception]]:
-        """The results of each image's tasks; sizes that go well together share a batch, as in the service."""
-        line: Line[int] = Line()
-        for number, prepared in enumerate(images):
-            line.add(Waiting(number, items_of(prepared.tasks), deadline=float("inf")))
-        results: dict[int, list[Result | Exception]] = {}
-        while taken := [waiting.key for waiting in line.take(self._budget)]:
-            outcomes, _ = run_tasks(self.engine, [task for number in taken for task in images[number].tasks])
-            found = iter(outcomes)
-            results |= {number: [next(found) for _ in images[number].tasks] for number in taken}
-        return (results[number] for number in range(len(images)))
+    def _run(self, images: Sequence[Prepared]) -> list[list[Result | Exception]]:
+        """The results of each image's tasks, as one batch."""
+        outcomes, _ = run_tasks(self.engine, [task for prepared in images for task in prepared.tasks])
+        found = iter(outcomes)
+        return [[next(found) for _ in prepared.tasks] for prepared in images]
 
-    def _take_batch(
-        self, waiting: deque[tuple[Path, Future[Prepared | str]]]
-    ) -> list[tuple[Path, Prepared | str]]:
-        """The first file, and those behind it that are decoded by now."""
-        batch: list[tuple[Path, Prepared | str]] = []
-        while waiting and (not batch or waiting[0][1].done()):
-            path, future = waiting.popleft()
-            batch.append((path, future.result()))
-        return batch
-
-    def _score_batch(self, batch: Sequence[tuple[Path, Prepared | str]]) -> Iterator[Scored]:
-        results = self._score_prepared([prepared for _, prepared in batch if isinstance(prepared, Prepared)])
-        for path, prepared in batch:
-            if isinstance(prepared, str):
-                yield Scored(path, None, prepared)
-                continue
-            try:
-                succeeded = _succeeded(next(results))
-            except FileFailure as failure:
-                yield Scored(path, None, str(failure))
-            else:
-                answer = score_answer(prepared, succeeded, len(batch), self._question, self._state)
-                yield Scored(path, answer)
-
-
-def collect(named: Iterable[Path], *, recursive: bool = False) -> tuple[list[Path], list[Scored]]:
-    """The files that are meant: those named, and the images in folders that are named, in the order of names.
-
-    Returns:
-        Each file once, and a failure for each folder that cannot be read or has no images.
-    """
-    files: dict[Path, None] = {}
-    failures: list[Scored] = []
-    for path in named:
-        if path.is_dir():
-            files.update(dict.fromkeys(_images_in(path, recursive, failures)))
-        else:
-            files[path] = None
-    return list(files), failures
-
-
-def _images_in(folder: Path, recursive: bool, failures: list[Scored]) -> list[Path]:
-    errors: list[OSError] = []
-    found = []
-    for parent, folders, names in os.walk(folder, onerror=errors.append):
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
-        for name in sorted(names):
-            # Hidden files are previews and resource forks more often than images.
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                found.append(Path(parent, name))
-    for error in errors:
-        failures.append(Scored(Path(error.filename), None, f"It cannot be read: {error.strerror}."))
-    if not found and not errors:
-        deeper = "" if recursive else "; with --recursive, the folders in it are searched too"
-        failures.append(Scored(folder, None, f"There is no image in this folder{deeper}."))
-    return found
+    def _scored(self, outcome: Outcome) -> Scored:
+        if isinstance(outcome.prepared, str):
+            return Scored(outcome.path, None, outcome.prepared)
+        try:
+            succeeded = _succeeded(outcome.results)
+        except FileFailure as failure:
+            return Scored(outcome.path, None, str(failure))
+        answer = score_answer(outcome.prepared, succeeded, outcome.batch_images, self._question, self._state)
+        return Scored(outcome.path, answer)
 
 
 def _blaming(error: ServiceError, path: Path | None) -> str:

@@ -45,6 +45,8 @@ _PIPED_WIDTH: Final = 240  # what is read by a program or from a file is not to 
 # Looked up and not imported: with most of them comes torch, and what was raised has been imported already.
 _EXPECTED: Final = (
     ("app.errors", "ServiceError"),
+    ("app.asking.errors", "ClientError"),
+    ("app.bulk.errors", "OutputError"),
     ("app.keys", "KeysError"),
     ("app.policies", "PoliciesError"),
     ("app.supervisor", "CannotStart"),
@@ -221,7 +223,7 @@ class Meter:
             return f"{line} {self._unit}"
         unit = "MB" if self._unit == "bytes" else self._unit
         line = f"{line} of {self._amount(self._total)} {unit}, {self._amount(rate)}/s"
-        return f"{line}, {(self._total - self.done) / rate:.0f} s left" if rate > 0 else line
+        return f"{line}, {_duration((self._total - self.done) / rate)} left" if rate > 0 else line
 
     def _amount(self, value: float) -> str:
         if self._unit == "bytes":
@@ -233,6 +235,14 @@ class Meter:
         if self._unit == "bytes":
             amounts = (DownloadColumn(), TransferSpeedColumn())
         return (TextColumn("{task.description}"), BarColumn(), *amounts, TimeRemainingColumn())
+
+
+def _duration(seconds: float) -> str:
+    """In the largest unit that makes sense: a night's work is not counted in seconds."""
+    minutes = round(seconds / 60)
+    if minutes < 10:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class _Rate(ProgressColumn):

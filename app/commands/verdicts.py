@@ -12,9 +12,10 @@ from rich import box
 from rich.table import Table
 
 from app.api.schemas import Reason, Verdict
+from app.bulk.files import Scored
 from app.commands.panel import Panel
 from app.commands.score import report_failures
-from app.commands.scoring import FileFailure, Scored, Scorer
+from app.commands.scoring import FileFailure, Scorer
 from app.commands.terminal import SOME_FAILED, Meter, complain, console
 from app.policies import Policy, choose, judge_measured, load, uncalibrated
 from app.settings import Settings

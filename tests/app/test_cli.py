@@ -224,3 +224,15 @@ def test_progress_of_a_resumed_download_counts_what_came_now(
         now = 10.0
         meter.reach(120_000_000, 400_000_000)
     assert capsys.readouterr().err == "downloading: 120.0 of 400.0 MB, 2.0/s, 140 s left\n"
+
+
+@pytest.mark.parametrize(("total", "left"), [(1000, "495 s"), (2000, "17 min"), (100_000, "13 h 53 min")])
+def test_a_nights_work_is_not_counted_in_seconds(
+    total: int, left: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now)
+    with Meter("scoring", total) as meter:
+        now = 5.0
+        meter.advance(10)
+    assert capsys.readouterr().err == f"scoring: 10 of {total} images, 2.0/s, {left} left\n"

@@ -11,7 +11,8 @@ import pytest
 
 from app import cautions
 from app.api.schemas import ScoreAnswer
-from app.commands.scoring import Scorer, collect
+from app.bulk.files import Meant
+from app.commands.scoring import Scorer
 from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, SOME_FAILED, UNUSABLE
 from app.images import Picture
 from app.settings import Settings
@@ -231,10 +232,10 @@ def test_folders_give_their_images_by_name(photos: Path) -> None:
     for name in ("notes.txt", ".hidden.jpg", "scores.csv"):
         (photos / name).touch()
     (photos / "AN.PNG").touch()
-    files, failures = collect([photos, photos / "001.jpg"])
-    assert [path.name for path in files] == ["000.jpg", "001.jpg", "002.jpg", "AN.PNG"]
-    assert failures == []
-    files, _ = collect([photos], recursive=True)
+    meant = Meant([photos, photos / "001.jpg"])
+    assert [path.name for path in meant] == ["000.jpg", "001.jpg", "002.jpg", "AN.PNG"]
+    assert (meant.count(), meant.failures) == (4, [])
+    files = list(Meant([photos], recursive=True))
     assert [path.relative_to(photos).as_posix() for path in files][-1] == "deeper/000.jpg"
     assert len(files) == 5
 
@@ -248,9 +249,9 @@ def test_a_folder_that_may_not_be_read_is_named(photos: Path, monkeypatch: pytes
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    files, failures = collect([photos], recursive=True)
-    assert len(files) == 3
-    assert [(failure.path, failure.problem) for failure in failures] == [
+    meant = Meant([photos], recursive=True)
+    assert meant.count() == 3
+    assert [(failure.path, failure.problem) for failure in meant.failures] == [
         (photos / "deeper", "It cannot be read: Permission denied.")
     ]
 
@@ -268,11 +269,11 @@ def test_no_more_files_are_read_ahead_than_are_needed(
             asked += 1
             yield path
 
-    settings = Settings(decode_processes=2, threads=1)
+    settings = Settings(decode_processes=2, threads=1, batch_images=4)
     results = Scorer(settings).score(paths())
     for count in range(1, 41):
         assert next(results).answer is not None
-        assert asked - count < 2 * (2 * settings.decoders() + 4)
+        assert asked - count <= settings.decoders() + 2 * settings.batch_images
     results.close()
     assert asked < 60
 

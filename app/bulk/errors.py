@@ -1,0 +1,5 @@
+"""What can be wrong with a file of scores."""
+
+
+class OutputError(Exception):
+    """A file of scores cannot be written, read or gone on with; the message is one sentence."""

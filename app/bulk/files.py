@@ -1,0 +1,82 @@
+"""Image files by the thousand: which ones are meant by names of files and folders, and what came of each."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from app.api.schemas import UntimedScore
+from app.bulk.names import Names
+
+SUFFIXES: Final = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
+    ".avif", ".heic", ".heif",
+})  # fmt: skip
+"""What is taken for an image in a folder; a file that is named itself is tried whatever its name."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An image file and the answer to ``POST /score`` for it (without timing), or why there is none.
+
+    Not the exception: with its traceback it would hold the file's bytes, for every damaged file of many.
+    """
+
+    path: Path
+    answer: UntimedScore | None
+    problem: str = ""
+
+
+class Meant:
+    """The files that are meant: those named, and the images in folders that are named, in the order of names.
+
+    They are looked up while they are gone through, each once, and never all held: beside the names in one
+    folder at a time only digests, and these only where several names were given, which may overlap.
+
+    Args:
+        named: files and folders.
+        recursive: whether the folders within folders are searched too.
+        done: names that are left out.
+
+    Attributes:
+        failures: of the last :meth:`count`: a folder that cannot be read or has no images.
+    """
+
+    def __init__(self, named: Iterable[Path], *, recursive: bool = False, done: Names | None = None) -> None:
+        self._named = tuple(named)
+        self._recursive = recursive
+        self._done = Names() if done is None else done
+        self.failures: list[Scored] = []
+
+    def __iter__(self) -> Iterator[Path]:
+        return self._walk([])
+
+    def count(self) -> int:
+        """How many there are now; none of them is opened."""
+        self.failures = []
+        return sum(1 for _ in self._walk(self.failures))
+
+    def _walk(self, failures: list[Scored]) -> Iterator[Path]:
+        met = Names() if len(self._named) > 1 else None
+        for named in self._named:
+            for path in _images_in(named, self._recursive, failures) if named.is_dir() else [named]:
+                if path not in self._done and (met is None or met.add(path)):
+                    yield path
+
+
+def _images_in(folder: Path, recursive: bool, failures: list[Scored]) -> Iterator[Path]:
+    errors: list[OSError] = []
+    found = False
+    for parent, folders, names in os.walk(folder, onerror=errors.append):
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
+        for name in sorted(names):
+            # Hidden files are previews and resource forks more often than images.
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122
+                found = True
+                yield Path(parent, name)
+    for error in errors:
+        failures.append(Scored(Path(error.filename), None, f"It cannot be read: {error.strerror}."))
+    if not found and not errors:
+        deeper = "" if recursive else "; with --recursive, the folders in it are searched too"
+        failures.append(Scored(folder, None, f"There is no image in this folder{deeper}."))

@@ -1,0 +1,195 @@
+"""The report on very many scored images: one HTML page that needs nothing beside it."""
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from app.bulk.about import About
+from app.bulk.charts import Boxes, Histogram
+from app.bulk.durable import appearing
+from app.bulk.summary import Distribution, Example, Summary, share
+from app.commands.terminal import shown
+from models.adjectives import ADJECTIVES, DIMENSIONS
+
+_TEMPLATE: Final = Path(__file__).with_name("report.html")
+_STYLE: Final = Path(__file__).with_name("report.css")
+_MOST_LINES: Final = 12
+_WORDS_SHOWN: Final = 4
+_SHARES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+_WEAK: Final = 0.5
+"""Below it, a dimension's bad words fit better than its good ones."""
+
+_OUTCOMES: Final = ("pass", "review", "fail")
+_BAD: Final = frozenset(word.word for word in ADJECTIVES if word.polarity == "negative")
+
+
+@dataclass(frozen=True)
+class Card:
+    """An image as the page shows it.
+
+    Attributes:
+        name: of its file, as it can be printed.
+        score: of the image.
+        size: in pixels, and the format.
+        picture: address of the thumbnail; None where there is none.
+        weak: the dimensions in which it is rather bad than good, the worst first.
+        words: that fit it best, of the worst images those first that say why.
+        verdict: on it; None where there is none.
+        reasons: of the verdict.
+        copies: further files that hold the same.
+    """
+
+    name: str
+    score: float
+    size: str
+    picture: str | None
+    weak: str
+    words: str
+    verdict: str | None
+    reasons: tuple[str, ...]
+    copies: int
+
+
+def write_report(path: Path, about: About, summary: Summary) -> None:
+    """Writes the page.
+
+    Args:
+        path: of the page; one that is there is replaced.
+        about: where the scores come from.
+        summary: of the rows.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    text = page(about, summary)
+    with appearing(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))
+
+
+def page(about: About, summary: Summary) -> str:
+    """The page; the files of the images that it shows are read once more."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    style = "\n" + _STYLE.read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    best, worst = summary.best_and_worst()
+    names = about.basis.names
+    model = "bpclip" if "bpclip" in names else names[0]
+    scores = summary.scores.get(model, Distribution())
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+        about=about,
+        began=_moment(about.began),
+        ended=_moment(about.ended or datetime.now(UTC)),
+        best=_cards(best, bad_first=False),
+        boxes=Boxes.of(summary.dimensions),
+        dimensions=_table(summary.dimensions),
+        histograms={name: Histogram.of(values) for name, values in _answering_first(summary, model)},
+        in_short=list(_in_short(summary, scores)),
+        model=model,
+        named=[shown(name) for name in about.named[:_MOST_LINES]],
+        named_more=max(0, len(about.named) - _MOST_LINES),
+        problems=summary.problems.most_common(_MOST_LINES),
+        reasons=summary.reasons.most_common(_MOST_LINES),
+        scores=_table(dict(_answering_first(summary, model))),
+        share=share,
+        size=_amount(summary.bytes),
+        style=style,
+        style_digest=digest,
+        summary=summary,
+        title=f"Quality of {summary.images:,} image{'' if summary.images == 1 else 's'}",
+        verdicts={outcome: summary.verdicts[outcome] for outcome in _OUTCOMES},
+        warnings=[
+            (code, sentence.strip(), count)
+            for warning, count in summary.warnings.most_common(_MOST_LINES)
+            for code, _, sentence in (warning.partition(":"),)
+        ],
+        worst=_cards(worst, bad_first=True),
+    )
+
+
+def _in_short(summary: Summary, scores: Distribution) -> Iterator[str]:
+    """The most important, in sentences."""
+    if not summary.images:
+        yield "No image could be scored."
+        return
+    if summary.images > 1:
+        yield (
+            f"Half of the images score between {scores.quantile(0.25):.2f} and {scores.quantile(0.75):.2f}, "
+            f"on a scale from 0 to 1 where higher is better; the median is {scores.quantile(0.5):.2f}."
+        )
+        weakest = min(summary.dimensions, key=lambda name: summary.dimensions[name].quantile(0.5))
+        strongest = max(summary.dimensions, key=lambda name: summary.dimensions[name].quantile(0.5))
+        yield (
+            f"As a whole they are weakest in {weakest} (median "
+            f"{summary.dimensions[weakest].quantile(0.5):.2f}) and strongest in {strongest} "
+            f"({summary.dimensions[strongest].quantile(0.5):.2f})."
+        )
+    judged = summary.verdicts.total()
+    if judged:
+        yield (
+            f"By the policy, {share(summary.verdicts['pass'], judged)} pass, "
+            f"{share(summary.verdicts['review'], judged)} should be looked at by a person, and "
+            f"{share(summary.verdicts['fail'], judged)} fail."
+        )
+    if summary.failed:
+        one = summary.failed == 1
+        yield f"{summary.failed:,} file{'' if one else 's'} could not be scored; the reasons are below."
+
+
+def _answering_first(summary: Summary, model: str) -> list[tuple[str, Distribution]]:
+    return sorted(summary.scores.items(), key=lambda item: item[0] != model)
+
+
+def _table(distributions: Mapping[str, Distribution]) -> list[tuple[str, list[str]]]:
+    """The mean and the quantiles of each."""
+    return [
+        (name, [f"{values.mean:.2f}", *(f"{values.quantile(part):.2f}" for part in _SHARES)])
+        for name, values in distributions.items()
+    ]
+
+
+def _cards(examples: list[Example], *, bad_first: bool) -> list[Card]:
+    from app.bulk.thumbnails import thumbnail
+    from app.images import Limits
+
+    # They were scored, so they kept to the limits, which need not be these.
+    limits = Limits(max_bytes=2**31, max_pixels=200_000_000, max_side=10**6, max_aspect=10**6)
+    return [
+        _card(example, thumbnail(example.path, example.row["sha256"], limits), bad_first)
+        for example in examples
+    ]
+
+
+def _card(example: Example, picture: str | None, bad_first: bool) -> Card:
+    row: Mapping[str, Any] = example.row
+    words = sorted(row["words"], key=lambda word: bad_first and word not in _BAD)
+    dimensions = sorted((row[name], name) for name in DIMENSIONS)
+    return Card(
+        name=shown(example.path),
+        score=example.score,
+        size=f"{row['width']} x {row['height']}, {row['format']}",
+        picture=picture,
+        weak=", ".join(f"{name} {value:.2f}" for value, name in dimensions[:3] if value < _WEAK),
+        words=", ".join(words[:_WORDS_SHOWN]),
+        verdict=row["verdict"],
+        reasons=tuple(row["reasons"]),
+        copies=example.copies,
+    )
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")
+
+
+def _amount(size: int) -> str:
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size / 1e3:.0f} KB"

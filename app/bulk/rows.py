@@ -1,0 +1,115 @@
+"""A row per image: what tables say of an answer to ``POST /score``, flat, and the columns that they have.
+
+Whatever the file's format, a row is a dict from column to value; None where there is nothing to say.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from app.api.schemas import UntimedScore
+from app.bulk.files import Scored
+from models.adjectives import DIMENSIONS
+
+Row = dict[str, Any]
+Kind = Literal["text", "texts", "whole", "number"]
+
+ONLY_OVER_HTTP: Final = frozenset({"timing_ms", "batch", "quality_map"})
+"""Fields of an answer that say nothing of the image, or too much for a line."""
+
+_WORDS: Final = 6
+_DECIMALS: Final = 6  # beyond what float32 tells apart
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, what its values are, and what they say.
+
+    ``texts`` are lists of text, ``whole`` integers.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+
+
+def columns(models: Sequence[str]) -> tuple[Column, ...]:
+    """The columns of a table of these models' scores, in their order."""
+    return (
+        Column("file", "text", "as it was named on the command line, or found in a folder named there"),
+        Column("score", "number", "of the model in `model`; 0 to 1, higher is better"),
+        Column("model", "text", "whose score and dimensions these are"),
+        *(Column(name, "number", "0 to 1, higher is better") for name in DIMENSIONS),
+        Column("verdict", "text", "pass, review or fail"),
+        Column("reasons", "texts", "why it does not pass"),
+        Column("words", "texts", "the adjectives that fit best, by that model"),
+        Column("warnings", "texts", "why the score should be read with care"),
+        Column("problem", "text", "why there is no score"),
+        Column("width", "whole", "pixels, upright"),
+        Column("height", "whole", "pixels, upright"),
+        Column("format", "text", "of the file"),
+        Column("bytes", "whole", "of the file"),
+        Column("sha256", "text", "of the file"),
+        *_of_models(models),
+    )
+
+
+def answer_fields(scored: Scored) -> Row:
+    """The line of JSON of a file: its name, and the answer's fields or the problem."""
+    file = {"file": str(scored.path)}
+    if scored.answer is None:
+        return {**file, "problem": scored.problem}
+    return {**file, **scored.answer.model_dump(mode="json", exclude=set(ONLY_OVER_HTTP))}
+
+
+def flat(fields: Mapping[str, Any]) -> Row:
+    """The row of a line of JSON (:func:`answer_fields`); a failure's has but its name and the problem."""
+    if fields.get("problem") is not None:
+        return {"file": fields["file"], "problem": fields["problem"]}
+    model = fields["models"][fields["model"]]
+    verdict = fields.get("verdict") or {}
+    image = fields["image"]
+    row: Row = {
+        "file": fields["file"],
+        "score": _rounded(fields["score"]),
+        "model": fields["model"],
+        **{name: _rounded(fields["dimensions"][name]) for name in DIMENSIONS},
+        "verdict": verdict.get("outcome"),
+        "reasons": [reason["message"] for reason in verdict.get("reasons", ())],
+        "words": strongest_words(model["adjectives"]),
+        "warnings": fields["warnings"],
+        **{name: image[name] for name in ("width", "height", "format", "bytes", "sha256")},
+    }
+    for name, answer in fields["models"].items():
+        row[f"{name}_score"] = _rounded(answer["score"])
+        for dimension in DIMENSIONS:
+            row[f"{name}_{dimension}"] = _rounded(answer["dimensions"][dimension])
+    return row
+
+
+def strongest_words(adjectives: Sequence[Mapping[str, Any]], count: int = _WORDS) -> list[str]:
+    """The adjectives that fit an image best, of an answer's."""
+    decided = sorted(adjectives, key=lambda word: word["probability"] or 0.0, reverse=True)
+    return [word["adjective"] for word in decided[:count]]
+
+
+def weights_of(answer: UntimedScore) -> dict[str, str]:
+    """The digest of the weights that each model's part of an answer comes from."""
+    return {name: model.weights.sha256 for name, model in answer.models.items()}
+
+
+def path_of(row: Mapping[str, Any]) -> Path:
+    """The file of a row."""
+    return Path(row["file"])
+
+
+def _of_models(models: Sequence[str]) -> Iterator[Column]:
+    for model in models:
+        yield Column(f"{model}_score", "number", f"of {model}; 0 to 1, higher is better")
+        for dimension in DIMENSIONS:
+            yield Column(f"{model}_{dimension}", "number", f"likewise, of {model}")
+
+
+def _rounded(value: float) -> float:
+    return round(value, _DECIMALS)

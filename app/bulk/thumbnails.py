@@ -1,0 +1,46 @@
+"""Small pictures of image files, as addresses that carry them."""
+
+import base64
+import hashlib
+import io
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from app import images
+from app.errors import ServiceError
+from app.images import Limits
+
+_SIDE: Final = 320  # pixels: sharp at half the size on screens of double density
+_MOST_BYTES: Final = 15 * 1024  # a third more as an address
+_QUALITIES: Final = (80, 65, 50, 35, 20)
+
+
+def thumbnail(path: Path, sha256: str, limits: Limits) -> str | None:
+    """An image as it was scored, upright and in sRGB, as a ``data:`` address of some 20 KB at most.
+
+    Args:
+        path: of the file.
+        sha256: of the file as it was scored.
+        limits: of images.
+
+    Returns:
+        None where there is no such file any more, or another one.
+    """
+    try:
+        if path.stat().st_size > limits.max_bytes:
+            return None
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            return None
+        picture = Image.fromarray(images.decode(data, limits).pixels)
+    except (OSError, ValueError, ServiceError, MemoryError):
+        return None
+    picture.thumbnail((_SIDE, _SIDE))
+    for quality in _QUALITIES:
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=quality, optimize=True)
+        if file.tell() <= _MOST_BYTES:
+            break
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,119 @@
+"""Rows and answers for tests, without any model."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from app.api import schemas
+from app.bulk.about import About, Applied, Basis, Used
+from app.bulk.files import Scored
+from app.bulk.rows import Row, answer_fields, flat
+from app.bulk.summary import Summary
+from models.adjectives import ADJECTIVES, DIMENSIONS
+
+MODELS = ("qualiclip", "bpclip")
+
+
+def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> schemas.UntimedScore:
+    """An answer with that score; `content` makes the file's digest."""
+    dimensions = schemas.Dimensions(**dict.fromkeys(DIMENSIONS, score))
+    adjectives = [
+        schemas.AdjectiveResult(
+            adjective=word.word,
+            dimension=word.dimension,
+            polarity=word.polarity,
+            similarity=0.1,
+            probability=score if word.polarity == "positive" else 1 - score,
+        )
+        for word in ADJECTIVES
+    ]
+    models = {
+        name: schemas.ModelAnswer(
+            score=score,
+            dimensions=dimensions,
+            adjectives=adjectives,
+            prompt_pairs=[],
+            scored=schemas.Size(width=64, height=48),
+            weights=schemas.WeightsUsed(name=f"{name}-tiny", sha256=name, license="none"),
+        )
+        for name in MODELS
+    }
+    image = schemas.Image(
+        width=64,
+        height=48,
+        format="JPEG",
+        bytes=1000,
+        sha256=hashlib.sha256(os.fsencode(content or str(score))).hexdigest(),
+        frames=1,
+        orientation_applied=False,
+        color_converted=False,
+    )
+    return schemas.UntimedScore(**{
+        "score": score,
+        "model": "bpclip",
+        "dimensions": dimensions,
+        "models": models,
+        "image": image,
+        "warnings": [],
+        "batch": schemas.Batch(images=1),
+        **fields,
+    })  # fmt: skip
+
+
+def scored(path: str, score: float = 0.5, **fields: Any) -> Scored:
+    return Scored(Path(path), answer(score, content=path, **fields))
+
+
+def failed(path: str, problem: str = "The image is empty.") -> Scored:
+    return Scored(Path(path), None, problem)
+
+
+def row(path: str, score: float = 0.5, **fields: Any) -> Row:
+    return flat(answer_fields(scored(path, score, **fields)))
+
+
+def verdict(outcome: str, *messages: str) -> schemas.Verdict:
+    reasons = [
+        schemas.Reason(
+            measure="dimension",
+            model="bpclip",
+            dimension="sharpness",
+            adjective=None,
+            outcome="fail" if outcome == "fail" else "review",
+            value=0.1,
+            limit=0.2,
+            message=message,
+        )
+        for message in messages
+    ]
+    return schemas.Verdict(policy="upload", outcome=outcome, reasons=reasons)  # type: ignore[arg-type]
+
+
+def basis(policy: str | None = None, **changes: Any) -> Basis:
+    applied = None if policy is None else Applied(name=policy, description="", definition={"side": 200})
+    models = tuple(
+        Used(name=name, weights=f"{name}-tiny", sha256=name, license="none", dtype="float32")
+        for name in MODELS
+    )
+    return Basis(models=models, max_scored_pixels=2**21, policy=applied).model_copy(update=changes)
+
+
+def about(policy: str | None = None, **changes: Any) -> About:
+    return About.model_validate({
+        "program": "iqa-service 0",
+        "named": ("photos",),
+        "server": None,
+        "basis": basis(policy),
+        "began": "2026-01-02T03:04:05Z",
+        **changes,
+    })  # fmt: skip
+
+
+def summary_of(rows: Iterable[Row]) -> Summary:
+    """What rows come to."""
+    summary = Summary()
+    for each in rows:
+        summary.add(each)
+    return summary
