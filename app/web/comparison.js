@@ -7,8 +7,6 @@ import { cautions, closeness, hundred, modelName, reading, signed } from "./word
 const SEEN = { reference: "The original", distorted: "The copy" };
 const MOST_CHANGES = 5;
 const LEAST_CHANGE = 0.1;
-// By their card these pairs of the bundled BPCLIP say little.
-const WEAK = new Set(["artifact-free", "blocky", "stable", "shaky"]);
 
 /** An element with all of an answer; `addresses` are of the two pictures, by side. */
 export function comparison(answer, addresses) {
@@ -131,7 +129,7 @@ function sides({ reference, distorted }) {
 
 function changes(adjectives) {
   const grown = adjectives
-    .filter((each) => each.probability >= LEAST_CHANGE && !WEAK.has(each.adjective))
+    .filter((each) => each.probability >= LEAST_CHANGE)
     .sort((one, other) => other.probability - one.probability)
     .slice(0, MOST_CHANGES);
   if (grown.length === 0)

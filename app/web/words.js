@@ -56,8 +56,8 @@ export function closeness(score) {
 }
 
 // What each fault is called, mild and strong, and how much of it must be there. The limits were chosen on good
-// photographs and the same ones spoilt on purpose, so that none of the good ones is blamed; the words that the card
-// of the bundled weights calls weak (blocky, shaky, distorted) have no part in it, nor has "faded" alone.
+// photographs and the same ones spoilt on purpose, so that few of the good ones are blamed, at most one in twenty; words
+// that come true of too many of those (shaky, distorted, and blocky by BPCLIP) have no part in it.
 const FAULTS = [
   {
     dimension: "sharpness",
@@ -65,15 +65,15 @@ const FAULTS = [
     steps: [
       [0.8, "blurry"],
       [0.5, "soft"],
-      [0.32, "slightly soft"],
+      [0.36, "slightly soft"],
     ],
   },
   {
     dimension: "brightness",
     of: ["dark", "underexposed"],
     steps: [
-      [0.76, "underexposed"],
-      [0.63, "slightly underexposed"],
+      [0.64, "underexposed"],
+      [0.57, "slightly underexposed"],
     ],
   },
   {
@@ -82,11 +82,6 @@ const FAULTS = [
     steps: [
       [0.75, "overexposed"],
       [0.65, "slightly overexposed"],
-    ],
-    // BPCLIP's word moves less: .51 at most on good photographs, .60 on badly overexposed ones.
-    bpclip: [
-      [0.7, "overexposed"],
-      [0.54, "slightly overexposed"],
     ],
   },
   {
@@ -102,15 +97,15 @@ const FAULTS = [
     of: ["flat", "washed-out", "murky"],
     steps: [
       [0.6, "low in contrast"],
-      [0.2, "slightly low in contrast"],
+      [0.3, "slightly low in contrast"],
     ],
   },
   {
     dimension: "colorfulness",
     of: ["dull", "faded"],
     steps: [
-      [0.75, "dull in colour"],
-      [0.6, "slightly dull in colour"],
+      [0.82, "dull in colour"],
+      [0.7, "slightly dull in colour"],
     ],
   },
   {
@@ -130,7 +125,7 @@ export function faults(answer) {
   const found = [];
   for (const fault of FAULTS) {
     const strength = fault.of.reduce((sum, word) => sum + (probability[word] ?? 0), 0) / fault.of.length;
-    const step = (fault[answer.model] ?? fault.steps).find(([least]) => strength >= least);
+    const step = fault.steps.find(([least]) => strength >= least);
     if (step)
       found.push({
         dimension: fault.dimension,
