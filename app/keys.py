@@ -9,12 +9,13 @@ import hmac
 import logging
 import re
 import secrets
-import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from app import textfile
 
 MOST_KEYS: Final = 1000
 """Every one of them is compared with whatever key comes."""
@@ -99,17 +100,9 @@ def read_file(path: Path) -> str:
         KeysError: it cannot be read.
     """
     try:
-        status = path.stat()
-        # Opening a pipe waits for who writes to it, and it can be read but once.
-        if not stat.S_ISREG(status.st_mode):
-            raise KeysError(f"The file of API keys {path} is not a regular file.")
-        if status.st_size > _LARGEST_FILE:
-            raise KeysError(f"The file of API keys {path} has more than {_LARGEST_FILE} bytes.")
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise KeysError(f"The file of API keys {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise KeysError(f"The file of API keys {path} is not UTF-8 text.") from error
+        return textfile.read_text(path, "The file of API keys", _LARGEST_FILE)
+    except textfile.Unreadable as error:
+        raise KeysError(str(error)) from error
 
 
 def load(path: Path | None, entries: str | None) -> tuple[Key, ...]:

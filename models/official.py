@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from models.download import Part, Progress, Refused, complete
+from models.durable import replace_durably
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from models.weights import (
     Metadata,
     Weights,
     WeightsDownloadError,
     WeightsInvalid,
-    replace_durably,
     require_finite,
     write_atomically,
 )

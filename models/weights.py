@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from models.adjectives import WORDS
+from models.durable import replace_durably
 from models.preprocessing import Preprocessing
 
 ModelName = Literal["qualiclip", "bpclip", "bpclip-fr"]
@@ -274,17 +275,6 @@ def write_atomically(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
         raise
-
-
-def replace_durably(temporary: Path, path: Path) -> None:
-    """Gives a finished file its name, and waits until the name is on disk too where the system can say so."""
-    temporary.replace(path)
-    with contextlib.suppress(OSError):  # Windows does not open folders
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def require_finite(tensors: Mapping[str, Tensor], what: str) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from models.durable import replace_durably
+
 
 @contextlib.contextmanager
 def appearing(path: Path) -> Iterator[BinaryIO]:
@@ -21,19 +23,8 @@ def appearing(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        rename(unfinished, path)
+        replace_durably(unfinished, path)
     except BaseException:
         with contextlib.suppress(OSError):
             unfinished.unlink()
         raise
-
-
-def rename(file: Path, path: Path) -> None:
-    """Gives a file its name, and waits until the name is on disk too where the system can say so."""
-    file.replace(path)
-    with contextlib.suppress(OSError):  # Windows does not open folders
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
-from app.bulk.durable import rename
 from app.bulk.errors import OutputError
+from models.durable import replace_durably
 
 try:
     import fcntl
@@ -87,7 +87,7 @@ class Journal:
                     new.write(encoded(fields))
             new.flush()
             os.fsync(new.fileno())
-            rename(unfinished, self.path)
+            replace_durably(unfinished, self.path)
             # Before the lock on the new file is let go, this one takes over.
             replaced, self._file = self._file, self.path.open("ab", buffering=0)
             replaced.close()

@@ -13,11 +13,12 @@ from typing import Final
 
 from app.bulk import journal
 from app.bulk.about import About, beside
-from app.bulk.durable import appearing, rename
+from app.bulk.durable import appearing
 from app.bulk.files import Scored
 from app.bulk.formats import format_of
 from app.bulk.journal import Journal
 from app.bulk.rows import Row, answer_fields, columns, flat
+from models.durable import replace_durably
 
 _PART: Final = ".part.jsonl"
 
@@ -142,7 +143,7 @@ class Output:
                 self._format.write(rows, columns(about.basis.names), file, about.model_dump_json())
             self._part.unlink()
         else:
-            rename(self._part, self.path)
+            replace_durably(self._part, self.path)
         self.close()
         return about
 

@@ -5,13 +5,13 @@ Complaints name the file, the policy and the key, in words of ours.
 
 import json
 import re
-import stat
 import tomllib
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
+from app import textfile
 from app.policies.definition import (
     LONGEST_TEXT,
     MOST_LIMITS,
@@ -135,14 +135,6 @@ def _shown(value: object) -> str:
 
 def _read(path: Path) -> str:
     try:
-        status = path.stat()
-        # Opening a pipe waits for who writes to it.
-        if not stat.S_ISREG(status.st_mode):
-            raise PoliciesError(f"The file of policies {path} is not a regular file.")
-        if status.st_size > _LARGEST_FILE:
-            raise PoliciesError(f"The file of policies {path} has more than {_LARGEST_FILE} bytes.")
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise PoliciesError(f"The file of policies {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise PoliciesError(f"The file of policies {path} is not UTF-8 text.") from error
+        return textfile.read_text(path, "The file of policies", _LARGEST_FILE)
+    except textfile.Unreadable as error:
+        raise PoliciesError(str(error)) from error
