@@ -53,6 +53,7 @@ def test_each_file_has_a_line(remembering_server: tuple[Server, httpx.Client], p
         assert set(line) == {"index", "filename", *alone}
         assert line["models"] == alone["models"]
         assert line["image"] == alone["image"]
+    eventually(lambda: [entry for entry in server.entries() if entry.get("id") == "all"])
     (entry,) = [entry for entry in server.entries() if entry.get("id") == "all"]
     assert (entry["path"], entry["images"], entry["failed"], entry["status"]) == ("/score/batch", 5, 3, 200)
 
