@@ -10,15 +10,13 @@ import torch
 from app import images, policies
 from app.api.answers import weights_used
 from app.api.schemas import WeightsUsed
-from app.commands.scoring import FileFailure
+from app.commands.scoring import FileFailure, Scorer
 from app.errors import ServiceError
 from app.images import Limits
 from app.policies import Measured
 from app.scheduling import Line, Waiting
 from app.settings import Settings, answering
 from app.worker.assembly import budget_for
-from app.worker.engine import Engine
-from app.worker.runner import run_tasks
 from app.worker.tasks import (
     FULL_REFERENCE,
     CompareTask,
@@ -44,18 +42,19 @@ class Photograph:
 
 
 class Panel:
-    """The models of an engine, which are asked together.
+    """The models of a scorer, which are asked together.
 
     Args:
-        engine: with the models.
+        scorer: with the models.
         settings: limits of the files, and of a batch.
     """
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
-        self._engine = engine
-        self._budget = budget_for(settings, engine)
+    def __init__(self, scorer: Scorer, settings: Settings) -> None:
+        self._scorer = scorer
+        self._engine = scorer.engine
+        self._budget = budget_for(settings, self._engine)
         self._limits = Limits.of(settings)
-        self._cards = {card.name: card for card in engine.cards()}
+        self._cards = {card.name: card for card in self._engine.cards()}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -155,7 +154,7 @@ class Panel:
             line.add(Waiting(number, items_of([task]), deadline=float("inf")))
         results: dict[int, Result] = {}
         while taken := [waiting.key for waiting in line.take(self._budget)]:
-            outcomes, _ = run_tasks(self._engine, [tasks[number] for number in taken])
+            outcomes = self._scorer.run([tasks[number] for number in taken])
             for number, outcome in zip(taken, outcomes, strict=True):
                 if isinstance(outcome, Exception):
                     raise FileFailure(

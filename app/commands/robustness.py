@@ -53,7 +53,7 @@ def measure(
     if plot is not None:
         check_plot(plot)
     paths = list_photos(folder, split)[:limit]
-    panel = Panel(Scorer(settings, full_reference=True).engine, settings)
+    panel = Panel(Scorer(settings, full_reference=True), settings)
     teacher = _teacher() if panel.has_full_reference else None
     examined, failures = [], []
     effort = images_of_each()

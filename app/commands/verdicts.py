@@ -93,7 +93,7 @@ def measure(
     paths = list_photos(folder, split)[:limit]
     # Models that it does not need would only take time.
     needed = policy.needs(settings.models) or settings.models
-    panel = Panel(Scorer(settings.model_copy(update={"models": needed})).engine, settings)
+    panel = Panel(Scorer(settings.model_copy(update={"models": needed})), settings)
     warnings = uncalibrated(policy, {model: panel.weights(model) for model in panel.names})
     judged, failures = [], []
     effort = images_of_each(ORDERED)

@@ -177,7 +177,7 @@ def test_photographs_are_measured_as_the_service_does(
     sources = {name.removeprefix("IQA_").lower(): value for name, value in weights_environment.items()}
     settings = read_settings(**sources, dtype="float32", threads=1)
     scorer = Scorer(settings)
-    panel = Panel(scorer.engine, settings)
+    panel = Panel(scorer, settings)
     path = save_photographs(tmp_path / "good", "coffee") / "coffee.png"
     photo = panel.read(path)
     (opinions,) = panel.judge([photo.pixels], None, lambda _: None)
