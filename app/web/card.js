@@ -7,6 +7,7 @@ import { explained, waitingText } from "./problems.js";
 import { bytes, cautions, count, hundred, modelName, reading, sentence } from "./words.js";
 
 const MAP_SIDE = 240; // pixels; the card's picture is small
+const MOST_REASONS = 3;
 const OUTCOMES = { pass: "Pass", review: "Review", fail: "Fail" };
 const MARKS = { pass: "✓", review: "?", fail: "✕" };
 
@@ -20,26 +21,39 @@ export function outcomeMark(outcome) {
   );
 }
 
-/** The sentences of a verdict, each limit with what was found. */
+/** The sentences of a verdict, each limit with what was found, and by which model. */
 export function reasonsList(verdict) {
+  return listOf(verdict.reasons, (reason) =>
+    reason.model ? `${modelName(reason.model)}: ${measured(reason)}` : measured(reason),
+  );
+}
+
+/** The first few of them, each sentence once: two models often say the same. */
+function mainReasons(verdict) {
+  const said = verdict.reasons.map((reason) => reason.message);
+  const first = verdict.reasons.filter((reason, i) => said.indexOf(reason.message) === i);
+  return listOf(first.slice(0, MOST_REASONS), measured);
+}
+
+function listOf(reasons, found) {
   return el(
     "ul",
     { class: "reasons" },
-    verdict.reasons.map((reason) =>
+    reasons.map((reason) =>
       el(
         "li",
         { class: reason.outcome },
         reason.message,
         " ",
-        el("span", { class: "small", text: measured(reason) }),
+        el("span", { class: "small", text: `(${found(reason)})` }),
       ),
     ),
   );
 }
 
 function measured({ measure, value, limit }) {
-  if (measure === "size") return `(${count(value)} pixels; the limit is ${count(limit)})`;
-  return `(${hundred(value)}; the limit is ${hundred(limit)})`;
+  if (measure === "size") return `${count(value)} pixels; the limit is ${count(limit)}`;
+  return `${hundred(value)}; the limit is ${hundred(limit)}`;
 }
 
 /** What stands in the way of a photograph's answer, with the buttons that may help. */
@@ -154,7 +168,7 @@ export class Card {
     ].join(" · ");
     verdict.hidden = !answer.verdict;
     verdict.replaceChildren(
-      ...(answer.verdict ? [outcomeMark(answer.verdict.outcome), reasonsList(answer.verdict)] : []),
+      ...(answer.verdict ? [outcomeMark(answer.verdict.outcome), mainReasons(answer.verdict)] : []),
     );
     this.#updateMap();
   }

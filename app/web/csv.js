@@ -51,7 +51,7 @@ function scored({ answer, file }, models) {
     ...models.map((name) => answer.models[name]?.score ?? ""),
     verdict?.policy ?? "",
     verdict?.outcome ?? "",
-    (verdict?.reasons ?? []).map((reason) => reason.message).join(" "),
+    [...new Set((verdict?.reasons ?? []).map((reason) => reason.message))].join(" "),
     image.width,
     image.height,
     image.format,

@@ -200,14 +200,15 @@ def test_pasted_and_removed(page: Page) -> None:
 
 def test_photographs_are_judged_by_a_policy(page: Page, photographs: dict[str, bytes]) -> None:
     reason = {
-        "measure": "dimension", "model": None, "dimension": "sharpness", "adjective": None,
+        "measure": "dimension", "model": "bpclip", "dimension": "sharpness", "adjective": None,
         "outcome": "review", "value": 0.31, "limit": 0.4, "message": "The photograph is not sharp enough.",
     }  # fmt: skip
+    reasons = [reason, reason | {"model": "qualiclip", "value": 0.2}]
 
     def with_verdict(route: Route) -> None:
         asked = "policy=strict" in route.request.url
         answer = route.fetch(url=route.request.url.replace("&policy=strict", "")).json()
-        verdict = {"policy": "strict", "outcome": "review", "reasons": [reason]} if asked else None
+        verdict = {"policy": "strict", "outcome": "review", "reasons": reasons} if asked else None
         route.fulfill(json=answer | {"verdict": verdict})
 
     policies = {"policies": [{"name": "strict", "description": "For tests.", "models": [], "limits": []}]}
@@ -223,10 +224,28 @@ def test_photographs_are_judged_by_a_policy(page: Page, photographs: dict[str, b
     expect(page.locator(".verdict:visible").first).to_have_text(
         "? ReviewThe photograph is not sharp enough. (31; the limit is 40)"
     )
+    page.locator("#cards img:visible").first.click()
+    expect(page.locator("dialog:visible .verdict")).to_have_text(
+        "? ReviewThe photograph is not sharp enough. (BPCLIP: 31; the limit is 40)"
+        "The photograph is not sharp enough. (QualiCLIP: 20; the limit is 40)"
+    )
+    page.keyboard.press("Escape")
     page.get_by_role("combobox", name="Show").select_option("fail")
     expect(page.locator("#cards > li")).to_have_count(0)
     page.get_by_role("combobox", name="Show").select_option("review")
     expect(page.locator("#cards > li")).to_have_count(3)
+
+
+def test_the_built_in_policy_judges(page: Page, photographs: dict[str, bytes], service: httpx.Client) -> None:
+    drop(page, photographs)
+    await_counts(page, "3 of 3 scored")
+    page.get_by_label("Judge by").select_option("upload")
+    outcomes = [
+        service.post("/score?policy=upload", content=photo).json()["verdict"]["outcome"]
+        for photo in photographs.values()
+    ]
+    marks = page.locator(".verdict:visible .outcome")
+    expect(marks).to_have_text([re.compile(f"{each.capitalize()}$") for each in outcomes])
 
 
 def test_fifty_at_once_are_all_scored_once_and_the_page_answers_meanwhile(page: Page) -> None:
