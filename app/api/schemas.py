@@ -126,6 +126,11 @@ class Reason(Answer):
     limit: float = Field(description="Likewise. A value exactly at the limit keeps to it.")
     message: str = Field(description="For the person whose image it is.")
 
+    @property
+    def about(self) -> str:
+        """What was measured, in a word."""
+        return self.dimension or self.adjective or self.measure
+
 
 class Verdict(Answer):
     """What a policy says of an image: the worst outcome of its reasons, or that it passes."""

@@ -65,7 +65,7 @@ class Histogram:
         median = values.quantile(0.5)
         return cls(
             bars,
-            tuple(Tick(f"{tenth / 10:.1f}", cls.left + width * tenth / 10) for tenth in range(0, 11, 2)),
+            _fifths(cls.left, width),
             tuple(
                 Tick(f"{count:,}", round(cls.bottom - height * count / most, 1))
                 for count in range(0, most + 1, step)
@@ -114,8 +114,12 @@ class Boxes:
             )
             for number, (name, values) in enumerate(distributions.items())
         )
-        ticks = tuple(Tick(f"{tenth / 10:.1f}", cls.left + width * tenth / 10) for tenth in range(0, 11, 2))
-        return cls(rows, ticks, cls.top + row * len(rows) + 46)
+        return cls(rows, _fifths(cls.left, width), cls.top + row * len(rows) + 46)
+
+
+def _fifths(left: float, width: float) -> tuple[Tick, ...]:
+    """The axis from 0 to 1."""
+    return tuple(Tick(f"{tenth / 10:.1f}", left + width * tenth / 10) for tenth in range(0, 11, 2))
 
 
 def _step(most: int) -> int:

@@ -1,7 +1,5 @@
 """The report on very many scored images: one HTML page that needs nothing beside it."""
 
-import base64
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +11,7 @@ from app.bulk.charts import Boxes, Histogram
 from app.bulk.durable import appearing
 from app.bulk.summary import Distribution, Example, Summary, share
 from app.commands.terminal import shown
+from app.settings import answering
 from models.adjectives import ADJECTIVES, DIMENSIONS
 
 _TEMPLATE: Final = Path(__file__).with_name("report.html")
@@ -74,14 +73,15 @@ def page(about: About, summary: Summary) -> str:
     """The page; the files of the images that it shows are read once more."""
     from jinja2 import Environment, StrictUndefined
 
+    from app.security import inline
+
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     style = "\n" + _STYLE.read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     best, worst = summary.best_and_worst()
     names = about.basis.names
-    model = "bpclip" if "bpclip" in names else names[0]
+    model = answering(names)
     scores = summary.scores.get(model, Distribution())
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         about=about,
@@ -101,7 +101,7 @@ def page(about: About, summary: Summary) -> str:
         share=share,
         size=_amount(summary.bytes),
         style=style,
-        style_digest=digest,
+        style_source=inline(style),
         summary=summary,
         title=f"Quality of {summary.images:,} image{'' if summary.images == 1 else 's'}",
         verdicts={outcome: summary.verdicts[outcome] for outcome in _OUTCOMES},

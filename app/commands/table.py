@@ -66,9 +66,7 @@ class Table:
 
 def _in_short(verdict: Verdict) -> str:
     """The outcome, and what it is about."""
-    about = dict.fromkeys(
-        reason.dimension or reason.adjective or reason.measure for reason in verdict.reasons
-    )
+    about = dict.fromkeys(reason.about for reason in verdict.reasons)
     return f"{verdict.outcome}: {', '.join(about)}" if about else verdict.outcome
 
 

@@ -166,8 +166,7 @@ def _share(verdicts: Iterable[Verdict]) -> Share:
 
 
 def _about(reason: Reason) -> str:
-    what = reason.dimension or reason.adjective or reason.measure
-    return what if reason.model is None else f"{reason.model} {what}"
+    return reason.about if reason.model is None else f"{reason.model} {reason.about}"
 
 
 def _show(found: Trial) -> None:

@@ -13,6 +13,7 @@ All of this is our decision.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -80,12 +81,11 @@ def settle_words(
         seed: of what is random.
         quiet: whether to show no progress.
     """
-    if isinstance(model, QualiCLIP):
-        others = ()  # its score does not depend on the words
-    looks = look(model, preprocessing, pristine, others, photographs=photographs, seed=seed, quiet=quiet)
-    if isinstance(model, QualiCLIP):
-        fit_words(model.adjectives_features, looks, model.temperature)
+    see = partial(look, model, preprocessing, pristine, photographs=photographs, seed=seed, quiet=quiet)
+    if isinstance(model, QualiCLIP):  # its score does not depend on the words
+        fit_words(model.adjectives_features, see(), model.temperature)
         return
+    looks = see(others)
     scores = _logits(model, looks)
     fit_words(model.text_features, looks, model.temperature)
     keep_score(model, looks, scores, seed=seed)

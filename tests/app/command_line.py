@@ -12,9 +12,10 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from app.cli import app
-from tests.photographs import photographs
+from tests.photographs import named, photographs
 
 ROOT = Path(__file__).parents[2]
+SIZE = (80, 112)  # of :func:`save_photographs`: height, width
 
 
 def invoke(*arguments: object, environment: Mapping[str, str] | None = None) -> Result:
@@ -40,6 +41,14 @@ def start(*arguments: object, environment: Mapping[str, str], **options: Any) ->
 
 def lines_of_json(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
+
+
+def save_photographs(folder: Path, *names: str) -> Path:
+    """A new folder with a crop of each of these photographs, in PNG."""
+    folder.mkdir()
+    for name in names:
+        Image.fromarray(named()[name][50 : 50 + SIZE[0], 60 : 60 + SIZE[1]]).save(folder / f"{name}.png")
+    return folder
 
 
 def save_crops(folder: Path, count: int, size: tuple[int, int] = (160, 120)) -> list[Path]:

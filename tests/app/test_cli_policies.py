@@ -16,8 +16,7 @@ from app.policies import Measured
 from app.settings import read_settings
 from models.loading import load_model
 from models.training.robustness import HARMLESS, ORDERED, levels_of, scored, seed_of, spoilt
-from tests.app.command_line import cut_off, invoke
-from tests.photographs import named
+from tests.app.command_line import cut_off, invoke, save_photographs
 
 _FILE = """
 [gate]
@@ -92,14 +91,6 @@ def test_what_is_wrong_with_a_file_is_one_sentence(
     assert (result.exit_code, result.stdout) == (UNUSABLE, "")
     (sentence,) = result.stderr.splitlines()
     assert said in sentence
-
-
-def save_photographs(folder: Path, *names: str) -> Path:
-    """Crops of 112x80 pixels."""
-    folder.mkdir()
-    for name in names:
-        Image.fromarray(named()[name][50:130, 60:172]).save(folder / f"{name}.png")
-    return folder
 
 
 @dataclass(frozen=True)

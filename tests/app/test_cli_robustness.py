@@ -19,17 +19,8 @@ from models.training import teachers
 from models.training.distortions import DISTORTIONS
 from models.training.labels import NAMES
 from models.training.robustness import HARMLESS, ORDERED, scored, seed_of, spoilt
-from tests.app.command_line import cut_off, invoke
+from tests.app.command_line import cut_off, invoke, save_photographs
 from tests.photographs import named
-
-SIZE = (80, 112)  # height, width
-
-
-def save_photographs(folder: Path, *names: str) -> Path:
-    folder.mkdir()
-    for name in names:
-        Image.fromarray(named()[name][50 : 50 + SIZE[0], 60 : 60 + SIZE[1]]).save(folder / f"{name}.png")
-    return folder
 
 
 @dataclass(frozen=True)
