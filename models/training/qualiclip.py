@@ -41,11 +41,12 @@ TEMPERATURE = 10.0
 0.7; times 10, the score then moves over most of [0, 1] instead of jumping from one end to the other."""
 
 _WORD_MARGIN = 0.03  # in cosine, per level [O]
-_GENERAL = [
+GENERAL = [
     i
     for i, (good, _) in enumerate(PROMPT_PAIRS)
     if good in {"Good photo.", "High-quality image.", "Good picture."}
 ]
+"""Places of the prompt pairs that ask for quality itself; the others name a fault."""
 # Prompts that name a fault, and the pair of adjectives whose faults teach them [O].
 _NAMED = {
     "Sharp image.": "clear",
@@ -114,7 +115,7 @@ class QualiCLIPRecipe:
         shape = (batch, views, levels)
         cosines = self.model.prompt_similarities(embeddings).unflatten(0, shape)
         pairs = cosines.unflatten(-1, (len(PROMPT_PAIRS), 2))
-        good, bad = pairs[..., _GENERAL, 0].mean(-1), pairs[..., _GENERAL, 1].mean(-1)
+        good, bad = pairs[..., GENERAL, 0].mean(-1), pairs[..., GENERAL, 1].mean(-1)
         quality = (pairs[..., 0] - pairs[..., 1]).mean(-1)
         severity = group.severity[:, None]
         similarities = output.similarities.unflatten(0, shape)

@@ -19,6 +19,7 @@ from models.training.bpclip import NoReferenceRecipe
 from models.training.first_opinion import ranked
 from models.training.loop import Budget, Recipe, TrainingError, train
 from models.training.photos import digest, list_photos, list_scored
+from models.training.prompts import settle_prompts
 from models.training.qualiclip import QualiCLIPRecipe
 from models.training.samples import Rated, RatedCrops, Snapshots
 from models.training.whole import WholePhotographsRecipe
@@ -148,10 +149,15 @@ def _qualiclip(job: Job, quiet: bool) -> _Plan:
         return QualiCLIPRecipe(network, pristine, rated, real, seed=job.seed)
 
     words = _words(job, pristine, real, quiet)
+
+    def finish(trained: QualiCLIP) -> None:
+        words(trained)
+        settle_prompts(trained, _preprocessing(job.model), pristine, seed=job.seed + 6, quiet=quiet)
+
     if job.init is not None:
-        return _Plan(network, (Stage(last),), trained_on, words)
+        return _Plan(network, (Stage(last),), trained_on, finish)
     first = partial(QualiCLIPRecipe, network, pristine, seed=job.seed)
-    return _Plan(network, _from_nothing(first, Stage(last)), trained_on, words)
+    return _Plan(network, _from_nothing(first, Stage(last)), trained_on, finish)
 
 
 def _bpclip(job: Job, quiet: bool) -> _Plan:

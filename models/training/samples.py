@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
+from models.training.captions import captioned
 from models.training.distortions import compression, distort, distort_levels
 from models.training.first_opinion import Scale
 from models.training.labels import (
@@ -48,6 +49,8 @@ _CAMERA_FAULTS = (
     *("white-noise", "chroma-noise", "low-light", "denoised-low-light", "darken", "brighten"),
     *("haze", "low-contrast-dark", "nonlinear-contrast", "jpeg", "double-jpeg"),
 )
+_CAPTIONED = 0.25  # of snapshots, whose worth is that of the picture without
+_CAPTIONED_GROUPS = 0.1
 _HARMLESS = 0.3  # of rated crops come from a copy that looks the same
 _REGION_MARGIN = 2
 """Faults are made in a region this much larger than the crop: some come by the piece, and a crop should meet
@@ -145,6 +148,8 @@ class Groups(_Endless[Path, Group]):
         spoilt += list(distort_levels(region, name, generator, [level for level in levels if level > 0]))
         stack = torch.stack(spoilt)
         views = torch.stack([_random_crop(stack, self.crop, generator) for _ in range(self.views)])
+        if _chance(_CAPTIONED_GROUPS, generator):
+            views = captioned(views, generator)
         labels = torch.stack(
             [pair_labels([*beneath, (name, level)] if level else beneath) for level in levels]
         )
@@ -194,6 +199,7 @@ class Snapshots(_Endless[Path, Rated]):
     """Endless pictures as people take them, made from good ones: smaller, and with faults that cameras have.
 
     What each is worth is the first opinion of its own pixels, so that nothing is asked of what lies outside.
+    Some carry a caption, which is sharp whatever the picture is, and is not to be taken for the picture.
 
     Args:
         pristine: photographs that are good to begin with.
@@ -206,13 +212,14 @@ class Snapshots(_Endless[Path, Rated]):
         super().__init__(pristine, crop, seed)
         # Of a stream of its own: these are not learned from.
         generators = (_generator(seed + 1, index) for index in range(scale_of))
-        self._scale = Scale(self._taken(generator) for generator in generators)
+        self._scale = Scale(self._taken(generator)[1] for generator in generators)
 
     def __getitem__(self, index: int) -> Rated:
-        picture = self._taken(_generator(self.seed, index))
-        return Rated(picture, torch.tensor(self._scale.worth(picture), dtype=torch.float32))
+        shown, beneath = self._taken(_generator(self.seed, index))
+        return Rated(shown, torch.tensor(self._scale.worth(beneath), dtype=torch.float32))
 
-    def _taken(self, generator: Generator) -> Tensor:
+    def _taken(self, generator: Generator) -> tuple[Tensor, Tensor]:
+        """A picture as it is shown, and without the caption that it may carry."""
         photo = _enlarged(self.reader.read(_pick(self.photos, generator)), self.crop)
         side = _integer(self.crop, min(photo.shape[-2:]), generator)
         image = to_float(_random_crop(photo, side, generator))
@@ -224,9 +231,17 @@ class Snapshots(_Endless[Path, Rated]):
             image = F.interpolate(image[None], size=size, mode="bicubic", antialias=True)[0].clamp(0, 1)
         image = _random_mirror(_random_crop(image, self.crop, generator), generator)
         # What people have is compressed, mostly well; a model that never saw it takes it for a fault.
-        if _chance(0.9, generator):
-            image = compression.jpeg(image, _integer(60, 95, generator), generator)
-        return _to_bytes(image.clamp(0, 1)).contiguous()
+        quality = _integer(60, 95, generator) if _chance(0.9, generator) else None
+
+        def compressed(picture: Tensor) -> Tensor:
+            if quality is not None:
+                picture = compression.jpeg(picture, quality, generator)
+            return _to_bytes(picture.clamp(0, 1)).contiguous()
+
+        beneath = compressed(image)
+        if not _chance(_CAPTIONED, generator):
+            return beneath, beneath
+        return compressed(captioned(image, generator)), beneath
 
 
 def _harmless_copy(image: Tensor, generator: Generator) -> Tensor:

@@ -10,8 +10,7 @@ cosines (eq. 9 of arXiv 2506.17969), which is taught to say of the new cosines w
 All of this is our decision.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from torch import Tensor
 from models.bpclip import BPCLIP
 from models.preprocessing import Pixels, Preprocessing
 from models.qualiclip import QualiCLIP
+from models.training.descent import descend
 from models.training.labels import BAD, GOOD, NAMES, UNKNOWN, pair_labels
 from models.training.photos import PhotoReader
 from models.training.robustness import levels_of, seed_of, spoilt
@@ -159,7 +159,7 @@ def fit_words(features: Tensor, looks: Looks, temperature: float) -> None:
         moved = (now - before).square().sum(dim=-1).mean()
         return (weights * means).sum() / weights.sum().clamp(min=1) + _KEPT * moved
 
-    _descend([moving], loss, _STEPS, _RATE)
+    descend([moving], loss, _STEPS, _RATE)
     with torch.no_grad():
         features.copy_(F.normalize(moving, dim=-1))
 
@@ -182,7 +182,7 @@ def keep_score(model: BPCLIP, looks: Looks, scores: Tensor, *, seed: int = 0) ->
         return F.mse_loss(model.regressor(cosines[some]).squeeze(-1), scores[some])
 
     parameters = list(model.regressor.requires_grad_().parameters())
-    _descend(parameters, loss, _SCORE_STEPS, _SCORE_RATE)
+    descend(parameters, loss, _SCORE_STEPS, _SCORE_RATE)
 
 
 def _some(paths: Sequence[Path], most: int, generator: torch.Generator) -> list[Path]:
@@ -199,14 +199,3 @@ def _cosines(model: BPCLIP, looks: Looks) -> Tensor:
 def _logits(model: BPCLIP, looks: Looks) -> Tensor:
     found: Tensor = model.regressor(_cosines(model, looks)).squeeze(-1)
     return found
-
-
-def _descend(parameters: Sequence[Tensor], loss: Callable[[], Tensor], steps: int, rate: float) -> None:
-    """Adam, its rate falling along a cosine."""
-    optimizer = torch.optim.Adam(parameters, lr=rate)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * (1 + math.cos(math.pi * step / steps)) / 2
-        optimizer.zero_grad()
-        loss().backward()
-        optimizer.step()

@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from models.training.first_opinion import sharpness
 from models.training.labels import BAD, GOOD, NAMES
 from models.training.photos import DataError, PhotoReader, digest, is_held_out, list_photos, list_scored
-from models.training.samples import Groups, Pairs, RatedCrops, Snapshots
+from models.training.samples import Groups, Pairs, Rated, RatedCrops, Snapshots
 
 
 def test_one_in_eight_is_held_out_by_name() -> None:
@@ -167,3 +168,28 @@ def test_snapshots_are_worth_what_is_in_them(photo_folder: Path) -> None:
     again = Snapshots(list_photos(photo_folder), crop=96, scale_of=24, seed=5)[3]
     assert torch.equal(again.image, samples[3].image)
     assert again.worth == samples[3].worth
+
+
+def test_a_caption_changes_the_picture_and_not_its_worth(
+    photo_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def snapshots(share: float) -> list[Rated]:
+        monkeypatch.setattr("models.training.samples._CAPTIONED", share)
+        made = Snapshots(list_photos(photo_folder), crop=96, scale_of=8, seed=5)
+        return [made[i] for i in range(8)]
+
+    for plain, signed in zip(snapshots(0.0), snapshots(1.0), strict=True):
+        assert signed.worth == plain.worth
+        assert not torch.equal(signed.image, plain.image)
+
+
+def test_a_caption_is_the_same_at_all_levels(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def group(share: float) -> Tensor:
+        monkeypatch.setattr("models.training.samples._CAPTIONED_GROUPS", share)
+        groups = Groups(list_photos(photo_folder), crop=96, views=2, beneath=[1.0], seed=4)
+        return groups[2].images.float()
+
+    put = (group(1.0) - group(0.0)).abs().amax(dim=2) > 0  # (views, levels, H, W)
+    assert put.any(dim=(-2, -1)).all()
+    assert put.float().mean() < 0.1
+    assert (put[:, 0] == put[:, 1]).float().mean() > 0.99
