@@ -18,6 +18,7 @@ from models.training.prompts import (
     look_at_snapshots,
     settle_prompts,
 )
+from models.training.qualiclip import GENERAL
 from models.training.robustness import ORDERED
 
 TINY = QualiCLIPConfig(embed_dim=16, layers=(1, 1, 1, 1), width=8, head_width=64, text_layers=0)
@@ -28,9 +29,13 @@ def rows(*shape: int, seed: int) -> Tensor:
     return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
 
 
+def leanings(features: Tensor, embeddings: Tensor) -> Tensor:
+    pairs: Tensor = (embeddings @ F.normalize(features, dim=-1).T).unflatten(-1, (-1, 2))
+    return pairs[..., 0] - pairs[..., 1]
+
+
 def quality(features: Tensor, embeddings: Tensor) -> Tensor:
-    pairs = (embeddings @ F.normalize(features, dim=-1).T).unflatten(-1, (-1, 2))
-    return (pairs[..., 0] - pairs[..., 1]).mean(dim=-1)
+    return leanings(features, embeddings).mean(dim=-1)
 
 
 def in_order(features: Tensor, series: Series) -> float:
@@ -48,10 +53,18 @@ def test_levels_come_into_order_and_the_opinion_is_followed() -> None:
     rated = RatedLooks(pictures, (8 * pictures @ opinion).sigmoid())
     features = rows(len(PROMPTS), 32, seed=4)
     assert in_order(features, series) < 0.7
+    before = features.clone()
     fit_prompts(features, series, rated, 10.0)
     assert in_order(features, series) > 0.95
     followed = torch.corrcoef(torch.stack([quality(features, pictures), rated.worth]))[0, 1]
     assert followed > 0.7
+    # Every pair that asks for quality follows, and those that name a fault say nearly what they said.
+    after = leanings(features, pictures)
+    for pair in GENERAL:
+        assert torch.corrcoef(torch.stack([after[:, pair], rated.worth]))[0, 1] > 0.7
+    moved = (after - leanings(before, pictures)).square().mean(dim=0).sqrt()
+    named = [pair for pair in range(len(moved)) if pair not in GENERAL]
+    assert moved[named].mean() < 0.75 * moved[GENERAL].mean()
     torch.testing.assert_close(features.norm(dim=-1), torch.ones(len(PROMPTS)))
 
 
