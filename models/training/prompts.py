@@ -12,17 +12,16 @@ score has a part in it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 import torch.nn.functional as F
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
-from models.preprocessing import Pixels, Preprocessing
+from models.preprocessing import Preprocessing
 from models.qualiclip import PROMPT_PAIRS, QualiCLIP
 from models.training.descent import descend
+from models.training.looking import pixels, see, some, tracked
 from models.training.losses import plcc_loss, ranking_loss
 from models.training.photos import PhotoReader
 from models.training.qualiclip import GENERAL
@@ -113,18 +112,16 @@ def look_at_levels(
     """
     generator = torch.Generator().manual_seed(seed)
     reader = PhotoReader(cache_bytes=0, longest_side=preprocessing.longest_side or 1024)
-    chosen = torch.randperm(len(pristine), generator=generator)[:photographs].tolist()
     embeddings, severity = [], []
-    for path in _tracked([pristine[place] for place in chosen], "levels of whole photographs", quiet):
-        photo = reader.read(path).permute(1, 2, 0).contiguous().numpy()
-        untouched = _see(model, preprocessing, photo)
+    for path in tracked(some(pristine, photographs, generator), "levels of whole photographs", quiet):
+        photo = pixels(reader.read(path))
+        untouched = see(model, preprocessing, photo)
         for name in ORDERED:
-            levels = levels_of(name)
-            some = sorted(torch.randperm(len(levels), generator=generator)[:2].tolist())
-            pictures = spoilt(photo, name, seed_of(path.stem, name))[1:]
-            spoils = [_see(model, preprocessing, pictures[place]) for place in some]
-            embeddings.append(torch.stack([untouched, *spoils]))
-            severity.append([0, *(levels[place] for place in some)])
+            places = sorted(torch.randperm(len(levels_of(name)), generator=generator)[:2].tolist())
+            levels = [levels_of(name)[place] for place in places]
+            _, *worse = spoilt(photo, name, seed_of(path.stem, name), levels)
+            embeddings.append(torch.cat([untouched, *(see(model, preprocessing, each) for each in worse)]))
+            severity.append([0, *levels])
     return Series(torch.stack(embeddings), torch.tensor(severity))
 
 
@@ -144,11 +141,11 @@ def look_at_snapshots(
     """
     snapshots = Snapshots(pristine, _SIDE, scale_of=min(count, _OF_THE_SCALE), seed=seed)
     embeddings, worth = [], []
-    for index in _tracked(range(count), "snapshots", quiet):
+    for index in tracked(range(count), "snapshots", quiet):
         picture = snapshots[index]
-        embeddings.append(_see(model, preprocessing, picture.image.permute(1, 2, 0).contiguous().numpy()))
+        embeddings.append(see(model, preprocessing, pixels(picture.image)))
         worth.append(picture.worth)
-    return RatedLooks(torch.stack(embeddings), torch.stack(worth))
+    return RatedLooks(torch.cat(embeddings), torch.stack(worth))
 
 
 def fit_prompts(features: Tensor, series: Series, rated: RatedLooks, temperature: float) -> None:
@@ -191,13 +188,3 @@ def fit_prompts(features: Tensor, series: Series, rated: RatedLooks, temperature
     descend([moving], loss, _STEPS, _RATE)
     with torch.no_grad():
         features.copy_(F.normalize(moving, dim=-1))
-
-
-def _see(model: QualiCLIP, preprocessing: Preprocessing, pixels: Pixels) -> Tensor:
-    """``(d,)``, a unit row."""
-    seen: Tensor = model.embed(preprocessing.tensor(preprocessing.fit(pixels)))[0]
-    return seen
-
-
-def _tracked(steps: Any, what: str, quiet: bool) -> Any:
-    return track(steps, what, console=Console(stderr=True), disable=quiet)

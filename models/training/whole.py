@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 
 from models.bpclip import BPCLIP
 from models.ragged import Extents
 from models.training.bpclip import normalised, terms_of_faults, terms_of_people
+from models.training.looking import tracked
 from models.training.photos import PhotoReader, ScoredPhoto
 from models.training.samples import ENDLESS, Group, Groups, whole
 
@@ -138,7 +137,7 @@ def _look(model: BPCLIP, images: Tensor) -> Tensor:
 def _look_at_photographs(model: BPCLIP, scored: Sequence[ScoredPhoto], side: int, quiet: bool) -> list[Seen]:
     reader = PhotoReader(cache_bytes=0)
     seen: list[Seen] = []
-    for start in _tracked(range(0, len(scored), _AT_ONCE), "whole photographs", quiet):
+    for start in tracked(range(0, len(scored), _AT_ONCE), "whole photographs", quiet):
         photos = scored[start : start + _AT_ONCE]
         pooled = _look(model, torch.stack([whole(reader.read(photo.path), side) for photo in photos]))
         seen += [
@@ -149,14 +148,10 @@ def _look_at_photographs(model: BPCLIP, scored: Sequence[ScoredPhoto], side: int
 
 def _look_at_groups(model: BPCLIP, groups: Groups, count: int, quiet: bool) -> list[tuple[Tensor, ...]]:
     seen: list[tuple[Tensor, ...]] = []
-    for start in _tracked(range(0, count, _AT_ONCE), "groups", quiet):
+    for start in tracked(range(0, count, _AT_ONCE), "groups", quiet):
         some = [groups[i] for i in range(start, min(start + _AT_ONCE, count))]
         batch: Group = default_collate(some)
         pooled = _look(model, batch.images.flatten(0, 2)).unflatten(0, (len(some), -1))
         # The crops themselves are not needed any more.
         seen += [(one, torch.empty(0), *group[1:]) for one, group in zip(pooled.unbind(), some, strict=True)]
     return seen
-
-
-def _tracked(steps: range, what: str, quiet: bool) -> Any:
-    return track(steps, what, console=Console(stderr=True), disable=quiet)

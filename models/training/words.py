@@ -18,8 +18,6 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from models.bpclip import BPCLIP
@@ -27,8 +25,9 @@ from models.preprocessing import Pixels, Preprocessing
 from models.qualiclip import QualiCLIP
 from models.training.descent import descend
 from models.training.labels import BAD, GOOD, NAMES, UNKNOWN, pair_labels
+from models.training.looking import pixels, see, some, tracked
 from models.training.photos import PhotoReader
-from models.training.robustness import levels_of, seed_of, spoilt
+from models.training.robustness import seed_of, spoilt
 
 PHOTOGRAPHS: Final = 200
 """Of each kind that are looked at, each good one 35 times."""
@@ -112,23 +111,21 @@ def look(
     unknown = torch.full_like(untouched, UNKNOWN)
     embeddings, labels = [], []
 
-    def see(pixels: Pixels, known: Tensor) -> None:
-        seen = model.embed(preprocessing.tensor(preprocessing.fit(pixels)))
-        embeddings.append(F.normalize(seen.reshape(1, -1, seen.shape[-1]), dim=-1))
+    def note(picture: Pixels, known: Tensor) -> None:
+        embeddings.append(see(model, preprocessing, picture))
         labels.append(known)
 
-    console = Console(stderr=True)
-    some, further = (_some(paths, photographs, generator) for paths in (pristine, others))
-    for path in track(some, "words on whole photographs", console=console, disable=quiet):
-        photo = reader.read(path).permute(1, 2, 0).contiguous().numpy()
-        see(photo, untouched)
+    good, further = (some(paths, photographs, generator) for paths in (pristine, others))
+    for path in tracked(good, "words on whole photographs", quiet):
+        photo = pixels(reader.read(path))
+        note(photo, untouched)
         for name in NAMES:
             level = int(torch.randint(_LEAST_LEVEL, 6, (), generator=generator))
-            picture = spoilt(photo, name, seed_of(path.stem, name))[1 + levels_of(name).index(level)]
-            see(picture, pair_labels([(name, level)]))
-    for path in track(further, "scores on whole photographs", console=console, disable=quiet):
-        see(reader.read(path).permute(1, 2, 0).contiguous().numpy(), unknown)
-    return Looks(torch.cat(embeddings), torch.stack(labels))
+            _, picture = spoilt(photo, name, seed_of(path.stem, name), [level])
+            note(picture, pair_labels([(name, level)]))
+    for path in tracked(further, "scores on whole photographs", quiet):
+        note(pixels(reader.read(path)), unknown)
+    return Looks(torch.stack(embeddings), torch.stack(labels))
 
 
 def fit_words(features: Tensor, looks: Looks, temperature: float) -> None:
@@ -183,11 +180,6 @@ def keep_score(model: BPCLIP, looks: Looks, scores: Tensor, *, seed: int = 0) ->
 
     parameters = list(model.regressor.requires_grad_().parameters())
     descend(parameters, loss, _SCORE_STEPS, _SCORE_RATE)
-
-
-def _some(paths: Sequence[Path], most: int, generator: torch.Generator) -> list[Path]:
-    chosen = torch.randperm(len(paths), generator=generator)[:most]
-    return [paths[place] for place in chosen.tolist()]
 
 
 def _cosines(model: BPCLIP, looks: Looks) -> Tensor:

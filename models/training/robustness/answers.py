@@ -59,10 +59,13 @@ def levels_of(name: str) -> range:
     return range((DISTORTIONS | EXTRA_FAULTS)[name].first_ordered, 6)
 
 
-def spoilt(photo: Pixels, name: str, seed: int = 0) -> list[Pixels]:
-    """A photograph untouched and at the levels of a distortion that change it, ``(H, W, 3)`` uint8 each."""
+def spoilt(photo: Pixels, name: str, seed: int = 0, levels: Sequence[int] | None = None) -> list[Pixels]:
+    """A photograph untouched and at levels of a distortion, ``(H, W, 3)`` uint8 each.
+
+    Without `levels` it is all that change the photograph.
+    """
     image = torch.from_numpy(photo.copy()).permute(2, 0, 1).float() / 255
-    images = distort_levels(image, name, torch.Generator().manual_seed(seed), levels_of(name))
+    images = distort_levels(image, name, torch.Generator().manual_seed(seed), levels or levels_of(name))
     return [photo, *(_pixels(image) for image in images)]
 
 

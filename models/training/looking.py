@@ -1,0 +1,39 @@
+"""How the last touches of the recipes look at whole photographs: which, and what a model sees of them."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import track
+from torch import Generator, Tensor
+
+from models.bpclip import BPCLIP
+from models.preprocessing import Pixels, Preprocessing
+from models.qualiclip import QualiCLIP
+
+_Step = TypeVar("_Step")
+
+
+def some(paths: Sequence[Path], most: int, generator: Generator) -> list[Path]:
+    """At most so many of the paths, chosen at random."""
+    chosen = torch.randperm(len(paths), generator=generator)[:most]
+    return [paths[place] for place in chosen.tolist()]
+
+
+def tracked(steps: Iterable[_Step], what: str, quiet: bool) -> Iterable[_Step]:
+    """The steps, with a progress bar on the error stream unless `quiet`."""
+    return track(steps, what, console=Console(stderr=True), disable=quiet)
+
+
+def pixels(picture: Tensor) -> Pixels:
+    """``(3, H, W)`` uint8 as ``(H, W, 3)``."""
+    return picture.permute(1, 2, 0).contiguous().numpy()
+
+
+def see(model: QualiCLIP | BPCLIP, preprocessing: Preprocessing, picture: Pixels) -> Tensor:
+    """What a model sees of a picture: ``(L, d)`` float32, unit rows; one of QualiCLIP, four of BPCLIP."""
+    seen = model.embed(preprocessing.tensor(preprocessing.fit(picture)))
+    return F.normalize(seen.reshape(-1, seen.shape[-1]), dim=-1)
