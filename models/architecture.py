@@ -2,14 +2,19 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Final, Self
 
+from models.backbones.efficientnet import SCALES
 from models.weights import WeightsInvalid
+
+RESNET: Final = "resnet"
+ENCODERS: Final = (RESNET, *SCALES)
+"""Names of the encoders that a config may ask for: the ResNet of the papers, or an EfficientNet-Lite."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """Base of the models' configs, whose fields are numbers, booleans and tuples of whole numbers."""
+    """Base of the models' configs: fields are numbers, booleans, names and tuples of whole numbers."""
 
     @classmethod
     def from_metadata(cls, architecture: Mapping[str, Any]) -> Self:
@@ -44,6 +49,8 @@ def _fits(value: object, default: object) -> bool:
     """Whether a value can stand for the default; a field without one wants a boolean."""
     if default is dataclasses.MISSING or isinstance(default, bool):
         return isinstance(value, bool)
+    if isinstance(default, str):
+        return isinstance(value, str) and value in ENCODERS
     if isinstance(default, tuple):
         return isinstance(value, tuple) and len(value) == len(default) and all(_fits(v, 1) for v in value)
     if isinstance(default, int):

@@ -21,9 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.adjectives import WORDS
-from models.architecture import Architecture
+from models.architecture import RESNET, Architecture
+from models.backbones.efficientnet import EfficientNetLite
 from models.bottom_up import BottomUpLevel, PositionalEncoding
 from models.gated_pooling import GatedLocalPooling
+from models.padding import pad_to_stride
 from models.ragged import Extents
 from models.resnet import EXPANSION, ResNet
 from models.state import load_exactly
@@ -41,7 +43,9 @@ LEVELS = 4
 class BPCLIPConfig(Architecture):
     """The numbers of the architecture; the defaults are the paper's full model.
 
-    ``layers`` and ``channels`` describe the ResNet, ``stem_channels`` its first convolution. ``learned_text``
+    ``encoder`` is the ResNet that ``layers``, ``channels`` and ``stem_channels`` (its first convolution)
+    describe, or the name of an EfficientNet-Lite, for which ``rectified`` puts the magnitudes of its linear
+    feature maps beside them (:func:`models.gated_pooling.rectify`) [O]. ``learned_text``
     makes the adjectives' features parameters instead of a frozen encoder's output [O: the compact model has
     no CLIP text tower to take them from]. ``frozen_batch_norm`` is [T]; only a backbone that is trained
     from nothing needs it off [O].
@@ -59,10 +63,12 @@ class BPCLIPConfig(Architecture):
     position_side: int = 32  # [T]
     learned_text: bool = False
     frozen_batch_norm: bool = True
+    encoder: str = RESNET
+    rectified: bool = False
 
     @property
     def feature_channels(self) -> tuple[int, ...]:
-        """Channels of the five feature maps F1..F5."""
+        """Channels of the five feature maps F1..F5 of the ResNet."""
         return (self.stem_channels, *(EXPANSION * channels for channels in self.channels))
 
 
@@ -70,13 +76,12 @@ def compact(full_reference: bool) -> BPCLIPConfig:
     """Our small architecture for the bundled weights [O]."""
     return BPCLIPConfig(
         full_reference=full_reference,
-        layers=(2, 2, 2, 2),
-        channels=(32, 64, 96, 160),
-        stem_channels=32,
         inner_width=64,
         text_width=256,
         mask_width=16,
         learned_text=True,
+        encoder="efficientnet-lite0",
+        rectified=True,
     )
 
 
@@ -97,14 +102,25 @@ class BPCLIPOutput:
 
 
 class Backbone(nn.Module):
-    """The ResNet, shared by both images, giving five feature maps at strides 2 to 32 [P]."""
+    """The encoder, shared by both images, giving five feature maps at strides 2 to 32 [P].
+
+    The ResNet of the paper, or an EfficientNet-Lite that other models may share [O].
+
+    Attributes:
+        channels: of F1..F5.
+    """
 
     def __init__(self, config: BPCLIPConfig) -> None:
         super().__init__()
         self.frozen_batch_norm = config.frozen_batch_norm
         # Its blocks do not begin with a last scale of zero, as CLIP's do: frozen batch norm [T] would keep
         # them there for ever. Fewer channels than 64 need a stem of three convolutions [O].
-        self.resnet = ResNet(config.layers, config.channels, config.stem_channels)
+        if config.encoder == RESNET:
+            self.resnet = ResNet(config.layers, config.channels, config.stem_channels)
+            self.channels = config.feature_channels
+        else:
+            self.lite = EfficientNetLite(config.encoder)
+            self.channels = self.lite.channels
         self.freeze_batch_norm(config.frozen_batch_norm)
 
     def freeze_batch_norm(self, frozen: bool) -> None:
@@ -126,7 +142,12 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """``(B, 3, H, W)`` normalised, sides multiples of 32 -> F1..F5, ``(B, C_i, H / 2^i, W / 2^i)``."""
-        return self.resnet.features(images)
+        return self.network.features(images)
+
+    @property
+    def network(self) -> ResNet | EfficientNetLite:
+        """What gives the feature maps."""
+        return self.lite if hasattr(self, "lite") else self.resnet
 
 
 class BPCLIP(nn.Module):
@@ -140,8 +161,10 @@ class BPCLIP(nn.Module):
         self.temperature = temperature
         self.backbone = Backbone(config)
         self.pooling = nn.ModuleList(
-            GatedLocalPooling(channels, config.full_reference, config.mask_width, config.inner_width)
-            for channels in config.feature_channels
+            GatedLocalPooling(
+                channels, config.full_reference, config.mask_width, config.inner_width, config.rectified
+            )
+            for channels in self.backbone.channels
         )
         self.position = PositionalEncoding(config.inner_width, config.position_side)
         self.levels = nn.ModuleList(
@@ -278,12 +301,3 @@ class BPCLIP(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             cosines = F.normalize(embeddings.float(), dim=-1) @ F.normalize(self.text_features, dim=-1).T
             return BPCLIPOutput(self.regressor(cosines.flatten(1)).squeeze(-1).sigmoid(), cosines)
-
-
-def pad_to_stride(images: Tensor) -> Tensor:
-    """Reflect-pad ``(B, 3, H, W)`` right and bottom to multiples of 32: every level's grid is whole [O].
-
-    Sides from 32 px up: at most 31 rows are mirrored, which reflection allows.
-    """
-    bottom, right = -images.shape[-2] % _STRIDE, -images.shape[-1] % _STRIDE
-    return F.pad(images, (0, right, 0, bottom), mode="reflect") if bottom or right else images

@@ -3,6 +3,7 @@
 Marks: [P] stated in the paper; [T] taken from TOPIQ/CFANet (arXiv 2308.03060); [O] our decision.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -17,7 +18,14 @@ class GatedLocalPooling(nn.Module):
 
     feature: nn.Conv2d | None
 
-    def __init__(self, channels: int, full_reference: bool, mask_width: int, inner_width: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        full_reference: bool,
+        mask_width: int,
+        inner_width: int,
+        rectified: bool = False,
+    ) -> None:
         super().__init__()
         width = mask_width
         # conv-GELU-conv-GELU-conv [P], kernel sizes [T].
@@ -29,9 +37,11 @@ class GatedLocalPooling(nn.Module):
             nn.Conv2d(width, 1, 3, padding=1),
         )
         self.full_reference = full_reference
+        self.rectified = rectified and not full_reference
+        given = 2 * channels if self.rectified else channels
         if not full_reference:
-            self.feature = nn.Conv2d(channels, channels, 1)  # Wf [P]
-        pooled = 3 * channels if full_reference else channels
+            self.feature = nn.Conv2d(given, given, 1)  # Wf [P]
+        pooled = 3 * channels if full_reference else given
         self.project = nn.Sequential(nn.Conv2d(pooled, inner_width, 1), nn.GELU())
 
     def forward(
@@ -44,12 +54,36 @@ class GatedLocalPooling(nn.Module):
         window = (distorted.shape[-2] // grid[0], distorted.shape[-1] // grid[1])
         if reference is None:
             mask = self.mask(distorted, extents)
-            pooled = [_pool(mask * distorted, window), _pool(mask, window)]
-            return cast(Tensor, self.project(self.weigh(*pooled)))
+            given = rectify(distorted) if self.rectified else distorted
+            return cast(Tensor, self.project(self.weigh(pool(mask * given, window), pool(mask, window))))
         difference = smooth_abs(distorted - reference)
         mask = self.mask(difference, extents)
-        pooled = [_pool(mask * part, window) for part in (distorted, reference, difference)]
+        pooled = [pool(mask * part, window) for part in (distorted, reference, difference)]
         return cast(Tensor, self.project(torch.cat(pooled, dim=1)))
+
+    def from_means(self, means: Tensor) -> Tensor:
+        """``G_i`` under a mask that is the same everywhere, from window means that are known already.
+
+        Before the mask has learned it is such a mask, and what an encoder that is frozen gives of a photograph
+        can be kept in this form: so heads are trained in minutes [O].
+
+        Args:
+            means: ``(B, C', Hn, Wn)``, of what the mask is multiplied with.
+        """
+        mask = cast(nn.Conv2d, self.phi[-1]).bias
+        assert mask is not None
+        share = mask.sigmoid()[0]
+        if self.full_reference:
+            return cast(Tensor, self.project(share * means))
+        return cast(Tensor, self.project(self.weigh(share * means, share.expand_as(means[:, :1]))))
+
+    @torch.no_grad()
+    def open_mask(self) -> None:
+        """Make the mask the same everywhere, for :meth:`from_means`; it learns from there."""
+        last = cast(nn.Conv2d, self.phi[-1])
+        assert last.bias is not None
+        last.weight.zero_()
+        last.bias.zero_()
 
     def weigh(self, pooled: Tensor, mask: Tensor) -> Tensor:
         """``Wf`` after pooling: being linear it gives the same there as before, on far fewer positions.
@@ -85,7 +119,32 @@ class GatedLocalPooling(nn.Module):
         return values.sigmoid()
 
 
-def _pool(values: Tensor, window: tuple[int, int]) -> Tensor:
+def rectify(values: Tensor) -> Tensor:
+    """``(B, C, h, w)`` standardized features and their magnitudes, ``(B, 2 C, h, w)`` [O].
+
+    The maps of EfficientNet-Lite are linear and can be negative: the mean over a window alone would cancel the
+    fine detail that blur removes and noise adds.
+    """
+    return torch.cat([values, values.abs()], dim=1)
+
+
+def cell_means(features: Sequence[Tensor]) -> Tensor:
+    """Means of :func:`rectify` over the cells of the common grid, all levels: ``(B, 2 sum(C_i), Hn, Wn)`` float32.
+
+    Args:
+        features: F1..F5, ``(B, C_i, h_i, w_i)``; each ``h_i`` is a multiple of the last one's.
+    """
+    grid = features[-1].shape[-2:]
+    return torch.cat(
+        [
+            pool(rectify(values), (values.shape[-2] // grid[0], values.shape[-1] // grid[1]))
+            for values in features
+        ],
+        dim=1,
+    )
+
+
+def pool(values: Tensor, window: tuple[int, int]) -> Tensor:
     """Mean over windows, accumulated and given in float32, whatever precision the values have."""
     return F.avg_pool2d(values, window).float()
 

@@ -1,15 +1,19 @@
 """A model made ready to be asked: one folded encoder, images of mixed sizes at once, half precision at will.
 
-The equations stay where they are, in :mod:`models.qualiclip` and :mod:`models.bpclip`; this puts
-:class:`models.encoder.Encoder` in the place of their backbone and tells them what of a batch is image.
+The equations stay where they are, in :mod:`models.qualiclip` and :mod:`models.bpclip`; this puts a folded encoder
+in the place of their backbone and tells them what of a batch is image. Models whose encoders hold the same
+tensors and take the same input share one: an image is encoded once and its feature maps go to every head.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from models.backbones.efficientnet import EfficientNetLite
+from models.backbones.folded import FoldedEfficientNet
 from models.bottom_up import BottomUpLevel
 from models.bpclip import BPCLIP, BPCLIPOutput
 from models.encoder import Encoder
@@ -17,8 +21,78 @@ from models.gated_pooling import GatedLocalPooling
 from models.preprocessing import Preprocessing
 from models.qualiclip import ImageTower, QualiCLIP, QualiCLIPOutput
 from models.ragged import Extents, normalise
+from models.resnet import ModifiedResNet, ResNet
 
 Output = QualiCLIPOutput | BPCLIPOutput
+
+FeatureMaps = Sequence[tuple[Tensor, Extents]]
+"""F1..F5, ``(B, C_i, H / 2^i, W / 2^i)`` in the encoder's dtype, each with its extents; values beyond these are
+undefined."""
+
+
+class ImageEncoder(nn.Module):
+    """Pixels to feature maps: normalisation and a folded encoder, which several models may share.
+
+    Args:
+        network: in evaluation mode; it is copied, not changed.
+        preprocessing: of its input.
+        multiple: what the sides of its input must be multiples of.
+        dtype: of its stages; the stem stays in float32.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        network: ModifiedResNet | ResNet | EfficientNetLite,
+        preprocessing: Preprocessing,
+        multiple: int,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        self.multiple = multiple
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(preprocessing, name)).view(3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+        self.network = (
+            FoldedEfficientNet(network, dtype)
+            if isinstance(network, EfficientNetLite)
+            else Encoder(network, dtype)
+        )
+
+    def forward(self, pixels: Tensor, extents: Extents) -> list[tuple[Tensor, Extents]]:
+        """:data:`FeatureMaps` of a packed batch.
+
+        Args:
+            pixels: ``(B, 3, H, W)`` uint8, as :func:`models.ragged.pack` lays them with :attr:`multiple`.
+            extents: of the images in it.
+        """
+        return cast(
+            "list[tuple[Tensor, Extents]]",
+            self.network(normalise(pixels, extents, self.mean, self.std), extents),
+        )
+
+
+def encoder_of(model: QualiCLIP | BPCLIP) -> ModifiedResNet | ResNet | EfficientNetLite:
+    """The network that a model sees an image through."""
+    if isinstance(model, BPCLIP):
+        return model.backbone.network
+    return model.visual if isinstance(model.visual, ImageTower) else model.visual.lite
+
+
+def encoder_digest(model: QualiCLIP | BPCLIP) -> str:
+    """SHA-256 over the names and values of a model's encoder, lower-case hexadecimal.
+
+    Two models with equal digests give the same feature maps of the same input. What CLIP's tower pools with is
+    no part of it.
+    """
+    summary = hashlib.sha256()
+    for name, tensor in encoder_of(model).state_dict().items():
+        if not name.startswith("attnpool.") and not name.endswith("num_batches_tracked"):
+            summary.update(f"{name} {tuple(tensor.shape)} ".encode())
+            summary.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return summary.hexdigest()
 
 
 class InferenceModel(nn.Module):
@@ -29,30 +103,32 @@ class InferenceModel(nn.Module):
         preprocessing: of its input.
         dtype: of the encoder's stages, of BPCLIP's masks and of its attention, where nearly all the work is.
             Pooling accumulates in float32; similarities and scores are computed in it.
+        encoder: of another model whose :func:`encoder_digest`, preprocessing and dtype are the same; None for
+            one of its own.
 
     Attributes:
+        encoder: an :class:`ImageEncoder`.
         multiple: what the sides of its input must be multiples of; see :func:`models.ragged.pack`.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
-        self, model: QualiCLIP | BPCLIP, preprocessing: Preprocessing, dtype: torch.dtype = torch.float32
+        self,
+        model: QualiCLIP | BPCLIP,
+        preprocessing: Preprocessing,
+        dtype: torch.dtype = torch.float32,
+        encoder: ImageEncoder | None = None,
     ) -> None:
         super().__init__()
-        self.multiple = 1 if isinstance(model, QualiCLIP) else model.stride
-        for name in ("mean", "std"):
-            values = torch.tensor(getattr(preprocessing, name)).view(3, 1, 1)
-            self.register_buffer(name, values, persistent=False)
+        self.multiple = model.multiple if isinstance(model, QualiCLIP) else model.stride
+        self.encoder = encoder or ImageEncoder(encoder_of(model), preprocessing, self.multiple, dtype)
         if isinstance(model, QualiCLIP):
-            self.encoder = Encoder(model.visual, dtype)
-            attention = model.visual.attnpool
-            attention.fold()
+            model.visual.attnpool.fold()
             # What pools stays; the convolutions live on in the encoder.
-            model.visual = cast(ImageTower, nn.ModuleDict({"attnpool": attention}))
+            if isinstance(model.visual, ImageTower):
+                model.visual = cast(ImageTower, nn.ModuleDict({"attnpool": model.visual.attnpool}))
+            else:
+                del model.visual.lite
         else:
-            self.encoder = Encoder(model.backbone.resnet, dtype)
             del model.backbone
             for pooling in cast(list[GatedLocalPooling], model.pooling):
                 pooling.fold()
@@ -71,35 +147,36 @@ class InferenceModel(nn.Module):
             references: likewise, of the same sizes, for a full-reference model.
         """
         if references is None:
-            return self.embed_and_map(pixels, extents, ())[0]
-        maps = self.encode(torch.cat([pixels, references]), extents.repeated(2))
-        distorted, reference = zip(*(values.chunk(2) for values in maps), strict=True)
+            return self.embed_and_map(self.encoder(pixels, extents), extents, ())[0]
+        maps = self.encoder(torch.cat([pixels, references]), extents.repeated(2))
+        distorted, reference = zip(*(values.chunk(2) for values, _ in maps), strict=True)
         return self.relate(distorted, reference, extents)
 
     def embed_and_map(
-        self, pixels: Tensor, extents: Extents, mapped: Sequence[int]
+        self, features: FeatureMaps, extents: Extents, mapped: Sequence[int]
     ) -> tuple[Tensor, list[Tensor]]:
         """What :meth:`embed` gives without references, and local quality of some of the images.
 
         Args:
-            pixels: as of :meth:`embed`.
-            extents: likewise.
+            features: of the images, from :attr:`encoder`.
+            extents: of the images.
             mapped: which images' local quality is wanted; of the others none is computed.
 
         Returns:
             The embeddings, and for each of `mapped` its ``(Hn, Wn)`` float32 in [0, 1], higher is better, on
             the grid at stride 32; see ``local_quality`` of either model.
         """
-        features = self.encoder(normalise(pixels, extents, self.mean, self.std), extents)
         rows = list(mapped)
         local: Sequence[Tensor] = ()
+        levels = [values for values, _ in features]
+        grid = features[-1][1]  # CLIP's tower drops what is left of a cell, so this is the encoder's to say
         if isinstance(self.model, QualiCLIP):
-            last, grid = features[-1]
-            embeddings = self.model.pool(last, grid)
+            poolable = self.model.poolable(levels)
+            embeddings = self.model.pool(poolable, grid)
             if rows:
-                local = self.model.local_quality(last[rows]).unbind()
+                local = self.model.local_quality(poolable[rows]).unbind()
         else:
-            pooled, grid = self.model.pool([values for values, _ in features], None, extents)
+            pooled, grid = self.model.pool(levels, None, extents)
             gated = self.model.gate(pooled, grid)
             embeddings = self.model.sum_up(gated)
             if rows:
@@ -109,13 +186,8 @@ class InferenceModel(nn.Module):
         maps = [values[:height, :width] for values, (height, width) in zip(local, sizes, strict=True)]
         return embeddings, maps
 
-    def encode(self, pixels: Tensor, extents: Extents) -> list[Tensor]:
-        """F1..F5, ``(B, C_i, H / 2^i, W / 2^i)``, in the encoder's dtype; past the extents lies anything."""
-        seen = self.encoder(normalise(pixels, extents, self.mean, self.std), extents)
-        return [values for values, _ in seen]
-
     def relate(self, distorted: Sequence[Tensor], reference: Sequence[Tensor], extents: Extents) -> Tensor:
-        """What :meth:`embed` gives of pairs, from the feature maps that :meth:`encode` gave of each side."""
+        """What :meth:`embed` gives of pairs, from the feature maps that the encoder gave of each side."""
         assert isinstance(self.model, BPCLIP)
         return self.model.relate(distorted, reference, extents)
 

@@ -23,7 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.adjectives import WORDS
-from models.architecture import Architecture
+from models.architecture import RESNET, Architecture
+from models.backbones.efficientnet import EfficientNetLite
+from models.gated_pooling import cell_means
+from models.padding import pad_to_stride
 from models.ragged import Extents
 from models.resnet import ModifiedResNet
 from models.state import load_exactly
@@ -67,7 +70,8 @@ class QualiCLIPConfig(Architecture):
 
     ``embed_dim`` is the width of the space that images and texts share, ``width`` the channels after the
     stem, ``layers`` the bottleneck blocks of each stage, ``head_width`` the width of an attention head of
-    the pooling. ``text_layers`` of 0 means: no text tower, text features are parameters of their own.
+    the pooling. With the name of an EfficientNet-Lite as ``encoder``, ``layers`` and ``width`` play no part and
+    ``token_width`` is the width of the tokens that are pooled. ``text_layers`` of 0 means: no text tower, text features are parameters of their own.
     """
 
     embed_dim: int = 1024
@@ -77,9 +81,13 @@ class QualiCLIPConfig(Architecture):
     text_width: int = 512
     text_heads: int = 8
     text_layers: int = 12
+    encoder: str = RESNET
+    token_width: int = 0
 
 
-COMPACT = QualiCLIPConfig(embed_dim=256, layers=(2, 2, 2, 2), width=32, head_width=64, text_layers=0)
+COMPACT = QualiCLIPConfig(
+    embed_dim=256, head_width=64, text_layers=0, encoder="efficientnet-lite0", token_width=384
+)
 """Our small architecture for the bundled weights."""
 
 
@@ -180,6 +188,37 @@ class ImageTower(ModifiedResNet):
         return cast(Tensor, self.attnpool(self.features(images)[-1]))
 
 
+class LiteTower(nn.Module):
+    """The compact image tower: a shared EfficientNet-Lite, tokens of all its levels, CLIP's pooling [O].
+
+    CLIP pools its last feature map. Here a token is a cell of the stride-32 grid and stands for what all five
+    levels see of it, since the last map of a small ImageNet network knows little of noise and fine detail.
+    """
+
+    def __init__(self, config: QualiCLIPConfig) -> None:
+        super().__init__()
+        self.lite = EfficientNetLite(config.encoder)
+        self.gather = nn.Sequential(nn.Linear(2 * sum(self.lite.channels), config.token_width), nn.GELU())
+        self.attnpool = MeanQueryAttentionPool(
+            config.token_width, config.token_width // config.head_width, config.embed_dim
+        )
+
+    def train(self, mode: bool = True) -> Self:
+        """The encoder's batch norm keeps its statistics, as the models that share it need."""
+        super().train(mode)
+        if hasattr(self, "lite"):  # for inference the encoder lives elsewhere
+            self.lite.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` normalised, sides multiples of 32 -> ``(B, embed_dim)`` float32."""
+        return cast(Tensor, self.attnpool(self.tokens(cell_means(self.lite.features(images)))))
+
+    def tokens(self, means: Tensor) -> Tensor:
+        """:func:`models.gated_pooling.cell_means` -> ``(B, token_width, Hn, Wn)`` float32, to be pooled."""
+        return cast(Tensor, self.gather(means.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+
+
 class QualiCLIP(nn.Module):
     """The model: CLIP's image tower, the features of the prompts and adjectives, and their comparison.
 
@@ -195,7 +234,8 @@ class QualiCLIP(nn.Module):
         super().__init__()
         self.config = config or QualiCLIPConfig()
         self.temperature = temperature
-        self.visual = ImageTower(self.config)
+        self.visual: ImageTower | LiteTower
+        self.visual = ImageTower(self.config) if self.config.encoder == RESNET else LiteTower(self.config)
         self.text = _text_tower(self.config) if self.has_text_encoder else None
         # Features of texts: of a frozen tower they are constants, without a tower they are learned.
         self.prompts_features = nn.Parameter(
@@ -239,18 +279,34 @@ class QualiCLIP(nn.Module):
         return model
 
     def embed(self, images: Tensor) -> Tensor:
-        """Unit embeddings ``(B, embed_dim)`` float32 of normalised images ``(B, 3, H, W)``, 32 px and up."""
+        """Unit embeddings ``(B, embed_dim)`` float32 of normalised images ``(B, 3, H, W)``, 32 px and up.
+
+        For an EfficientNet-Lite, sides are mirrored to multiples of 32 [O].
+        """
+        if self.multiple > 1:
+            images = pad_to_stride(images)
         return F.normalize(self.visual(images).float(), dim=-1)
 
+    @property
+    def multiple(self) -> int:
+        """What the sides of the input are brought to multiples of: 1 for CLIP's tower, which takes any."""
+        return 1 if isinstance(self.visual, ImageTower) else self.stride
+
+    def poolable(self, features: Sequence[Tensor]) -> Tensor:
+        """What :meth:`pool` takes, ``(B, C, Hn, Wn)``, of the encoder's five feature maps."""
+        if isinstance(self.visual, LiteTower):
+            return self.visual.tokens(cell_means(features))
+        return features[-1]
+
     def pool(self, features: Tensor, extents: Extents | None = None) -> Tensor:
-        """Unit embeddings ``(B, embed_dim)`` float32 of the last feature map, ``(B, C, H, W)``.
+        """Unit embeddings ``(B, embed_dim)`` float32 of :meth:`poolable`, ``(B, C, H, W)``.
 
         What :meth:`embed` does after the image tower's last stage; beyond `extents` nothing counts.
         """
         return F.normalize(self.visual.attnpool(features, extents), dim=-1)
 
     def local_quality(self, features: Tensor) -> Tensor:
-        """Quality at each position of ``(B, C, Hn, Wn)``, the last feature map: ``(B, Hn, Wn)`` float32.
+        """Quality at each position of :meth:`poolable`, ``(B, C, Hn, Wn)``: ``(B, Hn, Wn)`` float32.
 
         In [0, 1]: the mean probability of the good prompts, as of a whole image. The map's mean need not be
         the image's score: that asks the prompts once about all positions, attention choosing among them. A

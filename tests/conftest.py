@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import bpclip, qualiclip
+from models import bpclip
+from models.architecture import RESNET
 from models.bpclip import BPCLIP
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
-from models.qualiclip import PROMPTS, QualiCLIP
+from models.qualiclip import PROMPTS, QualiCLIP, QualiCLIPConfig
 from models.state import stored
 from models.weights import Metadata, ModelName, save
 
@@ -23,11 +24,13 @@ def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        tiny = replace(qualiclip.COMPACT, embed_dim=32, layers=(1, 1, 1, 1), width=8, head_width=32)
+        tiny = QualiCLIPConfig(embed_dim=32, layers=(1, 1, 1, 1), width=8, head_width=32, text_layers=0)
         _save(folder, "qualiclip", QualiCLIP(tiny), tiny.as_metadata())
         for name, full_reference in (("bpclip", False), ("bpclip-fr", True)):
             config = replace(
                 bpclip.compact(full_reference),
+                encoder=RESNET,
+                rectified=False,
                 layers=(1, 1, 1, 1),
                 channels=(8, 8, 16, 16),
                 stem_channels=8,

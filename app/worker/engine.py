@@ -6,7 +6,7 @@ The inference process and the command line use the same class, so both give the 
 import logging
 import resource
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, cast
@@ -30,8 +30,9 @@ from app.worker.tasks import (
     Task,
 )
 from models.adjectives import dimension_scores, pair_probabilities
-from models.inference import InferenceModel
+from models.inference import FeatureMaps, ImageEncoder, InferenceModel, encoder_digest
 from models.loading import LoadedModel, load_model
+from models.preprocessing import Preprocessing
 from models.qualiclip import QualiCLIP, QualiCLIPOutput
 from models.ragged import Extents, pack
 from models.weights import Metadata, ModelName
@@ -74,6 +75,36 @@ class _Slot:
     network: InferenceModel
     metadata: Metadata
     card: ModelCard
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Distinct images after one encoder pass.
+
+    Attributes:
+        maps: their feature maps.
+        extents: of the images.
+        rows: place of each image in the batch, by the identity of its array.
+    """
+
+    maps: FeatureMaps
+    extents: Extents
+    rows: Mapping[int, int]
+
+    def of(self, images: Sequence[Pixels]) -> tuple[FeatureMaps, Extents]:
+        """The feature maps and the extents of some of the images, in the order given."""
+        wanted = [self.rows[id(image)] for image in images]
+        if wanted == list(range(len(self.extents.sizes))):
+            return self.maps, self.extents
+        if wanted == list(range(wanted[0], wanted[0] + len(wanted))):
+            part: slice | list[int] = slice(wanted[0], wanted[0] + len(wanted))
+        else:
+            part = wanted
+
+        def chosen(extents: Extents) -> Extents:
+            return Extents(tuple(extents.sizes[row] for row in wanted), extents.padded)
+
+        return [(values[part], chosen(level)) for values, level in self.maps], chosen(self.extents)
 
 
 class Engine:
@@ -122,6 +153,8 @@ class Engine:
             torch.backends.cudnn.allow_tf32 = dtype != "float32"
         wanted = resolve_dtype(dtype, self.device)
         self._slots: dict[str, _Slot] = {}
+        # Models whose encoders are equal, in tensors, input and precision, share one.
+        self._encoders: dict[tuple[str, Preprocessing, torch.dtype], ImageEncoder] = {}
         self.expected: dict[str, float] = {}  # the canary's score by each model, as its plain modules give it
         # Only "official" is held to the pin.
         load = partial(load_model, sha256=qualiclip_sha256, allow_untrained=allow_untrained)
@@ -192,21 +225,29 @@ class Engine:
         if FULL_REFERENCE not in self._slots and any(isinstance(task, CompareTask) for task in tasks):
             raise ValueError(f"No weights of {FULL_REFERENCE} are loaded.")
         found: dict[Place, dict[str, ModelResult | Exception]] = {}
-        for name, slot in self._slots.items():
-            fitted = partial(slot.metadata.preprocessing.fit, max_pixels=self.max_scored_pixels)
+        for names in self._sharing():
+            preprocessing = self._slots[names[0]].metadata.preprocessing
+            fitted = partial(preprocessing.fit, max_pixels=self.max_scored_pixels)
             items = [
-                item for number, task in enumerate(tasks) for item in divided(number, task, name, fitted)
+                item for number, task in enumerate(tasks) for item in divided(number, task, names, fitted)
             ]
-            for item, result in zip(items, self._isolating(slot, items), strict=True):
-                found.setdefault(item.place, {})[name] = result
+            for item, results in zip(items, self._isolating(items), strict=True):
+                found.setdefault(item.place, {}).update(results)
         return [gathered(number, task, found) for number, task in enumerate(tasks)]
 
-    def _isolating(self, slot: _Slot, items: Sequence[Item]) -> list[ModelResult | Exception]:
+    def _sharing(self) -> list[list[str]]:
+        """Names of the loaded models, those that share an encoder together."""
+        groups: dict[int, list[str]] = {}
+        for name, slot in self._slots.items():
+            groups.setdefault(id(slot.network.encoder), []).append(name)
+        return list(groups.values())
+
+    def _isolating(self, items: Sequence[Item]) -> list[dict[str, ModelResult | Exception]]:
         """Runs a batch; if it fails, each of its halves, so that in the end only the culprit pays."""
         if not items:
             return []
         try:
-            return list(self._infer(slot, items))
+            return list(self._infer(items))
         except torch.OutOfMemoryError as error:
             self.references.clear()  # the work comes before what only speeds it up
             raise OutOfMemory(f"The device has no memory for {len(items)} images at once.") from error
@@ -215,14 +256,45 @@ class Engine:
                 self.references.clear()
                 raise OutOfMemory(f"There is no memory for {len(items)} images at once.") from error
             if len(items) == 1:
-                return [error]
+                return self._one_by_one(items[0], error)
             middle = len(items) // 2
-            return [*self._isolating(slot, items[:middle]), *self._isolating(slot, items[middle:])]
+            return [*self._isolating(items[:middle]), *self._isolating(items[middle:])]
+
+    def _one_by_one(self, item: Item, error: Exception) -> list[dict[str, ModelResult | Exception]]:
+        """What each model says of an image that failed when all were asked, so that one's fault is its own."""
+        if len(item.models) == 1:
+            return [{item.models[0]: error}]
+        results: dict[str, ModelResult | Exception] = {}
+        for name in item.models:
+            mapped = item.mapped if item.mapped == name else None
+            results |= self._isolating([replace(item, models=(name,), mapped=mapped)])[0]
+        return [results]
 
     @torch.inference_mode()
-    def _infer(self, slot: _Slot, items: Sequence[Item]) -> list[ModelResult]:
-        embed = self._related if slot.card.name == FULL_REFERENCE else self._embedded
-        embeddings, maps = embed(slot.network, items)
+    def _infer(self, items: Sequence[Item]) -> list[dict[str, ModelResult | Exception]]:
+        """What models that share an encoder say of images and pairs, each image encoded once."""
+        pairs = [item for item in items if len(item.images) > 1]
+        needed = Needed(pairs, self.references)
+        images = {id(image): image for image in (pair.images[0] for pair in pairs)}
+        images |= {id(image): image for image in needed.fresh}
+        images |= {id(item.images[0]): item.images[0] for item in items}
+        encoded = self._encoded(self._slots[items[0].models[0]].network.encoder, list(images.values()))
+        results: list[dict[str, ModelResult | Exception]] = [{} for _ in items]
+        for name in dict.fromkeys(name for item in items for name in item.models):
+            places = [place for place, item in enumerate(items) if name in item.models]
+            asked = [items[place] for place in places]
+            slot = self._slots[name]
+            if name == FULL_REFERENCE:
+                embeddings, maps = self._related(slot.network, asked, needed, encoded)
+            else:
+                embeddings, maps = self._embedded(slot, asked, encoded)
+            for place, result in zip(places, self._read_out(slot, asked, embeddings, maps), strict=True):
+                results[place][name] = result
+        return results
+
+    def _read_out(
+        self, slot: _Slot, items: Sequence[Item], embeddings: Tensor, maps: Sequence[_Map | None]
+    ) -> list[ModelResult]:
         output = slot.network.read_out(embeddings)
         probabilities = pair_probabilities(output.similarities, slot.metadata.temperature)
         scores, similarities = output.score.tolist(), output.similarities.tolist()
@@ -258,34 +330,36 @@ class Engine:
             for item, score, cosines, chances, dimensions, prompts, embedding, local in rows
         ]
 
-    def _embedded(self, network: InferenceModel, items: Sequence[Item]) -> tuple[Tensor, list[_Map | None]]:
+    def _encoded(self, encoder: ImageEncoder, images: Sequence[Pixels]) -> _Encoded:
+        """Images of any sizes through the encoder, in one tensor."""
+        batch, extents = pack(images, encoder.multiple)
+        maps = encoder(self._moved(batch), extents)
+        useful = sum(image.size // 3 for image in images)
+        self.tally = Tally(self.tally.useful + useful, self.tally.padded + extents.padded_pixels)
+        return _Encoded(maps, extents, {id(image): row for row, image in enumerate(images)})
+
+    def _embedded(
+        self, slot: _Slot, items: Sequence[Item], encoded: _Encoded
+    ) -> tuple[Tensor, list[_Map | None]]:
         """Embeddings of single images, and local quality of those that ask for it."""
-        batch, extents = pack([item.images[0] for item in items], network.multiple)
-        mapped = [row for row, item in enumerate(items) if item.mapped]
-        embeddings, maps = network.embed_and_map(self._moved(batch), extents, mapped)
-        self._count([item.images[0] for item in items], extents)
+        features, extents = encoded.of([item.images[0] for item in items])
+        mapped = [row for row, item in enumerate(items) if item.mapped == slot.card.name]
+        embeddings, maps = slot.network.embed_and_map(features, extents, mapped)
         found = {row: tuple(map(tuple, local.tolist())) for row, local in zip(mapped, maps, strict=True)}
         return embeddings, [found.get(row) for row in range(len(items))]
 
-    def _related(self, network: InferenceModel, items: Sequence[Item]) -> tuple[Tensor, list[_Map | None]]:
+    def _related(
+        self, network: InferenceModel, items: Sequence[Item], needed: Needed, encoded: _Encoded
+    ) -> tuple[Tensor, list[_Map | None]]:
         """Embeddings of pairs; references that are known already are not encoded again."""
-        needed = Needed(items, self.references)
-        seen = [*(item.images[0] for item in items), *needed.fresh]
-        batch, extents = pack(seen, network.multiple)
-        encoded = network.encode(self._moved(batch), extents)
-        self._count(seen, extents)
-        count = len(items)
-        # A reference has the size of its distorted image, so all of them are as large as the largest pair.
-        pairs = Extents(extents.sizes[:count], extents.padded)
-        fresh = [values[count:] for values in encoded]
+        distorted, pairs = encoded.of([item.images[0] for item in items])
+        fresh = [values for values, _ in encoded.of(needed.fresh)[0]] if needed.fresh else []
+        if not fresh:
+            fresh = [values[:0] for values, _ in distorted]
         references = needed.lay(fresh, pairs)
-        embeddings = network.relate([values[:count] for values in encoded], references, pairs)
+        embeddings = network.relate([values for values, _ in distorted], references, pairs)
         needed.keep(fresh, pairs)
-        return embeddings, [None] * count
-
-    def _count(self, images: Sequence[Pixels], extents: Extents) -> None:
-        useful = sum(image.size // 3 for image in images)
-        self.tally = Tally(self.tally.useful + useful, self.tally.padded + extents.padded_pixels)
+        return embeddings, [None] * len(items)
 
     def _compared_words(
         self, slot: _Slot, embedding: Tensor, words: tuple[str, ...]
@@ -308,7 +382,10 @@ class Engine:
 
     def _placed(self, loaded: LoadedModel, dtype: torch.dtype) -> _Slot:
         card = _card(loaded, dtype)
-        network = InferenceModel(loaded.module, loaded.metadata.preprocessing, dtype)
+        preprocessing = loaded.metadata.preprocessing
+        shared = (encoder_digest(loaded.module), preprocessing, dtype)
+        network = InferenceModel(loaded.module, preprocessing, dtype, self._encoders.get(shared))
+        self._encoders[shared] = network.encoder
         return _Slot(network.to(self.device), loaded.metadata, card)
 
 

@@ -1,4 +1,4 @@
-"""Tasks divided into what one model does with one image or pair, and gathered again. No torch."""
+"""Tasks divided into what models that share an encoder do with one image or pair, and gathered again. No torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,44 +30,55 @@ _DISTORTED: Final = "distorted"  # also the only image of a task without a refer
 
 @dataclass(frozen=True)
 class Item:
-    """One image or pair for one model.
+    """One image or pair, and the models that are asked about it.
 
     Attributes:
         place: of the result: the task's number, and which of its images.
-        images: ``(H, W, 3)`` uint8 at the size that the model scores: the image, or distorted and reference.
+        images: ``(H, W, 3)`` uint8 at the size that the models score: the image, or distorted and reference.
+            Items of one task hold the same array where they are about the same image.
+        models: names of the models; the full-reference one alone for a pair.
         words: beyond the 40.
-        mapped: whether local quality is wanted too.
+        mapped: which of the models is asked for local quality too; None for none.
         reference_key: as of the task.
     """
 
     place: Place
     images: tuple[Pixels, ...]
+    models: tuple[str, ...]
     words: tuple[str, ...] = ()
-    mapped: bool = False
+    mapped: str | None = None
     reference_key: str = ""
 
 
-def divided(number: int, task: Task, name: str, fitted: Callable[[Pixels], Pixels]) -> list[Item]:
-    """What a task asks of one model.
+def divided(
+    number: int, task: Task, names: Sequence[str], fitted: Callable[[Pixels], Pixels]
+) -> list[Item]:
+    """What a task asks of some models.
 
     Args:
         number: of the task.
         task: with pixels of any size.
-        name: of the model.
-        fitted: brings pixels to the size that the model scores.
+        names: of the models, all of which take the same input.
+        fitted: brings pixels to the size that the models score.
     """
-    if name == FULL_REFERENCE:
-        if isinstance(task, ScoreTask):
-            return []
-        both = fitted(task.distorted), fitted(task.reference)
-        return [Item((number, _PAIR), both, reference_key=task.reference_key)]
-    if name not in task.models:
-        return []
+    asked = tuple(name for name in task.models if name in names)
     if isinstance(task, ScoreTask):
-        mapped = task.quality_map == name
-        return [Item((number, _DISTORTED), (fitted(task.pixels),), task.words, mapped)]
-    images = {_REFERENCE: task.reference, _DISTORTED: task.distorted}
-    return [Item((number, which), (fitted(pixels),), task.words) for which, pixels in images.items()]
+        if not asked:
+            return []
+        mapped = task.quality_map if task.quality_map in asked else None
+        return [Item((number, _DISTORTED), (fitted(task.pixels),), asked, task.words, mapped)]
+    paired = FULL_REFERENCE in names
+    if not asked and not paired:
+        return []
+    distorted, reference = fitted(task.distorted), fitted(task.reference)
+    items = []
+    if paired:
+        both = (distorted, reference)
+        items.append(Item((number, _PAIR), both, (FULL_REFERENCE,), reference_key=task.reference_key))
+    if asked:
+        images = {_REFERENCE: reference, _DISTORTED: distorted}
+        items += [Item((number, which), (pixels,), asked, task.words) for which, pixels in images.items()]
+    return items
 
 
 def gathered(number: int, task: Task, found: Found) -> Result | Exception:

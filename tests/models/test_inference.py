@@ -11,18 +11,24 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from models import bpclip, qualiclip
+from models.architecture import RESNET
+from models.backbones.efficientnet import EfficientNetLite
 from models.bpclip import BPCLIP
 from models.encoder import Encoder
-from models.inference import InferenceModel
+from models.inference import InferenceModel, encoder_digest
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Pixels, Preprocessing
-from models.qualiclip import MeanQueryAttentionPool, QualiCLIP
+from models.qualiclip import MeanQueryAttentionPool, QualiCLIP, QualiCLIPConfig
 from models.ragged import Extents, pack
 
 _PREPROCESSING = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD)
 
-QUALICLIP = replace(qualiclip.COMPACT, embed_dim=32, layers=(1, 2, 1, 1), width=8, head_width=32)
+QUALICLIP = QualiCLIPConfig(embed_dim=32, layers=(1, 2, 1, 1), width=8, head_width=32, text_layers=0)
+QUALICLIP_LITE = replace(qualiclip.COMPACT, embed_dim=32, head_width=32, token_width=64)
+BPCLIP_LITE = replace(bpclip.compact(False), inner_width=16, text_width=32)
 BPCLIP_NR = replace(
-    bpclip.compact(False),
+    BPCLIP_LITE,
+    encoder=RESNET,
+    rectified=False,
     layers=(1, 2, 1, 1),
     channels=(8, 8, 16, 16),
     stem_channels=8,
@@ -34,9 +40,12 @@ MODELS = {
     "bpclip": lambda: BPCLIP(BPCLIP_NR, temperature=10.0),
     "bpclip, plain stem": lambda: BPCLIP(replace(BPCLIP_NR, stem_channels=64), temperature=10.0),
     "bpclip-fr": lambda: BPCLIP(replace(BPCLIP_NR, full_reference=True), temperature=10.0),
+    "qualiclip, lite": lambda: QualiCLIP(QUALICLIP_LITE, temperature=10.0),
+    "bpclip, lite": lambda: BPCLIP(BPCLIP_LITE, temperature=10.0),
+    "bpclip-fr, lite": lambda: BPCLIP(replace(BPCLIP_LITE, full_reference=True), temperature=10.0),
 }
 
-NO_REFERENCE = ("qualiclip", "bpclip")
+NO_REFERENCE = ("qualiclip", "bpclip", "qualiclip, lite", "bpclip, lite")
 
 sizes = st.lists(st.tuples(st.integers(32, 100), st.integers(32, 100)), min_size=2, max_size=6)
 
@@ -59,6 +68,10 @@ def lively(name: str, seed: int) -> QualiCLIP | BPCLIP:
                 assert module.running_var is not None
                 module.running_mean.copy_(uniform(module.running_mean, -0.5, 0.5))
                 module.running_var.copy_(uniform(module.running_var, 0.3, 2.0))
+            elif isinstance(module, EfficientNetLite):
+                # Its maps are standardized; random weights need their own numbers for it.
+                module.level_means.copy_(uniform(module.level_means, -0.5, 0.5))
+                module.level_scales.copy_(uniform(module.level_scales, 0.5, 2.0))
             elif isinstance(module, nn.Conv2d) and module.bias is not None:
                 module.bias.copy_(uniform(module.bias, -0.5, 0.5))
     return model.eval()
@@ -174,7 +187,7 @@ def test_the_encoder_gives_the_sizes_that_the_network_gives() -> None:
 @torch.inference_mode()
 def mapped(network: InferenceModel, images: list[Pixels], rows: list[int]) -> tuple[Tensor, list[Tensor]]:
     batch, extents = pack(images, network.multiple)
-    return network.embed_and_map(batch, extents, rows)
+    return network.embed_and_map(network.encoder(batch, extents), extents, rows)
 
 
 def grid(name: str, size: tuple[int, int]) -> tuple[int, int]:
@@ -223,6 +236,24 @@ def test_local_quality_is_local(name: str) -> None:
     difference = (after - before).abs()
     assert before.std() > 1e-4
     assert difference[:, -2:].max() > 2 * difference[:, :5].max()
+
+
+def test_models_with_equal_encoders_share_one_and_answer_as_with_their_own() -> None:
+    qualiclip_model, bpclip_model = lively("qualiclip, lite", 8), lively("bpclip, lite", 9)
+    assert encoder_digest(qualiclip_model) != encoder_digest(bpclip_model)
+    state = bpclip_model.backbone.lite.state_dict()  # type: ignore[union-attr]
+    qualiclip_model.visual.lite.load_state_dict(state)  # type: ignore[union-attr]
+    assert encoder_digest(qualiclip_model) == encoder_digest(bpclip_model)
+    images = pictures([(40, 77), (64, 64)], 8)
+    plain = [torch.cat([plainly(model, image) for image in images]) for model in (qualiclip_model, bpclip_model)]
+    first = InferenceModel(bpclip_model, _PREPROCESSING)
+    second = InferenceModel(qualiclip_model, _PREPROCESSING, encoder=first.encoder)
+    assert second.encoder is first.encoder
+    batch, extents = pack(images, first.multiple)
+    features = first.encoder(batch, extents)
+    with torch.inference_mode():
+        for network, expected in zip((second, first), plain, strict=True):
+            assert apart(network.embed_and_map(features, extents, ())[0], expected) <= 1e-5
 
 
 def test_the_folded_value_path_is_the_two_projections() -> None:

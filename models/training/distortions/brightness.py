@@ -34,3 +34,8 @@ def low_light(image: Tensor, exposure: float, generator: Generator) -> Tensor:
     """
     light = to_linear(image) * exposure
     return from_linear(light + (1e-3 * light + 2e-5).sqrt() * normal_like(image, generator))
+
+
+def gain(image: Tensor, factor: float, generator: Generator) -> Tensor:
+    """Every sample times ``factor``, as image editors' brightness does: above 1 highlights clip."""
+    return image * factor

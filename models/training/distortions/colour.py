@@ -100,3 +100,9 @@ def lab_gain(image: Tensor, factor: float, generator: Generator) -> Tensor:
     """Lab a and b times ``factor``: oversaturation beyond 1."""
     lab = to_lab(image)
     return from_lab(torch.cat([lab[:1], lab[1:] * factor]))
+
+
+def saturation_gain(image: Tensor, factor: float, generator: Generator) -> Tensor:
+    """Distances to the luma times ``factor``, as image editors' saturation does; what leaves [0, 1] clips."""
+    grey = luma(image)
+    return grey + factor * (image - grey)

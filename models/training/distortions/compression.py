@@ -1,4 +1,4 @@
-"""Compression: the picture written and read back by Pillow's JPEG and JPEG 2000 codecs."""
+"""Compression: the picture written and read back by Pillow's JPEG, JPEG 2000, WebP and AVIF codecs."""
 
 import io
 from typing import Any
@@ -40,3 +40,13 @@ def double_jpeg(image: Tensor, quality: float, generator: Generator) -> Tensor:
     first = jpeg(image, quality, generator)
     moved = F.pad(first[None], (5, 0, 3, 0), mode="replicate")[0]
     return jpeg(moved, 75, generator)[:, 3:, 5:]
+
+
+def webp(image: Tensor, quality: float, generator: Generator) -> Tensor:
+    """Lossy WebP at libwebp's ``quality``."""
+    return _through_codec(image, format="WEBP", quality=int(quality), method=2)
+
+
+def avif(image: Tensor, quality: float, generator: Generator) -> Tensor:
+    """AVIF with 4:2:0 chroma at libavif's ``quality``."""
+    return _through_codec(image, format="AVIF", quality=int(quality), speed=9, subsampling="4:2:0")

@@ -43,3 +43,9 @@ def low_contrast_dark(image: Tensor, strength: float, generator: Generator) -> T
     """Contrast about the mean times ``1 - strength`` and the whole times ``1 - 0.7 strength``."""
     mean = image.mean()
     return (mean + (1 - strength) * (image - mean)) * (1 - 0.7 * strength)
+
+
+def contrast_loss(image: Tensor, factor: float, generator: Generator) -> Tensor:
+    """Distances to the mean luma times ``factor``, as image editors' contrast does."""
+    mean = luma(image).mean()
+    return mean + factor * (image - mean)

@@ -79,6 +79,14 @@ EXTRA_FAULTS: dict[str, Distortion] = _by_name(
     Distortion("chroma-noise", "noise", (0.02, 0.035, 0.055, 0.08, 0.12), noise.chroma_noise),
     Distortion("denoised-low-light", "brightness", (0.5, 0.35, 0.22, 0.14, 0.08), noise.denoised_low_light),
     Distortion("double-jpeg", "compression", (50, 35, 22, 12, 6), compression.double_jpeg),
+    # What people do with a photograph first: export it, or move an editor's slider too far.
+    Distortion("export-jpeg", "compression", (85, 65, 40, 20, 8), compression.jpeg),
+    Distortion("webp", "compression", (75, 50, 30, 15, 4), compression.webp),
+    Distortion("avif", "compression", (60, 45, 32, 20, 8), compression.avif),
+    Distortion("gain", "brightness", (1.25, 1.5, 1.9, 2.4, 3.2), brightness.gain),
+    Distortion("dimming", "brightness", (0.75, 0.55, 0.4, 0.28, 0.15), brightness.gain),
+    Distortion("saturation-gain", "colour", (1.5, 2, 2.7, 3.5, 5), colour.saturation_gain),
+    Distortion("contrast-loss", "contrast", (0.75, 0.6, 0.45, 0.3, 0.18), contrast.contrast_loss),
 )
 
 _ALL = DISTORTIONS | EXTRA_FAULTS
@@ -108,13 +116,13 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
     "sharp": (Fault("gaussian-blur"), Fault("upscaling"), Fault("denoising")),
     "focused": (Fault("lens-blur"), Fault("partial-defocus")),
     "crisp": (Fault("motion-blur"),),
-    "bright": (Fault("darken"),),
-    "well-exposed": (Fault("brighten"),),
-    "well-lit": (Fault("darken"), Fault("low-light")),
+    "bright": (Fault("darken"), Fault("dimming")),
+    "well-exposed": (Fault("brighten"), Fault("gain")),
+    "well-lit": (Fault("darken"), Fault("low-light"), Fault("dimming")),
     "colorful": (_LOSS_OF_SATURATION,),
     "vivid": (_LOSS_OF_SATURATION, Fault("colour-diffusion")),
-    "natural": (Fault("lab-gain"),),
-    "contrasty": (_FLATTENING,),
+    "natural": (Fault("lab-gain"), Fault("saturation-gain")),
+    "contrasty": (_FLATTENING, Fault("contrast-loss")),
     "punchy": (Fault("nonlinear-contrast"), Fault("haze")),
     "distinct": (Fault("low-contrast-dark"),),
     "clean": (Fault("white-noise"), Fault("ycbcr-noise")),
@@ -122,7 +130,10 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
     "pristine": (Fault("impulse-noise"),),
     "good": _BAD,
     "intact": (Fault("jitter"), Fault("patch-copies"), Fault("green-shift"), Fault("colour-blocks")),
-    "artifact-free": (Fault("jpeg"), Fault("pixelate"), Fault("quantisation")),
+    "artifact-free": (
+        *(Fault("jpeg"), Fault("export-jpeg", (4, 5)), Fault("double-jpeg"), Fault("webp", (4, 5)), Fault("avif", (4, 5))),
+        *(Fault("pixelate"), Fault("quantisation")),
+    ),
     "stable": (Fault("motion-blur"), Fault("ghosting")),
 }
 """The faults that make the bad word of a pair of :data:`models.adjectives.PAIRS` true, by the good word."""

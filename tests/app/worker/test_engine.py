@@ -79,11 +79,11 @@ def test_only_the_culprit_of_a_batch_pays(engine: Engine, monkeypatch: pytest.Mo
     good, bad = named()["coffee"], named()["coffee"] * 0
     infer, batches = engine._infer, []
 
-    def fragile(slot, items):  # type: ignore[no-untyped-def]
+    def fragile(items):  # type: ignore[no-untyped-def]
         batches.append(len(items))
         if any(not item.images[0].any() for item in items):
             raise RuntimeError("black")
-        return infer(slot, items)
+        return infer(items)
 
     monkeypatch.setattr(engine, "_infer", fragile)
     pictures = (good, bad, good, good)
@@ -101,7 +101,7 @@ def test_no_memory_for_a_batch_is_said_of_the_batch(engine: Engine, monkeypatch:
         MemoryError(),
     ):
 
-        def full(slot: object, items: object, error: Exception = error) -> None:
+        def full(items: object, error: Exception = error) -> None:
             raise error
 
         monkeypatch.setattr(engine, "_infer", full)
@@ -121,9 +121,11 @@ def test_the_tally_counts_what_the_networks_saw(engine: Engine) -> None:
 def test_both_kinds_of_task_make_one_batch(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     infer, batches = engine._infer, {}
 
-    def watched(slot, items):  # type: ignore[no-untyped-def]
-        batches[slot.card.name] = len(items)
-        return infer(slot, items)
+    def watched(items):  # type: ignore[no-untyped-def]
+        for item in items:
+            for name in item.models:
+                batches[name] = batches.get(name, 0) + 1
+        return infer(items)
 
     monkeypatch.setattr(engine, "_infer", watched)
     picture = named()["coffee"][:64, :64]

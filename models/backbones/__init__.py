@@ -1,0 +1,1 @@
+"""The convolutional networks that the models see an image through."""
