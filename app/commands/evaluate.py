@@ -85,6 +85,14 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    gate: Annotated[
+        bool,
+        typer.Option(
+            "--gate",
+            help="Hold the models to the bounds of a release instead: do distorted variants of good "
+            "photographs score lower, do harmless variants score the same. Needs no table of scores.",
+        ),
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -95,7 +103,7 @@ def evaluate(
         int | None,
         typer.Option(
             min=1,
-            help="With --robustness or --policy: no more than so many photographs by name.",
+            help="With --robustness, --policy or --gate: no more than so many photographs by name.",
             show_default=False,
         ),
     ] = None,
@@ -106,20 +114,22 @@ def evaluate(
     SRCC with its 95 % bootstrap interval, KRCC, and PLCC and RMSE after a logistic fit; of all photographs
     and of each subset. With --robustness, how all models answer to faults made on purpose: the folder holds
     good photographs, best ones that the models have not learned from. With --policy, how many of such
-    photographs a policy turns away, untouched and at each level of each fault.
+    photographs a policy turns away, untouched and at each level of each fault. With --gate, whether the
+    no-reference models keep the bounds of a release on variants of such photographs.
 
-    Exit status: 0; 1 if some photographs could not be scored, which are left out and named at the end; 2 for
-    wrong usage, data, settings or weights.
+    Exit status: 0; 1 if some photographs could not be scored, which are left out and named at the end, or if
+    a bound of --gate is broken; 2 for wrong usage, data, settings or weights.
     """
-    if robustness and policy is not None:
-        fail("--robustness and --policy are two questions; ask one at a time.")
+    asked = {"--robustness": robustness, "--policy": policy is not None, "--gate": gate}
+    questions = [option for option, given in asked.items() if given]
+    if len(questions) > 1:
+        fail(f"{questions[0]} and {questions[1]} are two questions; ask one at a time.")
     if plot is not None and not robustness:
         fail("--plot goes with --robustness.")
-    if limit is not None and not robustness and policy is None:
-        fail("--limit goes with --robustness and with --policy.")
-    if (robustness or policy is not None) and (scores is not None or weights is not None or out is not None):
-        asked = "--robustness" if robustness else "--policy"
-        fail(f"With {asked} there are no people's scores: --scores, --weights and --out do not apply.")
+    if limit is not None and not questions:
+        fail("--limit goes with --robustness, --policy and --gate.")
+    if questions and (scores is not None or weights is not None or out is not None):
+        fail(f"With {questions[0]} there are no people's scores: --scores, --weights and --out do not apply.")
     if robustness:
         from app.commands.robustness import measure
 
@@ -129,6 +139,11 @@ def evaluate(
         from app.commands import verdicts
 
         verdicts.measure(folder, settings, policy, split=split.value, limit=limit, as_json=as_json)
+        return
+    if gate:
+        from app.commands import evaluate_gate
+
+        evaluate_gate.measure(folder, settings, split=split.value, limit=limit, as_json=as_json)
         return
     from app.commands.scoring import Scorer
     from models.training.photos import list_scored

@@ -168,7 +168,7 @@ def test_where_nothing_can_be_judged_nothing_is_reported(
         (("--robustness", "--out", "out.csv"), "--scores, --weights and --out do not apply"),
         (("--robustness", "--split", "train"), "holds no photographs of the split train"),
         (("--plot", "plot.svg"), "--plot goes with --robustness."),
-        (("--limit", "3"), "--limit goes with --robustness and with --policy."),
+        (("--limit", "3"), "--limit goes with --robustness, --policy and --gate."),
     ],
 )
 def test_wrong_usage_is_one_sentence(
