@@ -66,7 +66,7 @@ def compared(levels: Sequence[Pixels]) -> list[float]:
     """The full-reference score of each of the levels against the first, which is encoded once."""
     model = network("bpclip-fr")
     pixels, extents = pack(levels, model.multiple)
-    maps = model.encode(pixels, extents)
+    maps = [values for values, _ in model.encoder(pixels, extents)]
     reference = [values[:1].expand_as(values) for values in maps]
     scores: list[float] = model.read_out(model.relate(maps, reference, extents)).score.tolist()
     return scores
@@ -206,7 +206,8 @@ def maps_of_half_blurred(name: ModelName) -> dict[str, NDArray[np.float32]]:
             spoilt = _half(half, 256)[..., None] if half else False
             pictures.append(np.where(spoilt, _blurred(photo), photo))
         with torch.inference_mode():
-            _, maps = model.embed_and_map(*pack(pictures, model.multiple), range(len(pictures)))
+            batch, extents = pack(pictures, model.multiple)
+            _, maps = model.embed_and_map(model.encoder(batch, extents), extents, range(len(pictures)))
         found[half] = torch.stack(maps).numpy()
     return found
 
