@@ -1,4 +1,4 @@
-"""What the numbers of some weights amount to: how scores are spread, which word a score reads as, which faults.
+"""What the numbers of some weights amount to: how scores spread, how one reads, which faults there are.
 
 Measured on photographs by :mod:`models.training.calibration` and kept in the metadata of the weights file,
 since every change of the weights changes it. The page, the command line and the report read it from there.
@@ -98,7 +98,7 @@ class Calibration(_Part):
         return self
 
     def percentile(self, score: float) -> float:
-        """Of a hundred real photographs, how many score no higher: in [0, 100], linear between percentiles."""
+        """Of a hundred real photographs, how many score lower: in [0, 100], linear between percentiles."""
         return _percentile(self.score_percentiles, score)
 
     def reading(self, score: float) -> Reading:

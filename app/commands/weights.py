@@ -121,15 +121,11 @@ def calibrate(
     ],
     clean: Annotated[
         Path,
-        typer.Option(
-            help="Folder of good photographs, of which no fault is to be named.", show_default=False
-        ),
+        typer.Option(help="Folder of good photographs, without faults.", show_default=False),
     ],
     source: Annotated[
         str | None,
-        typer.Option(
-            help="What the real photographs are; else the name of their folder.", show_default=False
-        ),
+        typer.Option(help="What the real photographs are; else their folder's name.", show_default=False),
     ] = None,
     photographs: Annotated[
         int | None,

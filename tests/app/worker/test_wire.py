@@ -17,8 +17,9 @@ OTHER = PIXELS[::-1]  # not contiguous
 RESULT = ModelResult(0.1, (0.5,) * 6, (1 / 3,) * 40, (0.7,) * 40, (), None, 6, 4)
 CARD = ModelCard(
     name="bpclip", weights="bpclip-tiny", sha256="a4", license="none", source="", training_data="",
-    accuracy={"srcc": 0.5}, validated_sides=(32, 1024), text_encoder=False, prompt_pairs=(), temperature=100.0,
-    preprocessing=Preprocessing(mean=CLIP_MEAN, std=CLIP_STD, longest_side=384), parameters=1,
+    accuracy={"srcc": 0.5}, validated_sides=(32, 1024), text_encoder=False, prompt_pairs=(),
+    temperature=100.0, preprocessing=Preprocessing(mean=CLIP_MEAN, std=CLIP_STD, longest_side=384),
+    parameters=1,
 )  # fmt: skip
 MAPPED = replace(RESULT, quality_map=((0.25, 1 / 3), (0.0, 1.0)))
 
