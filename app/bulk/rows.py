@@ -43,9 +43,7 @@ def columns(models: Sequence[str]) -> tuple[Column, ...]:
         Column("score", "number", "of the model in `model`; 0 to 1, higher is better"),
         Column("model", "text", "whose score and dimensions these are"),
         *(Column(name, "number", "0 to 1, higher is better") for name in DIMENSIONS),
-        Column(
-            "percentile", "number", "of the score among real photographs, 0 to 100; of calibrated weights"
-        ),
+        Column("percentile", "number", "of the score among real photographs; of calibrated weights"),
         Column("reading", "text", "of the score: excellent, good, fair, poor or bad"),
         Column("verdict", "text", "pass, review or fail"),
         Column("reasons", "texts", "why it does not pass"),

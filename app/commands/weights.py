@@ -279,6 +279,8 @@ def _show_card(card: dict[str, Any]) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in card.items():
+        if name == "calibration" and value is not None:  # its percentiles would fill the screen
+            value = {each: part for each, part in value.items() if not each.endswith("_percentiles")}
         text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
         table.add_row(name.replace("_", " "), cell(text))
     console().print(table)

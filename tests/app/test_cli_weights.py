@@ -192,6 +192,11 @@ def test_weights_are_calibrated_in_place(model: ModelName, weights_folder: Path,
     assert fewer.exit_code == 0, fewer.stderr
     again = read(path, model).metadata.calibration
     assert again is not None
+    shown = invoke("weights", "inspect", path).stdout
+    assert "six of them" in shown
+    assert "percentiles" not in shown
+    (card,) = lines_of_json(invoke("weights", "inspect", path, "--json").stdout)
+    assert card["calibration"] == again.model_dump(mode="json")
     assert (again.photographs, again.source) == (6, "six of them")
 
 
