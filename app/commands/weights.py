@@ -263,7 +263,7 @@ def _show_calibration(found: "Measured") -> None:
     steps = ", ".join(f"{name} from {score:.3f}" for name, score in calibration.readings.model_dump().items())
     out.print(f"{calibration.photographs} real photographs; {steps}.", soft_wrap=True, highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("fault")
+    table.add_column("fault", no_wrap=True)
     for name in ("slight above", "strong above", "clean blamed", "spoilt found", "spoilt strong"):
         table.add_column(name, justify="right")
     for fault, rates in found.rates.items():
