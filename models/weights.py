@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from models.adjectives import WORDS
+from models.calibration import Calibration
 from models.durable import replace_durably
 from models.preprocessing import Preprocessing
 
@@ -86,6 +87,7 @@ class Metadata(BaseModel):
         validated_sides: shortest and longest image side, in pixels, that the accuracy was measured on.
         created: ISO 8601 date or time.
         untrained: whether the numbers are arbitrary, made to measure how fast the architecture is.
+        calibration: what scores and words of these weights amount to; None where that was not measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -106,6 +108,7 @@ class Metadata(BaseModel):
     validated_sides: tuple[int, int]
     created: str
     untrained: bool = False
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True)
@@ -231,7 +234,10 @@ def read(path: Path, model: ModelName) -> Weights:
 
 
 def save(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Metadata, dtype: torch.dtype = torch.float16
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Metadata,
+    dtype: torch.dtype | None = torch.float16,
 ) -> str:
     """Writes a weights file; whoever reads `path` meanwhile sees the old file or the new one, whole.
 
@@ -241,7 +247,7 @@ def save(
         path: of the file; its folder is made where it is missing.
         tensors: floating-point ones are stored as `dtype`, others as they are.
         metadata: stored as JSON in the file's header.
-        dtype: of the stored tensors.
+        dtype: of the stored floating-point tensors; None keeps what each tensor has.
 
     Returns:
         The SHA-256 of the file, lower-case hexadecimal.
@@ -284,8 +290,8 @@ def require_finite(tensors: Mapping[str, Tensor], what: str) -> None:
             raise WeightsInvalid(f"{what} has values that are not finite numbers, in the tensor {name}.")
 
 
-def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    target = dtype if tensor.is_floating_point() else tensor.dtype
+def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    target = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
     # A copy always, since safetensors refuses tensors that share memory, as tied parameters do.
     return tensor.detach().to("cpu", target, copy=True, memory_format=torch.contiguous_format)
 

@@ -6,17 +6,18 @@ from app import errors
 from app.api.answers import weights_used
 from app.api.dependencies import ServiceDep
 from app.api.documentation import problems
-from app.api.schemas import AdjectivePair, Limits, LoadedModel, ModelsAnswer
+from app.api.schemas import AdjectivePair, KnownFault, Limits, LoadedModel, ModelsAnswer
 from app.images import supported_formats
 from app.worker.tasks import FULL_REFERENCE
 from models.adjectives import DIMENSIONS, PAIRS
+from models.faults import FAULTS
 
 router = APIRouter(tags=["service"])
 
 
 @router.get("/models", summary="What is loaded", responses=problems(errors.InvalidParameter, errors.Starting))
 async def models(service: ServiceDep) -> ModelsAnswer:
-    """The loaded models with their weights, limits and accuracy, and the adjectives by dimension."""
+    """The loaded models with their weights, limits, accuracy and calibration; the adjectives and faults."""
     state, settings = service.loaded(), service.settings
     return ModelsAnswer(
         models=[
@@ -34,6 +35,7 @@ async def models(service: ServiceDep) -> ModelsAnswer:
                 text_encoder=card.text_encoder,
                 temperature=card.temperature,
                 accuracy=card.accuracy,
+                calibration=card.calibration,
             )
             for card in state.cards
         ],
@@ -53,4 +55,14 @@ async def models(service: ServiceDep) -> ModelsAnswer:
             ]
             for dimension in DIMENSIONS
         },
+        faults=[
+            KnownFault(
+                name=fault.name,
+                dimension=fault.dimension,
+                adjectives=list(fault.adjectives),
+                slight=fault.slight,
+                strong=fault.strong,
+            )
+            for fault in FAULTS
+        ],
     )

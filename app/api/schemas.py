@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from models.adjectives import Dimension, Polarity
+from models.calibration import Calibration
+from models.faults import FaultName
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 Cosine = Annotated[float, Field(ge=-1.001, le=1.001)]  # rounding may step over one
@@ -241,6 +243,10 @@ class LoadedModel(Answer):
     text_encoder: bool = Field(description="Whether words beyond the 40 can be compared.")
     temperature: float
     accuracy: dict[str, float] = Field(description="As measured on these weights, or published with them.")
+    calibration: Calibration | None = Field(
+        default=None,
+        description="What scores and adjectives of these weights amount to; null where it was not measured.",
+    )
 
 
 class Limits(Answer):
@@ -261,12 +267,25 @@ class AdjectivePair(Answer):
     negative: str
 
 
+class KnownFault(Answer):
+    """A fault that can be named, where the calibration of a model has thresholds for it."""
+
+    name: FaultName
+    dimension: Dimension
+    adjectives: list[str] = Field(
+        min_length=1, description="Their mean probability is the strength that the thresholds are for."
+    )
+    slight: str = Field(description="The phrase for it where its strength exceeds `slight` only.")
+    strong: str = Field(description="The phrase for it where its strength exceeds `strong`.")
+
+
 class ModelsAnswer(Answer):
     """The answer to GET /models."""
 
     models: list[LoadedModel]
     limits: Limits
     adjectives: dict[Dimension, list[AdjectivePair]]
+    faults: list[KnownFault]
 
 
 class LeastSize(Answer):

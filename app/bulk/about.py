@@ -12,13 +12,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.bulk.durable import appearing
 from app.bulk.errors import OutputError
+from models.calibration import Calibration
 
 SUFFIX: Final = ".run.json"
 _MOST_NAMES: Final = 100
 
 
 class Used(BaseModel):
-    """A model that scores, and its weights."""
+    """A model that scores, and its weights; `calibration` is None where the weights carry none."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,6 +28,7 @@ class Used(BaseModel):
     sha256: str
     license: str
     dtype: str
+    calibration: Calibration | None = None
 
 
 class Applied(BaseModel):
@@ -58,6 +60,11 @@ class Basis(BaseModel):
     def names(self) -> tuple[str, ...]:
         """Of the models."""
         return tuple(model.name for model in self.models)
+
+    @property
+    def calibrations(self) -> dict[str, Calibration | None]:
+        """Of the models' weights, by model."""
+        return {model.name: model.calibration for model in self.models}
 
     def check(self, wanted: "Basis", file: Path) -> None:
         """Makes sure that a file of scores on this basis can be gone on with on another one.

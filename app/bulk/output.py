@@ -17,7 +17,7 @@ from app.bulk.durable import appearing
 from app.bulk.files import Scored
 from app.bulk.formats import format_of
 from app.bulk.journal import Journal
-from app.bulk.rows import Row, answer_fields, columns, flat
+from app.bulk.rows import Calibrations, Row, answer_fields, columns, flat
 from models.durable import replace_durably
 
 _PART: Final = ".part.jsonl"
@@ -38,6 +38,7 @@ class Output:
         self._format = format_of(path)
         self._part = path.with_name(path.name + _PART)
         self._journal: Journal | None = None
+        self._calibrations: Calibrations = {}
 
     @property
     def exists(self) -> bool:
@@ -73,8 +74,9 @@ class Output:
         Raises:
             OutputError: they cannot be read, or nobody knows where they come from.
         """
+        calibrations = self.about().basis.calibrations
         for fields in self._fields():
-            yield flat(fields) if "models" in fields else fields
+            yield flat(fields, calibrations) if "models" in fields else fields
 
     def begin(self, about: About) -> None:
         """Makes ready for the first row.
@@ -84,6 +86,7 @@ class Output:
             OSError: it cannot be written.
         """
         about.write(self.path)
+        self._calibrations = about.basis.calibrations
         self._journal = Journal(self._part)
 
     def go_on(self, now: About) -> None:
@@ -99,6 +102,7 @@ class Output:
         """
         before = self.about()
         before.basis.check(now.basis, self.path)
+        self._calibrations = now.basis.calibrations
         if self.finished:
             # The file stays as it is until the new one takes its place.
             with appearing(self._part) as file:
@@ -118,7 +122,7 @@ class Output:
         """
         assert self._journal is not None, "begin or go_on comes first"
         fields = answer_fields(scored)
-        row = flat(fields)
+        row = flat(fields, self._calibrations)
         self._journal.append(row if self._format.table else fields)
         return row
 

@@ -12,18 +12,16 @@ from app.bulk.durable import appearing
 from app.bulk.summary import Distribution, Example, Summary, share
 from app.commands.terminal import shown
 from app.settings import answering
-from models.adjectives import ADJECTIVES, DIMENSIONS
+from models.adjectives import DIMENSIONS
 
 _TEMPLATE: Final = Path(__file__).with_name("report.html")
 _STYLE: Final = Path(__file__).with_name("report.css")
 _MOST_LINES: Final = 12
-_WORDS_SHOWN: Final = 4
 _SHARES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 _WEAK: Final = 0.5
 """Below it, a dimension's bad words fit better than its good ones."""
 
 _OUTCOMES: Final = ("pass", "review", "fail")
-_BAD: Final = frozenset(word.word for word in ADJECTIVES if word.polarity == "negative")
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,8 @@ class Card:
         size: in pixels, and the format.
         picture: address of the thumbnail; None where there is none.
         weak: the dimensions in which it is rather bad than good, the worst first.
-        words: that fit it best, of the worst images those first that say why.
+        reading: of the score.
+        faults: that it has; empty where none is found, or none can be named.
         verdict: on it; None where there is none.
         reasons: of the verdict.
         copies: further files that hold the same.
@@ -47,7 +46,8 @@ class Card:
     size: str
     picture: str | None
     weak: str
-    words: str
+    reading: str
+    faults: str
     verdict: str | None
     reasons: tuple[str, ...]
     copies: int
@@ -87,7 +87,8 @@ def page(about: About, summary: Summary) -> str:
         about=about,
         began=_moment(about.began),
         ended=_moment(about.ended or datetime.now(UTC)),
-        best=_cards(best, bad_first=False),
+        best=_cards(best),
+        calibration=about.basis.calibrations.get(model),
         boxes=Boxes.of(summary.dimensions),
         dimensions=_table(summary.dimensions),
         histograms={name: Histogram.of(values) for name, values in _answering_first(summary, model)},
@@ -110,7 +111,7 @@ def page(about: About, summary: Summary) -> str:
             for warning, count in summary.warnings.most_common(_MOST_LINES)
             for code, _, sentence in (warning.partition(":"),)
         ],
-        worst=_cards(worst, bad_first=True),
+        worst=_cards(worst),
     )
 
 
@@ -155,21 +156,17 @@ def _table(distributions: Mapping[str, Distribution]) -> list[tuple[str, list[st
     ]
 
 
-def _cards(examples: list[Example], *, bad_first: bool) -> list[Card]:
+def _cards(examples: list[Example]) -> list[Card]:
     from app.bulk.thumbnails import thumbnail
     from app.images import Limits
 
     # They were scored, so they kept to the limits, which need not be these.
     limits = Limits(max_bytes=2**31, max_pixels=200_000_000, max_side=10**6, max_aspect=10**6)
-    return [
-        _card(example, thumbnail(example.path, example.row["sha256"], limits), bad_first)
-        for example in examples
-    ]
+    return [_card(example, thumbnail(example.path, example.row["sha256"], limits)) for example in examples]
 
 
-def _card(example: Example, picture: str | None, bad_first: bool) -> Card:
+def _card(example: Example, picture: str | None) -> Card:
     row: Mapping[str, Any] = example.row
-    words = sorted(row["words"], key=lambda word: bad_first and word not in _BAD)
     dimensions = sorted((row[name], name) for name in DIMENSIONS)
     return Card(
         name=shown(example.path),
@@ -177,7 +174,8 @@ def _card(example: Example, picture: str | None, bad_first: bool) -> Card:
         size=f"{row['width']} x {row['height']}, {row['format']}",
         picture=picture,
         weak=", ".join(f"{name} {value:.2f}" for value, name in dimensions[:3] if value < _WEAK),
-        words=", ".join(words[:_WORDS_SHOWN]),
+        reading=row["reading"].capitalize(),
+        faults=", ".join(row["words"]),
         verdict=row["verdict"],
         reasons=tuple(row["reasons"]),
         copies=example.copies,

@@ -11,14 +11,16 @@ from typing import Any, Final, Literal
 from app.api.schemas import UntimedScore
 from app.bulk.files import Scored
 from models.adjectives import DIMENSIONS
+from models.calibration import Calibration, Description, describe
 
 Row = dict[str, Any]
 Kind = Literal["text", "texts", "whole", "number"]
+Calibrations = Mapping[str, Calibration | None]
+"""By model, that of the weights in use; None where they carry none."""
 
 ONLY_OVER_HTTP: Final = frozenset({"timing_ms", "batch", "quality_map"})
 """Fields of an answer that say nothing of the image, or too much for a line."""
 
-_WORDS: Final = 6
 _DECIMALS: Final = 6  # beyond what float32 tells apart
 
 
@@ -41,9 +43,11 @@ def columns(models: Sequence[str]) -> tuple[Column, ...]:
         Column("score", "number", "of the model in `model`; 0 to 1, higher is better"),
         Column("model", "text", "whose score and dimensions these are"),
         *(Column(name, "number", "0 to 1, higher is better") for name in DIMENSIONS),
+        Column("percentile", "number", "of the score among real photographs; of calibrated weights"),
+        Column("reading", "text", "of the score: excellent, good, fair, poor or bad"),
         Column("verdict", "text", "pass, review or fail"),
         Column("reasons", "texts", "why it does not pass"),
-        Column("words", "texts", "the adjectives that fit best, by that model"),
+        Column("words", "texts", "the faults that it has, by that model; of calibrated weights"),
         Column("warnings", "texts", "why the score should be read with care"),
         Column("problem", "text", "why there is no score"),
         Column("width", "whole", "pixels, upright"),
@@ -63,21 +67,29 @@ def answer_fields(scored: Scored) -> Row:
     return {**file, **scored.answer.model_dump(mode="json", exclude=set(ONLY_OVER_HTTP))}
 
 
-def flat(fields: Mapping[str, Any]) -> Row:
-    """The row of a line of JSON (:func:`answer_fields`); a failure's has but its name and the problem."""
+def flat(fields: Mapping[str, Any], calibrations: Calibrations) -> Row:
+    """The row of a line of JSON (:func:`answer_fields`); a failure's has but its name and the problem.
+
+    Args:
+        fields: of the line.
+        calibrations: of the models; one that is missing is taken for None.
+    """
     if fields.get("problem") is not None:
         return {"file": fields["file"], "problem": fields["problem"]}
     model = fields["models"][fields["model"]]
     verdict = fields.get("verdict") or {}
     image = fields["image"]
+    described = described_by(model, calibrations.get(fields["model"]))
     row: Row = {
         "file": fields["file"],
         "score": _rounded(fields["score"]),
         "model": fields["model"],
         **{name: _rounded(fields["dimensions"][name]) for name in DIMENSIONS},
+        "percentile": None if described.percentile is None else round(described.percentile, 1),
+        "reading": described.reading,
         "verdict": verdict.get("outcome"),
         "reasons": [reason["message"] for reason in verdict.get("reasons", ())],
-        "words": strongest_words(model["adjectives"]),
+        "words": described.phrases,
         "warnings": fields["warnings"],
         **{name: image[name] for name in ("width", "height", "format", "bytes", "sha256")},
     }
@@ -88,10 +100,19 @@ def flat(fields: Mapping[str, Any]) -> Row:
     return row
 
 
-def strongest_words(adjectives: Sequence[Mapping[str, Any]], count: int = _WORDS) -> list[str]:
-    """The adjectives that fit an image best, of an answer's."""
-    decided = sorted(adjectives, key=lambda word: word["probability"] or 0.0, reverse=True)
-    return [word["adjective"] for word in decided[:count]]
+def described_by(model: Mapping[str, Any], calibration: Calibration | None) -> Description:
+    """What a model's part of an answer amounts to.
+
+    Args:
+        model: the fields of the part.
+        calibration: of the weights that it comes from.
+    """
+    probabilities = {
+        word["adjective"]: word["probability"]
+        for word in model["adjectives"]
+        if word["probability"] is not None  # the words beyond the 40 have none
+    }
+    return describe(model["score"], probabilities, calibration)
 
 
 def weights_of(answer: UntimedScore) -> dict[str, str]:

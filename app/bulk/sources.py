@@ -74,7 +74,14 @@ class InProcess:
         self._threads = threads
         cards = {card.name: card for card in self._scorer.engine.cards()}
         used = tuple(
-            Used(name=name, weights=card.weights, sha256=card.sha256, license=card.license, dtype=card.dtype)
+            Used(
+                name=name,
+                weights=card.weights,
+                sha256=card.sha256,
+                license=card.license,
+                dtype=card.dtype,
+                calibration=card.calibration,
+            )
             for name in self._scorer.models
             if (card := cards[name])
         )
@@ -170,6 +177,7 @@ class Remote:
                     sha256=models[name].weights.sha256,
                     license=models[name].weights.license,
                     dtype=models[name].dtype,
+                    calibration=models[name].calibration,
                 )
                 for name in names
             ),

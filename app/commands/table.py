@@ -1,5 +1,7 @@
 """Scores for people: a row for each of several images, all that matters of a single one."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -7,28 +9,56 @@ from rich import box
 from rich.table import Table as Grid
 
 from app.api.schemas import UntimedScore, Verdict
+from app.bulk.rows import Calibrations, described_by
 from app.commands.terminal import cell, console
+from models.calibration import Description
 
 _DIMENSIONS_FROM: Final = 100  # columns of the terminal
-_WORDS_SHOWN: Final = 6
+_NO_FAULT: Final = "none"
 # Whatever is larger than a model's input is scaled down; in a table of photographs that would be every row.
 _EXPECTED_WARNINGS: Final = frozenset({"scaled-down"})
+
+
+@dataclass(frozen=True)
+class _Row:
+    path: Path
+    score: float
+    models: dict[str, float]
+    dimensions: dict[str, float]
+    texts: dict[str, str]
 
 
 class Table:
     """What is shown of answers. It holds a row for each: not meant for very many."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[Path, float, dict[str, float], dict[str, float], str, str]] = []
-        self._last: tuple[Path, UntimedScore] | None = None
+        self._rows: list[_Row] = []
+        self._last: tuple[Path, UntimedScore, dict[str, Description]] | None = None
 
-    def add(self, path: Path, answer: UntimedScore) -> None:
+    def add(self, path: Path, answer: UntimedScore, calibrations: Calibrations) -> None:
+        """Adds the answer for a file.
+
+        Args:
+            path: of the file.
+            answer: of its image.
+            calibrations: of the models' weights.
+        """
+        described = {
+            name: described_by(model.model_dump(), calibrations.get(name))
+            for name, model in answer.models.items()
+        }
+        own = described[answer.model]
         models = {name: model.score for name, model in answer.models.items()}
         codes = dict.fromkeys(warning.partition(":")[0] for warning in answer.warnings)
         warnings = ", ".join(code for code in codes if code not in _EXPECTED_WARNINGS)
-        verdict = "" if answer.verdict is None else _in_short(answer.verdict)
-        self._rows.append((path, answer.score, answer.dimensions.model_dump(), models, verdict, warnings))
-        self._last = (path, answer)
+        texts = {
+            "reading": own.reading,
+            "faults": _faults(own),
+            "verdict": "" if answer.verdict is None else _in_short(answer.verdict),
+            "warnings": warnings,
+        }
+        self._rows.append(_Row(path, answer.score, models, answer.dimensions.model_dump(), texts))
+        self._last = (path, answer, described)
 
     def show(self) -> None:
         """Prints them, unless there are none."""
@@ -41,26 +71,22 @@ class Table:
 
     def _show_all(self) -> None:
         out = console()
-        _, _, dimensions, models, _, _ = self._rows[0]
+        first = self._rows[0]
         # A single model's score is the score.
-        names = ["score", *(models if len(models) > 1 else ())]
+        names = ["score", *(first.models if len(first.models) > 1 else ())]
         if out.width >= _DIMENSIONS_FROM:
-            names += dimensions
-        texts = {
-            "verdict": [verdict for *_, verdict, _ in self._rows],
-            "warnings": [warnings for *_, warnings in self._rows],
-        }
-        texts = {name: column for name, column in texts.items() if any(column)}
+            names += first.dimensions
+        shown = [name for name in first.texts if any(row.texts[name] for row in self._rows)]
         grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
         grid.add_column("file", overflow="fold")
         for name in names:
             grid.add_column(name, justify="right", no_wrap=True)
-        for name in texts:
+        for name in shown:
             grid.add_column(name, overflow="fold")
-        for number, (path, score, dimensions, models, _, _) in enumerate(self._rows):
-            values = {"score": score, **models, **dimensions}
+        for row in self._rows:
+            values = {"score": row.score, **row.models, **row.dimensions}
             numbers = [f"{values[name]:.3f}" for name in names]
-            grid.add_row(cell(path), *numbers, *(cell(column[number]) for column in texts.values()))
+            grid.add_row(cell(row.path), *numbers, *(cell(row.texts[name]) for name in shown))
         out.print(grid)
 
 
@@ -70,7 +96,24 @@ def _in_short(verdict: Verdict) -> str:
     return f"{verdict.outcome}: {', '.join(about)}" if about else verdict.outcome
 
 
-def _show_one(path: Path, answer: UntimedScore) -> None:
+def _faults(described: Description) -> str:
+    """The phrases of the faults; nothing where none can be named."""
+    if described.percentile is None:
+        return ""
+    return ", ".join(described.phrases) or _NO_FAULT
+
+
+def _in_words(described: Description) -> str:
+    """The reading, and where the weights are calibrated, what it is made of."""
+    if described.percentile is None:
+        return f"{described.reading} (its weights carry no calibration, so no faults are named)"
+    return (
+        f"{described.reading}, better than {described.percentile:.0f} of 100 real photographs; "
+        f"faults: {_faults(described)}"
+    )
+
+
+def _show_one(path: Path, answer: UntimedScore, described: Mapping[str, Description]) -> None:
     out = console()
     image = answer.image
     out.print(f"{cell(path)}: {image.format}, {image.width} x {image.height}", soft_wrap=True)
@@ -83,10 +126,8 @@ def _show_one(path: Path, answer: UntimedScore) -> None:
         values = (getattr(model.dimensions, dimension) for model in answer.models.values())
         grid.add_row(dimension, *(f"{value:.3f}" for value in values))
     out.print(grid)
-    for name, model in answer.models.items():
-        decided = sorted(model.adjectives, key=lambda word: word.probability or 0.0, reverse=True)
-        words = ", ".join(f"{word.adjective} {word.probability:.2f}" for word in decided[:_WORDS_SHOWN])
-        out.print(f"{name} finds it {words}.", soft_wrap=True)
+    for name, each in described.items():
+        out.print(f"{name}: {_in_words(each)}.", soft_wrap=True)
     if answer.verdict is not None:
         out.print(f"{cell(answer.verdict.policy)}: {answer.verdict.outcome}", soft_wrap=True)
         for reason in answer.verdict.reasons:

@@ -1,6 +1,7 @@
-"""``iqa weights``: which weights there are, what they say of themselves, and the official ones."""
+"""``iqa weights``: which weights there are, what they say of themselves, the official ones, calibration."""
 
 import json
+import sys
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich import box
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,9 +17,12 @@ from app.commands.official import SHA256_VARIABLE, fetch_with_progress
 from app.commands.terminal import cell, console, fail, reported, shown
 
 if TYPE_CHECKING:
+    from models.training.calibration import Measured
     from models.weights import ModelName, Weights
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="List, fetch and inspect weights.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="markdown", help="List, fetch, inspect and calibrate weights."
+)
 
 _NOT_FETCHED: Final = "The official weights have not been downloaded; `iqa weights fetch official` does it."
 
@@ -104,6 +109,65 @@ def inspect(
             _show_card(card)
 
 
+@app.command()
+@reported
+def calibrate(
+    file: Annotated[
+        Path, typer.Argument(help="A weights file of ours, which is changed.", show_default=False)
+    ],
+    real: Annotated[
+        Path,
+        typer.Option(help="Folder of photographs as people take them, good and bad.", show_default=False),
+    ],
+    clean: Annotated[
+        Path,
+        typer.Option(help="Folder of good photographs, without faults.", show_default=False),
+    ],
+    source: Annotated[
+        str | None,
+        typer.Option(help="What the real photographs are; else their folder's name.", show_default=False),
+    ] = None,
+    photographs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Maximum of each folder, chosen at random; all by default.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is random.")] = 0,
+) -> None:
+    """Measure what scores and words of weights amount to, and write it into their file.
+
+    The file gets percentiles of the scores, the readings (excellent to bad) and the thresholds of the faults
+    that the page, `iqa score` and reports show. The tensors stay as they are; the SHA-256 changes and is
+    printed. Of each folder, the files that are held out for `iqa evaluate --split holdout` are left out.
+    """
+    from models.loading import build
+    from models.training.calibration import calibrate as measured
+    from models.training.photos import list_photos
+    from models.weights import save
+
+    path = file.expanduser().resolve()  # a link stays one
+    weights = _read_any(path)
+    if not _is_safetensors(path):
+        fail(f"{shown(path)} is the official checkpoint, which has no room for a calibration.")
+    if weights.metadata.model == "bpclip-fr":
+        fail("bpclip-fr compares pairs of images: its scores have no readings to calibrate.")
+    found = measured(
+        build(weights).module.eval(),
+        weights.metadata.preprocessing,
+        list_photos(real.expanduser(), "train"),
+        list_photos(clean.expanduser(), "train"),
+        source=source or f"photographs of the folder {shown(real.resolve().name)}",
+        photographs=photographs,
+        seed=seed,
+        quiet=not sys.stderr.isatty(),
+    )
+    metadata = weights.metadata.model_copy(update={"calibration": found.calibration})
+    digest = save(path, weights.tensors, metadata, dtype=None)
+    _show_calibration(found)
+    print(digest)
+
+
 def _bundled() -> Iterator[dict[str, Any]]:
     from models.weights import MODEL_NAMES, WeightsError, bundled_path, load_weights
 
@@ -182,11 +246,41 @@ def _model_of(path: Path) -> "ModelName":
     return next((name for name in MODEL_NAMES if name == stored), "qualiclip")
 
 
+def _is_safetensors(path: Path) -> bool:
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, "pt"):
+            return True
+    except safetensors.SafetensorError:
+        return False
+
+
+def _show_calibration(found: "Measured") -> None:
+    """On standard error, so that the digest alone is on standard output."""
+    calibration = found.calibration
+    out = Console(stderr=True)
+    steps = ", ".join(f"{name} from {score:.3f}" for name, score in calibration.readings.model_dump().items())
+    out.print(f"{calibration.photographs} real photographs; {steps}.", soft_wrap=True, highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("fault", no_wrap=True)
+    for name in ("slight above", "strong above", "clean blamed", "spoilt found", "spoilt strong"):
+        table.add_column(name, justify="right")
+    for fault, rates in found.rates.items():
+        limits = calibration.faults.get(fault)
+        texts = ("not named", "") if limits is None else (f"{limits.slight:.3f}", f"{limits.strong:.3f}")
+        shares = (rates.clean, rates.slight, rates.strong)
+        table.add_row(fault, *texts, *(f"{100 * share:.1f} %" for share in shares))
+    out.print(table)
+
+
 def _show_card(card: dict[str, Any]) -> None:
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in card.items():
+        if name == "calibration" and value is not None:  # its percentiles would fill the screen
+            value = {each: part for each, part in value.items() if not each.endswith("_percentiles")}
         text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
         table.add_row(name.replace("_", " "), cell(text))
     console().print(table)

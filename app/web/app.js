@@ -13,7 +13,7 @@ import { explained } from "./problems.js";
 import { Queue } from "./queue.js";
 import { getModels, getPolicies, hasKey, score } from "./service.js";
 import { dropThumbnail, makeThumbnail } from "./thumbnails.js";
-import { capital, hundred, modelName, plural, reading } from "./words.js";
+import { capital, hundred, isKnown, learn, modelName, plural, reading } from "./words.js";
 
 const SPOKEN_EVERY_MS = 10_000;
 
@@ -22,6 +22,7 @@ let policies = [];
 let lastSpoken = 0;
 let wasIdle = true;
 let asking = false;
+const askedFor = new Set(); // digests of weights that GET /models was asked for, since answers came from them
 
 const gallery = new Gallery({
   open: (photo) => detail.open(photo),
@@ -43,8 +44,10 @@ const detail = new Detail({
 const queue = new Queue((photo, signal) => score(photo.file, { policy: photo.policy, signal }), {
   started: (photo) => become(photo, { state: "asking", pause: null }),
   waiting: (photo, seconds, problem) => become(photo, { state: "paused", pause: { problem, seconds } }),
-  done: (photo, { answer, remembered }) =>
-    become(photo, { state: "scored", answer, remembered, problem: null }),
+  done(photo, { answer, remembered }) {
+    become(photo, { state: "scored", answer, remembered, problem: null });
+    if (limits !== null && !isKnown(answer)) askForWeightsOf(answer);
+  },
   failed(photo, problem) {
     become(photo, { state: "failed", problem, answer: null });
     // Without a key nothing else can be scored either, and nobody is to be asked fifty times.
@@ -214,9 +217,13 @@ async function askWhatThereIs() {
   if (asking) return;
   asking = true;
   try {
-    const [{ models, limits: those }, offered] = await Promise.all([getModels(), getPolicies()]);
-    limits = those;
+    const [said, offered] = await Promise.all([getModels(), getPolicies()]);
+    const { models } = said;
+    limits = said.limits;
     policies = offered;
+    learn(said);
+    // What was scored before can be put in words only now.
+    for (const photo of gallery.photos) if (photo.answer) become(photo, { answer: { ...photo.answer } });
     notice("");
     byId("limits").textContent = limitsText(limits);
     const used = models.map((model) =>
@@ -241,6 +248,14 @@ async function askWhatThereIs() {
   } finally {
     asking = false;
   }
+}
+
+/** Asks what there is once more, where the service has changed its weights since; for each weights once. */
+function askForWeightsOf(answer) {
+  const digests = Object.values(answer.models).map((model) => model.weights.sha256);
+  if (digests.every((digest) => askedFor.has(digest))) return;
+  for (const digest of digests) askedFor.add(digest);
+  askWhatThereIs();
 }
 
 function notice(text, ...actions) {

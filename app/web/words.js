@@ -10,37 +10,58 @@ export const DIMENSIONS = {
 };
 export const MODEL_NAMES = { bpclip: "BPCLIP", qualiclip: "QualiCLIP" };
 
-// Where the bundled weights' scores lie on the held-out photographs of their card: percentiles 5, 25, 50, 75, 95.
-const SPREADS = {
-  "bpclip-compact": [0.23, 0.41, 0.57, 0.67, 0.71],
-  "qualiclip-compact": [0.12, 0.36, 0.53, 0.74, 0.93],
-};
-const PERCENTILES = [5, 25, 50, 75, 95];
-const READINGS = ["Bad", "Poor", "Fair", "Good", "Very good"];
-// Lower ends of the readings but the first. BPCLIP's scores read as opinions on a scale whose upper fifth nearly no
-// photograph reaches; weights that are not bundled are read by even fifths.
-const STEPS = {
-  "bpclip-compact": [0.3, 0.45, 0.58, 0.68],
-  "qualiclip-compact": [0.2, 0.4, 0.6, 0.85],
-};
-const FIFTHS = [0.2, 0.4, 0.6, 0.8];
+const READINGS = ["excellent", "good", "fair", "poor", "bad"];
+const FIFTHS = [0.8, 0.6, 0.4, 0.2]; // lowest scores of the readings but the last, for weights without a calibration
+const BEST_WITH_A_STRONG_FAULT = READINGS.indexOf("fair");
+const PRAISED_FROM = 60; // percentile of real photographs; scores read as good from there too
+// What GET /models says of the weights, by their digest, and the faults that can be named.
+let calibrations = new Map();
+let faultTable = [];
 
-/** How good a model's score is, in a word or two. */
-export function reading(model) {
-  const steps = STEPS[model.weights.name] ?? FIFTHS;
-  return READINGS[steps.filter((step) => model.score >= step).length];
+/** Takes what GET /models says: how the scores and adjectives of each model's weights are to be read. */
+export function learn({ models, faults }) {
+  calibrations = new Map(models.map((model) => [model.weights.sha256, model.calibration]));
+  faultTable = faults ?? []; // a replica of the version before has none
 }
 
-/** Of a hundred ordinary photographs, how many score lower; null for weights whose spread is not known. */
+/** Whether GET /models has told of the weights of every model of an answer. */
+export function isKnown(answer) {
+  return Object.values(answer.models).every((model) => calibrations.has(model.weights.sha256));
+}
+
+/** How good a model's score is, in a word; with a strong fault no better than fair. */
+export function reading(model) {
+  return capital(READINGS[readingIndex(model)]);
+}
+
+function readingIndex(model) {
+  const lowest = calibrationOf(model)?.readings;
+  const steps = lowest ? READINGS.slice(0, -1).map((name) => lowest[name]) : FIFTHS;
+  const index = steps.filter((step) => model.score < step).length;
+  return faults(model).some((fault) => fault.strong) ? Math.max(index, BEST_WITH_A_STRONG_FAULT) : index;
+}
+
+/** Of a hundred real photographs, how many score lower; null for weights without a calibration. */
 export function betterThan(model) {
-  const spread = SPREADS[model.weights.name];
-  if (!spread) return null;
-  const above = spread.filter((score) => model.score >= score).length;
-  if (above === 0) return "fewer than 5 of 100";
-  if (above === spread.length) return "more than 95 of 100";
-  const share = (model.score - spread[above - 1]) / (spread[above] - spread[above - 1]);
-  const percentile = PERCENTILES[above - 1] + share * (PERCENTILES[above] - PERCENTILES[above - 1]);
-  return `about ${5 * Math.round(percentile / 5)} of 100`;
+  const calibration = calibrationOf(model);
+  if (!calibration) return null;
+  const percentile = percentileOf(calibration.score_percentiles, model.score);
+  if (percentile < 1) return "hardly any";
+  if (percentile >= 99) return "nearly all";
+  return `about ${Math.round(percentile)} of 100`;
+}
+
+function calibrationOf(model) {
+  return calibrations.get(model.weights.sha256) ?? null;
+}
+
+/** The percentile of a value, from values at evenly spaced percentiles 0 to 100. */
+function percentileOf(values, value) {
+  const above = values.filter((each) => each <= value).length;
+  if (above === 0) return 0;
+  if (above === values.length) return 100;
+  const share = (value - values[above - 1]) / (values[above] - values[above - 1]);
+  return (100 * (above - 1 + share)) / (values.length - 1);
 }
 
 /** How close a distorted image comes to its reference, in plain words. */
@@ -55,98 +76,42 @@ export function closeness(score) {
   return steps.find(([least]) => score >= least)?.[1] ?? "Nearly everything was lost";
 }
 
-// What each fault is called, mild and strong, and how much of it must be there. The limits were chosen on good
-// photographs and the same ones spoilt on purpose, so that few of the good ones are blamed, at most one in twenty; words
-// that come true of too many of those (shaky, distorted, and blocky by BPCLIP) have no part in it.
-const FAULTS = [
-  {
-    dimension: "sharpness",
-    of: ["blurry", "soft", "defocused", "smeared"],
-    steps: [
-      [0.8, "blurry"],
-      [0.5, "soft"],
-      [0.36, "slightly soft"],
-    ],
-  },
-  {
-    dimension: "brightness",
-    of: ["dark", "underexposed"],
-    steps: [
-      [0.64, "underexposed"],
-      [0.57, "slightly underexposed"],
-    ],
-  },
-  {
-    dimension: "brightness",
-    of: ["overexposed"],
-    steps: [
-      [0.75, "overexposed"],
-      [0.65, "slightly overexposed"],
-    ],
-  },
-  {
-    dimension: "noisiness",
-    of: ["noisy", "grainy", "speckled"],
-    steps: [
-      [0.6, "noisy"],
-      [0.15, "slightly noisy"],
-    ],
-  },
-  {
-    dimension: "contrast",
-    of: ["flat", "washed-out", "murky"],
-    steps: [
-      [0.6, "low in contrast"],
-      [0.3, "slightly low in contrast"],
-    ],
-  },
-  {
-    dimension: "colorfulness",
-    of: ["dull", "faded"],
-    steps: [
-      [0.82, "dull in colour"],
-      [0.7, "slightly dull in colour"],
-    ],
-  },
-  {
-    dimension: "colorfulness",
-    of: ["oversaturated"],
-    steps: [
-      [0.8, "oversaturated"],
-      [0.65, "slightly oversaturated"],
-    ],
-  },
-];
-
-/** The faults that an answer's model sees, the strongest first: `{dimension, word, strength}`. */
-export function faults(answer) {
-  const model = answer.models[answer.model];
+/** The faults that a model sees, the strong ones first, then by strength: `{dimension, word, strength, strong}`. */
+export function faults(model) {
+  const thresholds = calibrationOf(model)?.faults ?? {};
   const probability = Object.fromEntries(model.adjectives.map((each) => [each.adjective, each.probability]));
   const found = [];
-  for (const fault of FAULTS) {
-    const strength = fault.of.reduce((sum, word) => sum + (probability[word] ?? 0), 0) / fault.of.length;
-    const step = fault.steps.find(([least]) => strength >= least);
-    if (step)
+  for (const fault of faultTable) {
+    if (!(fault.name in thresholds)) continue;
+    const { slight, strong } = thresholds[fault.name];
+    const sum = fault.adjectives.reduce((total, adjective) => total + probability[adjective], 0);
+    const strength = sum / fault.adjectives.length;
+    if (strength > slight)
       found.push({
         dimension: fault.dimension,
-        word: step[1],
+        word: strength > strong ? fault.strong : fault.slight,
         strength,
-        slight: step[1].startsWith("slightly"),
+        strong: strength > strong,
       });
   }
-  return found.sort((one, other) => one.slight - other.slight || other.strength - one.strength);
+  return found.sort((one, other) => other.strong - one.strong || other.strength - one.strength);
 }
 
-/** One sentence on what the adjectives amount to. */
+/** One sentence on what the adjectives amount to; none as long as nothing is known of the weights. */
 export function sentence(answer) {
-  const words = faults(answer)
+  if (!isKnown(answer)) return "";
+  const model = answer.models[answer.model];
+  const calibration = calibrationOf(model);
+  if (!calibration) return "These weights have no calibration, so no faults are named.";
+  const words = faults(model)
     .slice(0, 3)
     .map((fault) => fault.word);
   if (words.length) return `${capital(listed(words))}.`;
-  if (READINGS.indexOf(reading(answer.models[answer.model])) < 2) return "No single fault stands out.";
-  const { sharpness, noisiness, contrast } = answer.dimensions;
-  const good = [sharpness >= 0.85 && "sharp", noisiness >= 0.9 && "clean"].filter(Boolean);
-  const ending = contrast >= 0.9 ? "with good contrast" : "";
+  if (readingIndex(model) > READINGS.indexOf("fair")) return "No single fault stands out.";
+  const praised = (dimension) =>
+    percentileOf(calibration.dimension_percentiles[dimension], model.dimensions[dimension]) >= PRAISED_FROM;
+  const good = [praised("sharpness") && "sharp", praised("noisiness") && "clean"].filter(Boolean);
+  const ending = praised("contrast") ? "with good contrast" : "";
   if (good.length) return `${capital(listed(good))}${ending && `, ${ending}`}.`;
   return "Nothing stands out as a fault.";
 }

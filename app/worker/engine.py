@@ -454,4 +454,5 @@ def _card(loaded: LoadedModel, dtype: torch.dtype) -> ModelCard:
         preprocessing=metadata.preprocessing,
         parameters=loaded.parameters,
         dtype=_name(dtype),
+        calibration=metadata.calibration,
     )

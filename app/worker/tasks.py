@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.scheduling import Item
+from models.calibration import Calibration
 from models.preprocessing import Preprocessing
 from models.signal import Signal
 
@@ -117,6 +118,7 @@ class ModelCard:
         preprocessing: of the model's input.
         parameters: how many the network has.
         dtype: the precision that it runs in.
+        calibration: what its scores and words amount to; None where the weights do not say.
     """
 
     name: str
@@ -133,6 +135,7 @@ class ModelCard:
     preprocessing: Preprocessing
     parameters: int
     dtype: str = "float32"
+    calibration: Calibration | None = None
 
 
 Task = ScoreTask | CompareTask

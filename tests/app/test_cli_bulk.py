@@ -19,8 +19,10 @@ from app.bulk.journal import Journal, read
 from app.commands import score
 from app.commands.score import NOT_GOOD_ENOUGH
 from app.commands.terminal import INTERRUPTED, SOME_FAILED, UNUSABLE
+from models.calibration import READINGS, Thresholds
 from tests.app.command_line import ROOT, cut_off, invoke, lines_of_json, save_crops, start
 from tests.app.running import running
+from tests.calibrations import calibrated
 
 _PART = ".part.jsonl"
 _PATIENCE_S = 60.0
@@ -106,11 +108,39 @@ def test_rows_say_what_the_service_says(
         )
         assert (row["width"], row["height"], row["format"]) == ("160", "120", "JPEG")
         assert row["sha256"] == line["image"]["sha256"]
-        assert len(row["words"].split(" | ")) == 6
+        assert row["reading"] in READINGS
+        assert row["percentile"] == row["words"] == ""  # these weights have no calibration
         assert row["verdict"] == row["problem"] == ""
     about = json.loads((tmp_path / "scores.csv.run.json").read_text())
     assert [model["name"] for model in about["basis"]["models"]] == ["qualiclip", "bpclip"]
     assert about["named"] == [str(photos)]
+
+
+def test_readings_and_faults_are_by_the_calibration_also_after_a_resume(
+    photos: Path, tmp_path: Path, weights_environment: dict[str, str], weights_folder: Path
+) -> None:
+    always = {"compression": Thresholds(slight=0.0, strong=0.0)}
+    weights = calibrated(weights_folder / "bpclip.safetensors", "bpclip", tmp_path, faults=always)
+    environment = weights_environment | {"IQA_BPCLIP_WEIGHTS": str(weights)}
+    for name in ("scores.csv", "scores.jsonl", "scores.parquet"):
+        out, page = tmp_path / name, tmp_path / f"{name}.html"
+        command = ("score", photos, "--out", out, "--report", page)
+        assert invoke(*command, environment=environment).exit_code == 0
+        first = page.read_text()
+        assert re.search("<p>(Fair|Poor|Bad): blocky</p>", first)
+        about = json.loads((tmp_path / f"{name}.run.json").read_text())
+        assert about["basis"]["models"][0]["calibration"] is None
+        assert about["basis"]["models"][1]["calibration"]["source"] == "photographs for tests"
+        page.unlink()
+        assert invoke(*command, "--resume", environment=environment).exit_code == 0
+        again = page.read_text()
+        assert re.findall("<p>[A-Z][a-z]+: blocky</p>", again) == re.findall(
+            "<p>[A-Z][a-z]+: blocky</p>", first
+        )
+    for row in _rows(tmp_path / "scores.csv"):
+        assert row["words"] == "blocky"
+        assert row["reading"] in ("fair", "poor", "bad")
+        assert 0 <= float(row["percentile"]) <= 100
 
 
 def test_what_came_since_is_scored_and_what_failed_is_tried_again(

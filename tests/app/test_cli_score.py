@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,9 @@ from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, SOME_FAILED, UNUSABL
 from app.images import Picture
 from app.settings import Settings
 from app.worker.engine import OutOfMemory
+from models.calibration import READINGS, Thresholds
 from tests.app.command_line import cut_off, invoke, lines_of_json, save_crops, start
+from tests.calibrations import calibrated
 
 _BAD = "050.jpg"
 
@@ -131,7 +134,32 @@ def test_several_files_are_a_table(photos: Path, weights_environment: dict[str, 
     assert header.split() == [
         *("file", "score", "qualiclip", "bpclip"),
         *("sharpness", "brightness", "colorfulness", "contrast", "noisiness", "overall"),
+        "reading",
     ]
+    assert {row[-1] for row in rows} <= set(READINGS)
+
+
+@pytest.mark.parametrize(("threshold", "faults"), [(0.0, "blocky"), (1.0, "none")])
+def test_readings_and_faults_are_by_the_calibration_of_the_weights(
+    threshold: float,
+    faults: str,
+    photos: Path,
+    tmp_path: Path,
+    weights_environment: dict[str, str],
+    weights_folder: Path,
+) -> None:
+    limits = {"compression": Thresholds(slight=threshold, strong=threshold)}
+    path = calibrated(weights_folder / "bpclip.safetensors", "bpclip", tmp_path, faults=limits)
+    environment = weights_environment | {"IQA_BPCLIP_WEIGHTS": str(path)}
+    table = invoke("score", photos, environment=environment).stdout
+    header = next(line for line in table.splitlines() if "file" in line)
+    assert header.split()[-2:] == ["reading", "faults"]
+    assert {line.split()[-1] for line in table.splitlines() if ".jpg" in line} == {faults}
+    one = invoke("score", photos / "000.jpg", environment=environment).stdout
+    assert re.search(
+        rf"^bpclip: [a-z]+, better than \d+ of 100 real photographs; faults: {faults}\.$", one, re.MULTILINE
+    )
+    assert "its weights carry no calibration" in one  # qualiclip's
 
 
 def test_a_narrow_terminal_has_no_room_for_dimensions(
@@ -148,7 +176,7 @@ def test_a_single_file_is_told_in_full(photos: Path, weights_environment: dict[s
     assert result.exit_code == 0
     assert "JPEG, 160 x 120" in result.stdout
     assert "sharpness" in result.stdout
-    assert "qualiclip finds it " in result.stdout
+    assert re.search(r"^qualiclip: [a-z]+ \(its weights carry no calibration", result.stdout, re.MULTILINE)
 
 
 def test_only_the_models_asked_for_answer(photos: Path, weights_environment: dict[str, str]) -> None:

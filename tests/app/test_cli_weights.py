@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 import models.download
 import models.official
 import models.weights
 from app.commands.terminal import UNUSABLE
-from models.weights import MODEL_NAMES, ModelName, WeightsDownloadError
-from tests.app.command_line import invoke, lines_of_json
+from models.training.photos import list_photos
+from models.weights import MODEL_NAMES, Metadata, ModelName, WeightsDownloadError, read, save
+from tests.app.command_line import invoke, lines_of_json, save_crops
 
 
 @pytest.fixture
@@ -142,3 +145,78 @@ def test_without_a_network_it_is_said_where_to_put_the_file(monkeypatch: pytest.
     result = invoke("weights", "fetch", "official")
     assert result.exit_code == UNUSABLE
     assert result.stderr.splitlines()[-1] == "There is no connection: put it there by hand."
+
+
+def _own(path: Path, source: Path, model: ModelName) -> Path:
+    """A copy of weights with tensors of two precisions."""
+    weights = read(source, model)
+    first, *_ = weights.tensors
+    tensors = weights.tensors | {first: weights.tensors[first].to(torch.float32)}
+    save(path, tensors, weights.metadata, dtype=None)
+    return path
+
+
+@pytest.mark.parametrize("model", ["qualiclip", "bpclip"])
+def test_weights_are_calibrated_in_place(model: ModelName, weights_folder: Path, tmp_path: Path) -> None:
+    path = _own(tmp_path / "own.safetensors", weights_folder / f"{model}.safetensors", model)
+    before = read(path, model)
+    link = tmp_path / "link.safetensors"
+    link.symlink_to(path)
+    save_crops(tmp_path / "photos", 12)
+    trained_on = list_photos(tmp_path / "photos")
+    assert len(trained_on) < 12
+    arguments = ("--real", tmp_path / "photos", "--clean", tmp_path / "photos")
+    result = invoke("weights", "calibrate", link, *arguments)
+    assert result.exit_code == 0, result.stderr
+    after = read(path, model)
+    assert result.stdout == f"{after.sha256}\n"
+    assert after.sha256 == hashlib.sha256(path.read_bytes()).hexdigest() != before.sha256
+    assert link.is_symlink()
+    calibration = after.metadata.calibration
+    assert calibration is not None
+    assert calibration.photographs == len(trained_on)
+    assert calibration.source == "photographs of the folder photos"
+    assert f"{len(trained_on)} real photographs" in result.stderr
+    assert "compression" in result.stderr
+    assert _without_calibration(after.metadata) == before.metadata
+    assert after.tensors.keys() == before.tensors.keys()
+    for name, tensor in before.tensors.items():
+        assert after.tensors[name].dtype == tensor.dtype
+        assert torch.equal(after.tensors[name], tensor)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "link.safetensors",
+        "own.safetensors",
+        "photos",
+    ]
+    fewer = invoke("weights", "calibrate", path, *arguments, "--photographs", 6, "--source", "six of them")
+    assert fewer.exit_code == 0, fewer.stderr
+    again = read(path, model).metadata.calibration
+    assert again is not None
+    shown = invoke("weights", "inspect", path).stdout
+    assert "six of them" in shown
+    assert "percentiles" not in shown
+    (card,) = lines_of_json(invoke("weights", "inspect", path, "--json").stdout)
+    assert card["calibration"] == again.model_dump(mode="json")
+    assert (again.photographs, again.source) == (6, "six of them")
+
+
+def _without_calibration(metadata: Metadata) -> Metadata:
+    return metadata.model_copy(update={"calibration": None})
+
+
+def test_what_cannot_be_calibrated_stays_as_it_is(weights_folder: Path, tmp_path: Path) -> None:
+    photos = save_crops(tmp_path / "photos", 2)[0].parent
+    (tmp_path / "empty").mkdir()
+    for model, real, reason in (
+        ("bpclip-fr", photos, "compares pairs of images"),
+        ("bpclip", tmp_path / "empty", "holds no photographs"),
+        ("bpclip", tmp_path / "none", "There is no folder"),
+    ):
+        path = tmp_path / f"{model}.safetensors"
+        shutil.copy(weights_folder / path.name, path)
+        before = path.read_bytes()
+        result = invoke("weights", "calibrate", path, "--real", real, "--clean", photos)
+        assert result.exit_code == UNUSABLE
+        (sentence,) = result.stderr.splitlines()
+        assert reason in sentence
+        assert path.read_bytes() == before

@@ -62,6 +62,7 @@ def test_it_needs_nothing_of_the_server() -> None:
     ours = {name for name in loaded if name.startswith(("app.", "models."))}
     assert {name for name in ours if not name.startswith("app.asking.")} == {
         "app.api", "app.api.schemas", "app.asking", "app.client", "app.version", "models.adjectives",
+        "models.calibration", "models.faults",
     }  # fmt: skip
 
 

@@ -32,6 +32,7 @@ from models.weights import (
     resolve,
     save,
 )
+from tests.calibrations import calibration
 
 TENSORS = {"layer.weight": torch.linspace(-1, 1, 12).view(3, 4), "layer.bias": torch.tensor([0.5, -2.0, 3.0])}
 
@@ -130,6 +131,22 @@ def test_precision_is_chosen_and_integers_are_kept(tmp_path: Path) -> None:
     assert tensors["a"].dtype == torch.float32
     assert tensors["a"].item() == torch.tensor(1 / 3).item()
     assert tensors["n"].item() == 7
+
+
+def test_each_tensor_can_keep_its_own_precision(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    tensors = {"a": torch.ones(2, dtype=torch.bfloat16), "b": torch.tensor([1 / 3]), "n": torch.tensor(7)}
+    save(path, tensors, metadata(), dtype=None)
+    assert {name: tensor.dtype for name, tensor in read(path, "bpclip").tensors.items()} == {
+        "a": torch.bfloat16, "b": torch.float32, "n": torch.int64,
+    }  # fmt: skip
+
+
+def test_a_calibration_comes_back(tmp_path: Path, file: Path) -> None:
+    assert read(file, "bpclip").metadata.calibration is None
+    about = metadata(calibration=calibration())
+    save(tmp_path / "other.safetensors", TENSORS, about)
+    assert read(tmp_path / "other.safetensors", "bpclip").metadata == about
 
 
 def test_tied_views_and_parameters_can_be_saved(tmp_path: Path) -> None:
@@ -339,6 +356,7 @@ def test_another_version_of_the_format(file: Path) -> None:
         ({"temperature": "warm"}, "temperature"),
         ({"preprocessing": {"mean": [0, 0, 0], "std": [0, 0, 0]}}, "preprocessing.std.0"),
         ({"extra": 1}, "extra"),
+        ({"calibration": {"photographs": 3}}, "calibration.source"),
     ],
 )
 def test_metadata_with_a_wrong_entry(change: dict[str, object], where: str, file: Path) -> None:

@@ -1,11 +1,18 @@
 """The routes beside the scores, on a running server."""
 
+from pathlib import Path
+
 import httpx
+import jsonschema_rs
 import pytest
 
 from app.errors import PROBLEMS
 from models.adjectives import DIMENSIONS
+from models.calibration import Calibration
+from models.faults import FAULTS
 from tests.app.problems import is_problem
+from tests.app.running import running
+from tests.calibrations import calibrated, calibration
 
 
 def test_models_says_what_is_loaded(client: httpx.Client) -> None:
@@ -19,6 +26,29 @@ def test_models_says_what_is_loaded(client: httpx.Client) -> None:
     assert answer["limits"]["max_pixels"] == 1_000_000
     assert list(answer["adjectives"]) == list(DIMENSIONS)
     assert answer["adjectives"]["sharpness"][0] == {"positive": "clear", "negative": "blurry"}
+    assert [model["calibration"] for model in answer["models"]] == [None] * 3
+    assert [fault["name"] for fault in answer["faults"]] == [fault.name for fault in FAULTS]
+    assert answer["faults"][0] == {
+        "name": "blur",
+        "dimension": "sharpness",
+        "adjectives": ["blurry", "soft", "defocused", "smeared"],
+        "slight": "slightly soft",
+        "strong": "blurry",
+    }
+
+
+def test_models_carries_the_calibration_of_the_weights(
+    weights_environment: dict[str, str], weights_folder: Path, tmp_path: Path
+) -> None:
+    path = calibrated(weights_folder / "bpclip.safetensors", "bpclip", tmp_path)
+    with running(weights_environment | {"IQA_BPCLIP_WEIGHTS": str(path)}) as (_, client):
+        response = client.get("/models")
+        document = client.get("/openapi.json").json()
+    described = document["paths"]["/models"]["get"]["responses"]["200"]["content"]["application/json"]
+    jsonschema_rs.validate({**described["schema"], "components": document["components"]}, response.json())
+    models = {model["name"]: model for model in response.json()["models"]}
+    assert Calibration.model_validate(models["bpclip"]["calibration"]) == calibration()
+    assert models["qualiclip"]["calibration"] is None
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/v1/readyz"])

@@ -9,7 +9,7 @@ from typing import Any
 from app.api import schemas
 from app.bulk.about import About, Applied, Basis, Used
 from app.bulk.files import Scored
-from app.bulk.rows import Row, answer_fields, flat
+from app.bulk.rows import Calibrations, Row, answer_fields, flat
 from app.bulk.summary import Summary
 from models.adjectives import ADJECTIVES, DIMENSIONS
 
@@ -70,8 +70,8 @@ def failed(path: str, problem: str = "The image is empty.") -> Scored:
     return Scored(Path(path), None, problem)
 
 
-def row(path: str, score: float = 0.5, **fields: Any) -> Row:
-    return flat(answer_fields(scored(path, score, **fields)))
+def row(path: str, score: float = 0.5, *, calibrations: Calibrations | None = None, **fields: Any) -> Row:
+    return flat(answer_fields(scored(path, score, **fields)), calibrations or {})
 
 
 def verdict(outcome: str, *messages: str) -> schemas.Verdict:

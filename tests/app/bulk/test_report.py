@@ -14,6 +14,7 @@ from app.bulk.summary import Summary
 from app.bulk.thumbnails import thumbnail
 from app.images import Limits
 from tests.app.bulk.rows import about, row, summary_of, verdict
+from tests.calibrations import calibration
 from tests.photographs import named
 
 HOSTILE = [
@@ -107,6 +108,28 @@ def test_it_tells_what_there_is(tmp_path: Path) -> None:
     assert text.count("<caption>") == text.count("<table>") >= 5
     assert all(re.search(r"aria-label=\"[^\"]+\"", svg) for svg in re.findall("<svg[^>]*>", text))
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_images_are_read_by_the_calibration() -> None:
+    calibrated = {"bpclip": calibration()}
+    found = about()
+    used = tuple(
+        model.model_copy(update={"calibration": calibrated.get(model.name)}) for model in found.basis.models
+    )
+    found = found.model_copy(update={"basis": found.basis.model_copy(update={"models": used})})
+    rows = [row(f"{score}.jpg", score, calibrations=calibrated) for score in (0.1, 0.55, 0.7)]
+    text = page(found, summary_of(rows))
+    assert "<p>Excellent</p>" in text
+    assert "<p>Good: slightly soft, slightly underexposed, " in text
+    assert "<p>Bad: blurry, underexposed, " in text
+    assert "those of 500 real photographs" in text
+    assert "with the faults that bpclip finds" in text
+
+
+def test_without_a_calibration_no_faults_are_named() -> None:
+    text = page(about(), summary_of([row("a.jpg", 0.1)]))
+    assert "<p>Bad</p>" in text
+    assert "carry no calibration, so no faults are named" in text
 
 
 def test_without_verdicts_there_is_none() -> None:

@@ -6,13 +6,21 @@ import numpy as np
 import pytest
 
 from app.worker import wire
-from app.worker.tasks import CompareResult, CompareTask, ModelResult, ScoreResult, ScoreTask
+from app.worker.tasks import CompareResult, CompareTask, ModelCard, ModelResult, ScoreResult, ScoreTask
 from app.worker.wire import Casualties, Done, Job, State, WireError
+from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from models.signal import Signal
+from tests.calibrations import calibration
 
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 OTHER = PIXELS[::-1]  # not contiguous
 RESULT = ModelResult(0.1, (0.5,) * 6, (1 / 3,) * 40, (0.7,) * 40, (), None, 6, 4)
+CARD = ModelCard(
+    name="bpclip", weights="bpclip-tiny", sha256="a4", license="none", source="", training_data="",
+    accuracy={"srcc": 0.5}, validated_sides=(32, 1024), text_encoder=False, prompt_pairs=(),
+    temperature=100.0, preprocessing=Preprocessing(mean=CLIP_MEAN, std=CLIP_STD, longest_side=384),
+    parameters=1,
+)  # fmt: skip
 MAPPED = replace(RESULT, quality_map=((0.25, 1 / 3), (0.0, 1.0)))
 
 
@@ -74,7 +82,8 @@ def test_results_come_out_as_they_went_in() -> None:
 
 def test_a_state_comes_out_as_it_went_in() -> None:
     state = State(
-        boot="b", warm=True, device="cpu", dtype="float32", max_scored_pixels=4, cards=(), queued_pixels=5,
+        boot="b", warm=True, device="cpu", dtype="float32", max_scored_pixels=4,
+        cards=(CARD, replace(CARD, calibration=calibration())), queued_pixels=5,
         pixels_per_s=6.5, restarts=7, waiting=8, budget_pixels=9, memory_bytes=10,
         casualties=Casualties("a", 2, (11,)),
     )  # fmt: skip

@@ -1,0 +1,71 @@
+"""The table of faults holds together, and faults are found by their thresholds alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from models.adjectives import ADJECTIVES, WORDS
+from models.calibration import Thresholds
+from models.faults import FAULTS, FaultName, find_faults
+from tests.calibrations import calibration
+
+SILENT = dict.fromkeys(WORDS, 0.1)
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_table_names_each_fault_once_by_bad_words_of_its_dimension() -> None:
+    assert [fault.name for fault in FAULTS] == list(get_args(FaultName))
+    known = {each.word: each for each in ADJECTIVES}
+    for fault in FAULTS:
+        for adjective in fault.adjectives:
+            assert known[adjective].polarity == "negative"
+            assert known[adjective].dimension == fault.dimension
+    phrases = [phrase for fault in FAULTS for phrase in (fault.slight, fault.strong)]
+    assert len(set(phrases)) == len(phrases)
+
+
+def test_the_strength_is_the_mean_probability() -> None:
+    (noise,) = (fault for fault in FAULTS if fault.name == "noise")
+    words = SILENT | {"noisy": 0.9, "grainy": 0.6, "speckled": 0.3}
+    assert noise.strength(words) == pytest.approx(0.6)
+    with pytest.raises(KeyError):
+        noise.strength({"noisy": 1.0})
+
+
+def test_strong_faults_come_first_then_the_stronger_ones() -> None:
+    words = SILENT | {
+        "overexposed": 0.55, "oversaturated": 0.61, "blocky": 0.7, "dark": 0.5, "underexposed": 0.5,
+    }  # fmt: skip
+    found = find_faults(words, calibration())
+    assert [(fault.name, fault.strong, fault.phrase) for fault in found] == [
+        ("compression", True, "blocky"),
+        ("oversaturated", True, "oversaturated"),
+        ("overexposed", False, "slightly overexposed"),
+        ("underexposed", False, "slightly underexposed"),
+    ]
+    assert [fault.strength for fault in found] == pytest.approx([0.7, 0.61, 0.55, 0.5])
+
+
+def test_a_strength_at_the_threshold_is_no_fault() -> None:
+    assert find_faults(SILENT | {"blocky": 0.4}, calibration()) == ()
+    (found,) = find_faults(SILENT | {"blocky": 0.6}, calibration())
+    assert (found.phrase, found.dimension) == ("slightly blocky", "overall")
+
+
+def test_faults_without_thresholds_and_weights_without_a_calibration_name_none() -> None:
+    everything = dict.fromkeys(WORDS, 1.0)
+    assert len(find_faults(everything, calibration())) == len(FAULTS)
+    only = calibration(faults={"noise": Thresholds(slight=0.4, strong=0.6)})
+    assert [fault.name for fault in find_faults(everything, only)] == ["noise"]
+    assert find_faults(everything, None) == ()
+
+
+def test_neither_needs_torch() -> None:
+    command = "import sys, models.calibration; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
+    )
+    assert found.stdout.split() == ["False", "False"]
