@@ -36,6 +36,7 @@ class GatedLocalPooling(nn.Module):
             nn.GELU(),
             nn.Conv2d(width, 1, 3, padding=1),
         )
+        self._open = False
         self.full_reference = full_reference
         self.rectified = rectified and not full_reference
         given = 2 * channels if self.rectified else channels
@@ -53,8 +54,10 @@ class GatedLocalPooling(nn.Module):
         """
         window = (distorted.shape[-2] // grid[0], distorted.shape[-1] // grid[1])
         if reference is None:
-            mask = self.mask(distorted, extents)
             given = rectify(distorted) if self.rectified else distorted
+            if self.is_open:
+                return self.from_means(pool(given, window))
+            mask = self.mask(distorted, extents)
             return cast(Tensor, self.project(self.weigh(pool(mask * given, window), pool(mask, window))))
         difference = smooth_abs(distorted - reference)
         mask = self.mask(difference, extents)
@@ -64,8 +67,8 @@ class GatedLocalPooling(nn.Module):
     def from_means(self, means: Tensor) -> Tensor:
         """``G_i`` under a mask that is the same everywhere, from window means that are known already.
 
-        Before the mask has learned it is such a mask, and what an encoder that is frozen gives of a photograph
-        can be kept in this form: so heads are trained in minutes [O].
+        Before the mask has learned it is such a mask. What a frozen encoder gives of a photograph can be
+        kept in this form, so heads are trained in minutes [O].
 
         Args:
             means: ``(B, C', Hn, Wn)``, of what the mask is multiplied with.
@@ -76,6 +79,11 @@ class GatedLocalPooling(nn.Module):
         if self.full_reference:
             return cast(Tensor, self.project(share * means))
         return cast(Tensor, self.project(self.weigh(share * means, share.expand_as(means[:, :1]))))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the mask is the same everywhere and need not be computed; only known after :meth:`fold`."""
+        return self.feature is None and self._open
 
     @torch.no_grad()
     def open_mask(self) -> None:
@@ -100,6 +108,7 @@ class GatedLocalPooling(nn.Module):
         """For inference: `Wf` and the projection that follows it are both linear, so one matrix does."""
         if self.full_reference or self.feature is None:
             return
+        self._open = not bool(cast(nn.Conv2d, self.phi[-1]).weight.any())
         before, after = self.feature, cast(nn.Conv2d, self.project[0])
         assert before.bias is not None
         matrix, then = before.weight.flatten(1), after.weight.flatten(1)
@@ -122,14 +131,17 @@ class GatedLocalPooling(nn.Module):
 def rectify(values: Tensor) -> Tensor:
     """``(B, C, h, w)`` standardized features and their magnitudes, ``(B, 2 C, h, w)`` [O].
 
-    The maps of EfficientNet-Lite are linear and can be negative: the mean over a window alone would cancel the
-    fine detail that blur removes and noise adds.
+    The maps of EfficientNet-Lite are linear and can be negative: the mean over a window alone would cancel
+    the fine detail that blur removes and noise adds.
     """
     return torch.cat([values, values.abs()], dim=1)
 
 
 def cell_means(features: Sequence[Tensor]) -> Tensor:
-    """Means of :func:`rectify` over the cells of the common grid, all levels: ``(B, 2 sum(C_i), Hn, Wn)`` float32.
+    """Means of :func:`rectify` over the cells of the common grid, all levels, float32.
+
+    Returns:
+        ``(B, 2 sum(C_i), Hn, Wn)``.
 
     Args:
         features: F1..F5, ``(B, C_i, h_i, w_i)``; each ``h_i`` is a multiple of the last one's.

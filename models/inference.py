@@ -1,7 +1,7 @@
 """A model made ready to be asked: one folded encoder, images of mixed sizes at once, half precision at will.
 
-The equations stay where they are, in :mod:`models.qualiclip` and :mod:`models.bpclip`; this puts a folded encoder
-in the place of their backbone and tells them what of a batch is image. Models whose encoders hold the same
+The equations stay where they are, in :mod:`models.qualiclip` and :mod:`models.bpclip`; this puts a folded
+encoder in the place of their backbone and tells them what of a batch is image. Models whose encoders hold the same
 tensors and take the same input share one: an image is encoded once and its feature maps go to every head.
 """
 
@@ -26,8 +26,8 @@ from models.resnet import ModifiedResNet, ResNet
 Output = QualiCLIPOutput | BPCLIPOutput
 
 FeatureMaps = Sequence[tuple[Tensor, Extents]]
-"""F1..F5, ``(B, C_i, H / 2^i, W / 2^i)`` in the encoder's dtype, each with its extents; values beyond these are
-undefined."""
+"""F1..F5, ``(B, C_i, H / 2^i, W / 2^i)`` in the encoder's dtype, each with its extents; values beyond these
+are undefined."""
 
 
 class ImageEncoder(nn.Module):
@@ -84,8 +84,8 @@ def encoder_of(model: QualiCLIP | BPCLIP) -> ModifiedResNet | ResNet | Efficient
 def encoder_digest(model: QualiCLIP | BPCLIP) -> str:
     """SHA-256 over the names and values of a model's encoder, lower-case hexadecimal.
 
-    Two models with equal digests give the same feature maps of the same input. What CLIP's tower pools with is
-    no part of it.
+    Two models with equal digests give the same feature maps of the same input. The attention pooling of
+    CLIP's tower is no part of it.
     """
     summary = hashlib.sha256()
     for name, tensor in encoder_of(model).state_dict().items():

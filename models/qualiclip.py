@@ -70,8 +70,9 @@ class QualiCLIPConfig(Architecture):
 
     ``embed_dim`` is the width of the space that images and texts share, ``width`` the channels after the
     stem, ``layers`` the bottleneck blocks of each stage, ``head_width`` the width of an attention head of
-    the pooling. With the name of an EfficientNet-Lite as ``encoder``, ``layers`` and ``width`` play no part and
-    ``token_width`` is the width of the tokens that are pooled. ``text_layers`` of 0 means: no text tower, text features are parameters of their own.
+    the pooling. With the name of an EfficientNet-Lite as ``encoder``, ``layers`` and ``width`` play no part
+    and ``token_width`` is the width of the tokens that are pooled. ``text_layers`` of 0 means: no text tower,
+    text features are parameters of their own.
     """
 
     embed_dim: int = 1024

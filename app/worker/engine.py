@@ -261,7 +261,7 @@ class Engine:
             return [*self._isolating(items[:middle]), *self._isolating(items[middle:])]
 
     def _one_by_one(self, item: Item, error: Exception) -> list[dict[str, ModelResult | Exception]]:
-        """What each model says of an image that failed when all were asked, so that one's fault is its own."""
+        """Asks the models one by one about an image that failed when all were asked together."""
         if len(item.models) == 1:
             return [{item.models[0]: error}]
         results: dict[str, ModelResult | Exception] = {}

@@ -1,4 +1,4 @@
-"""Tasks divided into what models that share an encoder do with one image or pair, and gathered again. No torch."""
+"""Tasks divided into what models that share an encoder do with an image or a pair, and gathered again."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,9 +50,7 @@ class Item:
     reference_key: str = ""
 
 
-def divided(
-    number: int, task: Task, names: Sequence[str], fitted: Callable[[Pixels], Pixels]
-) -> list[Item]:
+def divided(number: int, task: Task, names: Sequence[str], fitted: Callable[[Pixels], Pixels]) -> list[Item]:
     """What a task asks of some models.
 
     Args:

@@ -1,14 +1,14 @@
 """EfficientNet-Lite, the encoder of the bundled weights: five feature maps at strides 2 to 32.
 
 Sources: "EfficientNet", arXiv 1905.11946 (the blocks and their compound scaling); "MobileNetV2", arXiv
-1801.04381 (the inverted bottleneck); TensorFlow's EfficientNet-Lite release (ReLU6, no squeeze-and-excitation,
-stem and first stage not scaled). Parameters are named as in timm's ``tf_efficientnet_lite0``, which the tests
+1801.04381 (the inverted bottleneck); TensorFlow's EfficientNet-Lite release (ReLU6, no
+squeeze-and-excitation, stem and first stage not scaled). Parameters are named as in timm's ``tf_efficientnet_lite0``, which the tests
 compare this with, so that ImageNet weights fit.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import torch
 import torch.nn.functional as F
@@ -106,7 +106,7 @@ class Block(nn.Module):
         else:
             hidden = F.relu6(self.bn1(self.conv_dw(values)))
             hidden = self.bn2(self.conv_pw(hidden))
-        return hidden + values if self.skips else hidden
+        return cast(Tensor, hidden + values) if self.skips else cast(Tensor, hidden)
 
 
 class EfficientNetLite(nn.Module):
@@ -162,7 +162,9 @@ class EfficientNetLite(nn.Module):
                 found.append(values)
         return tuple(
             (values - mean) / scale
-            for values, mean, scale in zip(found, self.by_level(self.level_means), self.by_level(self.level_scales), strict=True)
+            for values, mean, scale in zip(
+                found, self.by_level(self.level_means), self.by_level(self.level_scales), strict=True
+            )
         )
 
     def by_level(self, values: Tensor) -> list[Tensor]:

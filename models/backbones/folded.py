@@ -1,7 +1,7 @@
 """EfficientNet-Lite made ready for inference: batch norm folded, images of mixed sizes in one tensor.
 
-The counterpart of :mod:`models.encoder` for :mod:`models.backbones.efficientnet`, which remains what is trained
-and what this is tested against.
+The counterpart of :mod:`models.encoder` for :mod:`models.backbones.efficientnet`, which remains what is
+trained and what this is tested against.
 """
 
 from typing import cast
@@ -24,8 +24,8 @@ class FoldedEfficientNet(nn.Module):
             normalised image apart.
     """
 
-    level_means: Tensor
-    level_scales: Tensor
+    level_gains: Tensor
+    level_offsets: Tensor
 
     def __init__(self, network: EfficientNetLite, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
@@ -65,7 +65,12 @@ class FoldedEfficientNet(nn.Module):
         gains = self.level_gains.split(self.channels)
         offsets = self.level_offsets.split(self.channels)
         return [
-            (torch.addcmul(offset.to(self.dtype)[:, None, None], values, gain.to(self.dtype)[:, None, None]), level)
+            (
+                torch.addcmul(
+                    offset.to(self.dtype)[:, None, None], values, gain.to(self.dtype)[:, None, None]
+                ),
+                level,
+            )
             for (values, level), gain, offset in zip(found, gains, offsets, strict=True)
         ]
 
@@ -106,7 +111,7 @@ def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
         fused.in_channels,
         fused.out_channels,
         fused.kernel_size[0] + more,
-        fused.stride,
+        fused.stride[0],
         padding=after,
         groups=fused.groups,
     )

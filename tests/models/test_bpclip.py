@@ -8,6 +8,7 @@ from models.bottom_up import Attention, PositionalEncoding
 from models.bpclip import BPCLIP, BPCLIPConfig, compact
 from models.gated_pooling import GatedLocalPooling, smooth_abs
 from models.loading import build
+from models.padding import pad_to_stride
 from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from models.ragged import Extents
 from models.weights import Metadata, Weights, WeightsInvalid

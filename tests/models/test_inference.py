@@ -245,7 +245,9 @@ def test_models_with_equal_encoders_share_one_and_answer_as_with_their_own() -> 
     qualiclip_model.visual.lite.load_state_dict(state)  # type: ignore[union-attr]
     assert encoder_digest(qualiclip_model) == encoder_digest(bpclip_model)
     images = pictures([(40, 77), (64, 64)], 8)
-    plain = [torch.cat([plainly(model, image) for image in images]) for model in (qualiclip_model, bpclip_model)]
+    plain = [
+        torch.cat([plainly(model, image) for image in images]) for model in (qualiclip_model, bpclip_model)
+    ]
     first = InferenceModel(bpclip_model, _PREPROCESSING)
     second = InferenceModel(qualiclip_model, _PREPROCESSING, encoder=first.encoder)
     assert second.encoder is first.encoder

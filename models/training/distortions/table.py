@@ -131,7 +131,13 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
     "good": _BAD,
     "intact": (Fault("jitter"), Fault("patch-copies"), Fault("green-shift"), Fault("colour-blocks")),
     "artifact-free": (
-        *(Fault("jpeg"), Fault("export-jpeg", (4, 5)), Fault("double-jpeg"), Fault("webp", (4, 5)), Fault("avif", (4, 5))),
+        *(
+            Fault("jpeg"),
+            Fault("export-jpeg", (4, 5)),
+            Fault("double-jpeg"),
+            Fault("webp", (4, 5)),
+            Fault("avif", (4, 5)),
+        ),
         *(Fault("pixelate"), Fault("quantisation")),
     ),
     "stable": (Fault("motion-blur"), Fault("ghosting")),
