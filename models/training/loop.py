@@ -41,7 +41,8 @@ class Recipe(Protocol):
 
     ``module`` is what learns: the model under ``model``, and whatever helps it to learn beside it.
     ``learning_rate`` is the largest that suits it; ``datasets`` are endless and give the parts of a batch, of
-    ``batch_sizes`` samples each; ``loss`` turns a batch into named terms that are added up.
+    ``batch_sizes`` samples each (None: a sample is a batch); ``loss`` turns a batch into named terms that are
+    added up.
     """
 
     @property
@@ -57,7 +58,7 @@ class Recipe(Protocol):
     def datasets(self) -> tuple[Dataset[Any], ...]: ...
 
     @property
-    def batch_sizes(self) -> tuple[int, ...]: ...
+    def batch_sizes(self) -> tuple[int | None, ...]: ...
 
     def loss(self, parts: tuple[Any, ...]) -> dict[str, Tensor]: ...
 
@@ -220,17 +221,18 @@ def _batches(recipe: Recipe, step: int, workers: int) -> list[Iterator[Any]]:
         DataLoader(
             dataset,
             batch_size=size,
-            sampler=_From(step * size),
+            sampler=_From(step * (size or 1)),
             num_workers=workers,
             prefetch_factor=4 if workers else None,
-            worker_init_fn=_be_modest,
+            worker_init_fn=be_modest,
         )
         for dataset, size in zip(recipe.datasets, recipe.batch_sizes, strict=True)
     ]
     return [iter(loader) for loader in loaders]
 
 
-def _be_modest(_: int) -> None:
+def be_modest(_: int) -> None:
+    """What a worker process does first: one thread, and lower priority."""
     # The cores belong to the training; its helpers use what it leaves.
     torch.set_num_threads(1)
     os.nice(5)

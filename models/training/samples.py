@@ -52,6 +52,7 @@ _CAMERA_FAULTS = (
 _CAPTIONED = 0.25  # of snapshots, whose worth is that of the picture without
 _CAPTIONED_GROUPS = 0.1
 _HARMLESS = 0.3  # of rated crops come from a copy that looks the same
+_SCALED = 0.6  # of regions are scaled down
 _REGION_MARGIN = 2
 """Faults are made in a region this much larger than the crop: some come by the piece, and a crop should meet
 about as many of them as it would in a whole photograph."""
@@ -137,7 +138,7 @@ class Groups(_Endless[Path, Group]):
         generator = _generator(self.seed, index)
         is_real = _chance(self.real_share, generator)
         path = _pick(self.real if is_real else self.photos, generator)
-        region = _clean_region(self.reader.read(path), self.crop, generator)
+        region = _region(self.reader.read(path), self.crop, generator)
         beneath = []
         for _ in range(int(torch.multinomial(self.beneath, 1, generator=generator))):
             beneath.append((_pick(NAMES, generator), _integer(1, 3, generator)))
@@ -268,7 +269,7 @@ class Pairs(_Endless[Path, Pair]):
 
     def __getitem__(self, index: int) -> Pair:
         generator = _generator(self.seed, index)
-        region = _clean_region(self.reader.read(_pick(self.photos, generator)), self.crop, generator)
+        region = _region(self.reader.read(_pick(self.photos, generator)), self.crop, generator)
         count = int(torch.multinomial(torch.tensor(_FAULTS_OF_A_PAIR), 1, generator=generator))
         faults = [(_pick(NAMES, generator), _integer(1, 5, generator)) for _ in range(count)]
         spoilt = region
@@ -294,21 +295,23 @@ def _to_bytes(images: Tensor) -> Tensor:
     return (images * 255).round().to(torch.uint8)
 
 
-def _clean_region(photo: Tensor, crop: int, generator: Generator) -> Tensor:
-    """A mirrored or plain region for crops, float32 in [0, 1], at a random scale.
+def clean_region(photo: Tensor, side: int, generator: Generator) -> Tensor:
+    """A mirrored or plain square of ``(3, H, W)`` uint8 at a random scale: ``(3, side, side)`` float32 in [0, 1].
 
     Scaling down keeps a photograph clean, and shows its contents at more sizes than it was taken at.
     """
-    image = _enlarged(photo, crop)
-    shortest = min(image.shape[-2:])
-    side = min(_REGION_MARGIN * crop, shortest)
-    taken = _random_crop(
-        image, _integer(side, shortest, generator) if _chance(0.5, generator) else side, generator
-    )
-    region = to_float(taken)
-    if region.shape[-1] != side:
-        region = F.interpolate(region[None], size=(side, side), mode="bilinear", antialias=True)[0]
+    image = _enlarged(photo, side)
+    scaled = _chance(_SCALED, generator)
+    taken = _integer(side, min(image.shape[-2:]), generator) if scaled else side
+    region = to_float(_random_crop(image, taken, generator))
+    if taken != side:
+        region = F.interpolate(region[None], size=(side, side), mode="bicubic", antialias=True)[0].clamp(0, 1)
     return _random_mirror(region, generator)
+
+
+def _region(photo: Tensor, crop: int, generator: Generator) -> Tensor:
+    """What a crop is taken from, where the photograph is large enough with room around the crop."""
+    return clean_region(photo, min(_REGION_MARGIN * crop, max(crop, min(photo.shape[-2:]))), generator)
 
 
 def _enlarged(image: Tensor, side: int) -> Tensor:

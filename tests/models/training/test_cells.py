@@ -1,0 +1,87 @@
+"""The cache of what the encoder sees: right, resumable, its own for every data."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.backbones.efficientnet import EfficientNetLite
+from models.gated_pooling import cell_means
+from models.training.cells import PhotographVariants, WholePhotographs, encode
+from models.training.encoder import imagenet_encoder, normalised, standardized_on
+from models.training.photos import DataError, list_photos
+
+
+@pytest.fixture(scope="module")
+def network(photo_folder: Path) -> EfficientNetLite:
+    return standardized_on(imagenet_encoder(), list_photos(photo_folder)[:4], quiet=True)
+
+
+@pytest.fixture
+def pictures(photo_folder: Path) -> PhotographVariants:
+    paths = tuple(list_photos(photo_folder)[:3])
+    return PhotographVariants(paths, 64, chains=1, parts=1, compounds=0, good=True)
+
+
+def test_cells_are_those_of_the_plain_network(
+    pictures: PhotographVariants, network: EfficientNetLite, tmp_path: Path
+) -> None:
+    found = encode(pictures, network, tmp_path, quiet=True)
+    assert found.shape == (3, 6, 2, 2, 1024)
+    assert found.dtype == np.float16
+    made = pictures.make(1)
+    assert made.shape == (6, 3, 64, 64)
+    with torch.inference_mode():
+        expected = cell_means(network.features(normalised(made))).permute(0, 2, 3, 1)
+    torch.testing.assert_close(torch.from_numpy(found[1].copy()).float(), expected, atol=2e-3, rtol=2e-3)
+
+
+def test_what_is_there_is_not_made_again(
+    pictures: PhotographVariants,
+    network: EfficientNetLite,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[int] = []
+    make = PhotographVariants.make
+
+    def fails_at_the_third(self: PhotographVariants, index: int) -> torch.Tensor:
+        made.append(index)
+        if made == [0, 1, 2]:
+            raise KeyboardInterrupt
+        return make(self, index)
+
+    monkeypatch.setattr(PhotographVariants, "make", fails_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        encode(pictures, network, tmp_path, quiet=True)
+    first = encode(pictures, network, tmp_path, quiet=True)
+    assert made == [0, 1, 2, 2]
+    assert np.array_equal(encode(pictures, network, tmp_path, quiet=True), first)
+    assert made == [0, 1, 2, 2]
+    assert first.any(axis=(1, 2, 3, 4)).all()
+
+
+def test_another_encoder_or_other_photographs_have_a_cache_of_their_own(
+    photo_folder: Path, network: EfficientNetLite, tmp_path: Path
+) -> None:
+    paths = tuple(list_photos(photo_folder)[:2])
+    first = encode(WholePhotographs(paths, side=64), network, tmp_path, quiet=True)
+    swapped = encode(WholePhotographs(paths[::-1], side=64), network, tmp_path, quiet=True)
+    assert np.array_equal(swapped[::-1], first)
+    plain = encode(WholePhotographs(paths, side=64), imagenet_encoder(), tmp_path, quiet=True)
+    assert not np.array_equal(plain, first)
+
+
+def test_worker_processes_make_the_same(
+    pictures: PhotographVariants, network: EfficientNetLite, tmp_path: Path
+) -> None:
+    alone = encode(pictures, network, tmp_path / "alone", quiet=True)
+    helped = encode(pictures, network, tmp_path / "helped", workers=2, quiet=True)
+    np.testing.assert_allclose(helped.astype(np.float32), alone.astype(np.float32), atol=2e-3, rtol=2e-3)
+
+
+def test_a_photograph_that_cannot_be_decoded_is_named(network: EfficientNetLite, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no more")
+    with pytest.raises(DataError, match=r"broken\.jpg cannot be decoded"):
+        encode(WholePhotographs((tmp_path / "broken.jpg",)), network, tmp_path, quiet=True)
