@@ -47,9 +47,16 @@ def train(
     unlabelled: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of photographs as people take them, for qualiclip, instead of ones made from the "
-            "pristine; scores are not read.",
+            help="Folder of photographs as people take them, for qualiclip; scores are not read. Without it "
+            "only the order of variants is learned.",
             show_default=False,
+        ),
+    ] = None,
+    cells: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of what the encoder has seen; trainings on the same photographs share it.",
+            show_default="RUN/cells",
         ),
     ] = None,
     init: Annotated[
@@ -61,7 +68,9 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the start values and of all samples.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, or a device such as cuda:0.")] = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare the samples.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that encode photographs and prepare batches.")
+    ] = 1,
     steps: Annotated[
         int | None,
         typer.Option(min=1, help="Stop after so many steps, whatever the time.", show_default=False),
@@ -71,7 +80,8 @@ def train(
     """Train weights.
 
     Of each folder, the files that are held out for `iqa evaluate --split holdout` (one in eight, by name) are
-    not learned from. Ctrl-C loses a minute at most: the same command goes on from the checkpoint.
+    not learned from. Photographs are encoded first, then the head is trained from what the encoder saw; --minutes
+    counts the latter. Ctrl-C loses a minute at most: the same command goes on.
     """
     _require_writable(out)
     from app.worker.engine import resolve_device
@@ -94,6 +104,7 @@ def train(
         scored=scored,
         init=start,
         unlabelled=unlabelled,
+        cells=cells,
         license=license,
         seed=seed,
     )

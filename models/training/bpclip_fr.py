@@ -2,7 +2,8 @@
 
 Source: arXiv 2506.17969, which trains on people's scores of pairs; none are at hand, so the targets are
 those of :mod:`models.training.teachers` [O]. The model begins from a no-reference one, whose batch norm it
-keeps as it is, as the paper keeps that of its ImageNet backbone.
+keeps as it is, as the paper keeps that of its ImageNet backbone; of an EfficientNet-Lite it keeps all [O],
+since other models share it.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.architecture import RESNET
 from models.bpclip import BPCLIP
-from models.training.bpclip import normalised
+from models.training.encoder import normalised
 from models.training.losses import adjectives_loss, plcc_loss
 from models.training.samples import Pair, Pairs, to_float
 from models.training.teachers import targets
@@ -38,6 +40,8 @@ class FullReferenceRecipe:
         seed: int = 0,
     ) -> None:
         self.model = module
+        if module.config.encoder != RESNET:
+            module.backbone.requires_grad_(False)
         self.module = nn.ModuleDict({"model": module})
         self.datasets = (Pairs(references, crop, seed=seed),)
         self.batch_sizes = (batch,)

@@ -1,8 +1,8 @@
 """What the frozen encoder sees of pictures, computed once and kept in a file: heads are trained from it.
 
 A picture is kept as the means over the cells of its stride-32 grid, 1024 numbers of half precision a cell
-(:func:`models.gated_pooling.cell_means`). To encode some twenty thousand pictures takes the greater part of an
-hour on a small machine; a head then learns from hundreds of them a second.
+(:func:`models.gated_pooling.cell_means`). To encode some twenty thousand pictures takes an hour on a small
+machine; a head then learns from hundreds of them a second.
 """
 
 import hashlib
@@ -15,8 +15,6 @@ from typing import Any, Final, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -25,6 +23,7 @@ from models.backbones.folded import FoldedEfficientNet
 from models.gated_pooling import cell_means
 from models.ragged import Extents
 from models.training.encoder import normalised
+from models.training.looking import tracked
 from models.training.loop import be_modest
 from models.training.photos import PhotoReader, digest
 from models.training.samples import clean_region, to_float, whole
@@ -158,14 +157,7 @@ def encode(
         worker_init_fn=be_modest,
         collate_fn=_as_it_is,
     )
-    steps = track(
-        zip(missing, loader, strict=True),
-        pictures.label,
-        total=len(missing),
-        console=Console(stderr=True),
-        disable=quiet,
-    )
-    for index, found in steps:
+    for index, found in zip(missing, tracked(loader, pictures.label, quiet), strict=True):
         cells[index] = found
         made[index] = 1  # after the cells: what is marked is complete
     cells.flush()

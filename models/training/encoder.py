@@ -10,20 +10,19 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from models.backbones.efficientnet import MEAN, STD, EfficientNetLite, load_imagenet
 from models.ragged import Extents, normalise
+from models.training.looking import tracked
 from models.training.loop import TrainingError
-from models.training.photos import PhotoReader
+from models.training.photos import PhotoReader, digest
 from models.training.samples import whole
 
 NAME: Final = "efficientnet-lite0"
 """The member of the family whose weights the package holds."""
-MEASURED_ON: Final = 160
-"""Photographs for the standardization at most; a channel's mean and scale need no more."""
+MEASURED_ON: Final = 100
+"""Photographs of each kind at most; a channel's mean and scale need no more."""
 _SIDE: Final = 384  # px of each of them
 _LONGEST_SIDE: Final = 768  # px that they are brought down to first
 
@@ -68,18 +67,33 @@ def standardize(network: EfficientNetLite, pictures: Iterable[Tensor]) -> None:
 
 
 def standardized_on(
-    network: EfficientNetLite, photographs: Sequence[Path], *, quiet: bool = False
+    network: EfficientNetLite, *photographs: Sequence[Path], kept: Path, quiet: bool = False
 ) -> EfficientNetLite:
-    """The network, standardized on at most :data:`MEASURED_ON` of the photographs, evenly spread by name.
+    """The network, standardized on some photographs of each sequence, evenly spread by name.
+
+    Args:
+        network: its two buffers are replaced.
+        photographs: at most :data:`MEASURED_ON` of each sequence are looked at.
+        kept: folder where the numbers are written down, and read from by all who name the same photographs:
+            so trainings that begin from one encoder end with one.
+        quiet: whether to show no progress.
 
     Raises:
         DataError: a photograph cannot be decoded.
     """
-    ordered = sorted(photographs)
-    some = ordered[:: -(-len(ordered) // MEASURED_ON)]
-    reader = PhotoReader(cache_bytes=0, longest_side=_LONGEST_SIDE)
-    shown = track(some, "standardization", console=Console(stderr=True), disable=quiet)
-    standardize(network, (whole(reader.read(path), _SIDE) for path in shown))
+    some = [path for each in photographs for path in sorted(each)[:: -(-len(each) // MEASURED_ON)]]
+    numbers = kept / f"standardization-{digest(some)[:12]}.pt"
+    if not numbers.exists():
+        reader = PhotoReader(cache_bytes=0, longest_side=_LONGEST_SIDE)
+        shown = tracked(some, "standardization", quiet)
+        standardize(network, (whole(reader.read(path), _SIDE) for path in shown))
+        kept.mkdir(parents=True, exist_ok=True)
+        unfinished = numbers.with_suffix(".tmp")
+        torch.save([network.level_means, network.level_scales], unfinished)
+        unfinished.replace(numbers)
+    means, scales = torch.load(numbers, map_location="cpu", weights_only=True)
+    network.level_means.copy_(means)
+    network.level_scales.copy_(scales)
     return network
 
 

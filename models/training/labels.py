@@ -14,7 +14,6 @@ from models.adjectives import PAIRS, Dimension
 from models.training.distortions import DISTORTIONS, EXTRA_FAULTS, FAULTS
 
 GOOD, BAD, UNKNOWN = 1, 0, -1
-NO_TYPE = -100  # what torch's cross-entropy leaves out
 _CLEARLY_PRESENT = 3
 _UNRANKED = -1
 
@@ -64,21 +63,6 @@ def _pair_label(pair: int, faults: list[tuple[str, int]]) -> int:
     return GOOD if elsewhere else UNKNOWN
 
 
-def severities(name: str, levels: Sequence[int]) -> Tensor:
-    """How bad each level of a distortion is for the picture as a whole.
-
-    Returns:
-        ``(len(levels),)`` int64: 0 for untouched, else the level; -1 where the type is not ordered.
-    """
-    return torch.tensor([_severity(name, level) for level in levels])
-
-
-def _severity(name: str, level: int) -> int:
-    if _is_identity(name, level):
-        return 0
-    return level if _ALL[name].ordered else _UNRANKED
-
-
 def pair_severities(name: str, levels: Sequence[int]) -> Tensor:
     """How much more true each level makes the bad word of the pairs that the distortion is a fault of.
 
@@ -99,27 +83,6 @@ def _pair_severity(pair: int, name: str, level: int) -> int:
         return 0
     milder = _ALL[name].ordered and level < min(true_at)
     return level if milder or level in true_at else _UNRANKED
-
-
-def fault_types(name: str, levels: Sequence[int], *, alone: bool) -> Tensor:
-    """Classes for telling the types of distortions apart.
-
-    Args:
-        name: of the distortion that is varied.
-        levels: 0 to 5.
-        alone: whether no other fault lies beneath it.
-
-    Returns:
-        ``(len(levels),)`` int64: the place in :data:`NAMES` from level 2 on, ``len(NAMES)`` for untouched,
-        and :data:`NO_TYPE` where it cannot be told: level 1 is hardly seen, and a fault beneath may be.
-    """
-    return torch.tensor([_fault_type(name, level, alone) for level in levels])
-
-
-def _fault_type(name: str, level: int, alone: bool) -> int:
-    if _is_identity(name, level):
-        return len(NAMES) if alone else NO_TYPE
-    return NAMES.index(name) if level > 1 else NO_TYPE
 
 
 def _is_identity(name: str, level: int) -> bool:

@@ -1,18 +1,15 @@
-"""How the last touches of the recipes look at whole photographs: which, and what a model sees of them."""
+"""How photographs are gone through: which of them, as what pixels, with a progress bar."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import track
 from torch import Generator, Tensor
 
-from models.bpclip import BPCLIP
-from models.preprocessing import Pixels, Preprocessing
-from models.qualiclip import QualiCLIP
+from models.preprocessing import Pixels
 
 _Step = TypeVar("_Step")
 
@@ -31,9 +28,3 @@ def tracked(steps: Iterable[_Step], what: str, quiet: bool) -> Iterable[_Step]:
 def pixels(picture: Tensor) -> Pixels:
     """``(3, H, W)`` uint8 as ``(H, W, 3)``."""
     return picture.permute(1, 2, 0).contiguous().numpy()
-
-
-def see(model: QualiCLIP | BPCLIP, preprocessing: Preprocessing, picture: Pixels) -> Tensor:
-    """What a model sees of a picture: ``(L, d)`` float32, unit rows; one of QualiCLIP, four of BPCLIP."""
-    seen = model.embed(preprocessing.tensor(preprocessing.fit(picture)))
-    return F.normalize(seen.reshape(-1, seen.shape[-1]), dim=-1)

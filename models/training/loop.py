@@ -80,8 +80,8 @@ class Budget:
     minutes: float
     steps: int | None = None
     learning_rate: float | None = None
-    weight_decay: float = 1e-4
-    ema_decay: float = 0.998
+    weight_decay: float = 0.02
+    ema_decay: float = 0.995
     workers: int = 1
     device: str = "cpu"
 

@@ -1,11 +1,12 @@
-"""The losses of both recipes."""
+"""The losses of the recipes."""
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.adjectives import PAIRS
-from models.training.labels import BAD, GOOD, NO_TYPE
+from models.training.batches import VariantCells
+from models.training.labels import BAD, GOOD
 
 
 def ranking_loss(values: Tensor, severity: Tensor, margin: float) -> Tensor:
@@ -30,8 +31,27 @@ def ranking_loss(values: Tensor, severity: Tensor, margin: float) -> Tensor:
     return shortfall.relu()[wanted].sum() / wanted.sum().clamp(min=1)
 
 
-def consistency_loss(first: Tensor, second: Tensor, margin: float) -> Tensor:
-    """Two crops of one picture should score alike, within a margin (QualiCLIP, arXiv 2403.11176)."""
+def order_loss(values: Tensor, variants: VariantCells, margin: float) -> Tensor:
+    """Mean shortfall of pairs in order: the better should have the higher value, by a margin per level.
+
+    Args:
+        values: ``(N,)`` float, of each variant of the batch.
+        variants: the batch.
+        margin: per level.
+    """
+    ahead = values[variants.better] - values[variants.worse]
+    return (margin * variants.gap - ahead).relu().mean()
+
+
+def equality_loss(values: Tensor, equal: Tensor, margin: float = 0.0) -> Tensor:
+    """Mean distance beyond a margin of pairs that look the same (consistency in QualiCLIP, arXiv 2403.11176).
+
+    Args:
+        values: ``(N,)`` float.
+        equal: ``(E, 2)`` int64, places in ``values``.
+        margin: that is free.
+    """
+    first, second = values[equal].unbind(dim=1)
     return ((first - second).abs() - margin).relu().mean()
 
 
@@ -70,31 +90,7 @@ def word_ranking_loss(similarities: Tensor, pair_severity: Tensor, margin: float
     return ranking_loss(good, pair_severity, margin) + ranking_loss(-bad, pair_severity, margin)
 
 
-def fault_type_loss(logits: Tensor, fault: Tensor) -> Tensor:
-    """Cross-entropy of the type of distortion: a task beside the others, for features of all types [O].
-
-    Args:
-        logits: ``(N, len(NAMES) + 1)``.
-        fault: ``(N,)`` int64 of :func:`models.training.labels.fault_types`.
-
-    Returns:
-        Mean over the samples whose type can be told; zero where there are none.
-    """
-    total = F.cross_entropy(logits.float(), fault, ignore_index=NO_TYPE, reduction="sum")
-    return total / (fault != NO_TYPE).sum().clamp(min=1)
-
-
 def plcc_loss(predicted: Tensor, target: Tensor) -> Tensor:
     """One minus the linear correlation over a batch, halved: in [0, 1]."""
     predicted, target = predicted - predicted.mean(), target - target.mean()
     return (1 - F.cosine_similarity(predicted, target, dim=0)) / 2
-
-
-def freeze_norms(module: nn.Module) -> None:
-    """Every batch norm gives what it has learned and learns no more; to be called again after ``train()``.
-
-    Batches of unlike size and content then do not disturb one another's statistics.
-    """
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.eval().requires_grad_(False)

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from PIL import Image
@@ -34,21 +34,6 @@ class ScoredPhoto:
     path: Path
     mos: float
     subset: str
-
-    @property
-    def worth(self) -> float:
-        """The score: what makes it a :class:`RatedPhoto`."""
-        return self.mos
-
-
-class RatedPhoto(Protocol):
-    """A photograph and a number in [0, 1], higher is better, whoever gave it."""
-
-    @property
-    def path(self) -> Path: ...
-
-    @property
-    def worth(self) -> float: ...
 
 
 def is_held_out(name: str) -> bool:

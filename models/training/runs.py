@@ -1,40 +1,46 @@
 """Whole trainings, from folders of photographs to a weights file: what ``iqa train`` calls."""
 
 import datetime
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
-from torch.utils.data import Dataset
 
+from models.architecture import RESNET
+from models.backbones.efficientnet import MEAN, STD, EfficientNetLite
 from models.bpclip import BPCLIP, compact
-from models.preprocessing import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from models.qualiclip import COMPACT, PROMPTS, QualiCLIP
+from models.preprocessing import Preprocessing
+from models.qualiclip import COMPACT, PROMPTS, LiteTower, QualiCLIP
 from models.state import stored, transfer
-from models.training import bpclip, qualiclip
-from models.training.bpclip import NoReferenceRecipe
+from models.training import bpclip_head, qualiclip_head
+from models.training.batches import RatedBatches, VariantBatches, one, several
+from models.training.bpclip_head import BPCLIPHeadRecipe
+from models.training.cells import CellArray, PhotographVariants, WholePhotographs, encode
+from models.training.encoder import imagenet_encoder, standardized_on
 from models.training.first_opinion import ranked
 from models.training.loop import Budget, Recipe, TrainingError, train
+from models.training.opinion import opinions
 from models.training.photos import digest, list_photos, list_scored
-from models.training.prompts import settle_prompts
-from models.training.qualiclip import QualiCLIPRecipe
-from models.training.samples import Rated, RatedCrops, Snapshots
-from models.training.whole import WholePhotographsRecipe
-from models.training.words import settle_words
+from models.training.qualiclip_head import QualiCLIPHeadRecipe
 from models.weights import Metadata, ModelName, Weights, WeightsInvalid, read, save
 
-LONGEST_SIDE = 768
+LONGEST_SIDE: Final = 768
 """Pixels; what the bundled weights bring larger photographs down to. They learned from photographs of some
 512 px, and fine faults of a much larger one are neither what they know nor what is seen on a screen."""
-_PRETRAINING = 0.4
-"""Share of the budget in which a model that begins from nothing learns faults alone, and its batch norm."""
-_WHOLE = 0.15
-"""Share of the rest in which BPCLIP looks at whole photographs."""
-_RATED_CROP = 384  # px; nearly a whole photograph of those that the weights are for
-VALIDATED_SIDES = (300, 768)  # of what is scored: our measurements are on photographs of these sizes
+VALIDATED_SIDES: Final = (300, 768)  # of what is scored: our measurements are on photographs of these sizes
+
+PREPROCESSING: Final = Preprocessing(mean=MEAN, std=STD, longest_side=LONGEST_SIDE)
+OF_GOOD: Mapping[str, int] = {"side": 448, "chains": 13, "parts": 3, "compounds": 2}
+OF_OTHERS: Mapping[str, int] = {"side": 512, "chains": 2, "parts": 1, "compounds": 0}
+"""What is made of each good photograph, and of each of :data:`OTHERS` photographs as people take them."""
+OTHERS: Final = 500
+WHOLE: int = 512  # px, of photographs that a number belongs to
+_GOOD_AT_ONCE, _OTHERS_AT_ONCE = 4, 5  # in a batch
+_CHAINS: Mapping[str, int] = {"qualiclip": 3, "bpclip": 2}  # of each good photograph in a batch
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,10 @@ class Job:
         run: folder of the checkpoint and the log.
         budget: how long and how fast.
         init: weights to begin from; bpclip-fr begins from those of bpclip, or goes on from its own.
-        unlabelled: folder of photographs as people take them, for qualiclip, which sees no scores.
+        unlabelled: folder of photographs as people take them, for qualiclip, which sees no scores; without it
+            only the order of variants is learned.
+        cells: folder of what the encoder has seen, which trainings on the same photographs share; within
+            ``run`` where it is left out.
         license: of the weights, for the file's metadata.
         seed: of the start values and all samples.
     """
@@ -63,28 +72,17 @@ class Job:
     scored: Path | None = None
     init: Path | None = None
     unlabelled: Path | None = None
+    cells: Path | None = None
     license: str = "not stated"
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A part of a training: a recipe, its share of the budget, and the folder of its run within the job's.
-
-    The recipe is made when the stage begins: it may look at what the network has learned by then.
-    """
-
-    recipe: Callable[[], Recipe]
-    share: float = 1.0
-    folder: str = "."
-
-
-@dataclass(frozen=True)
 class _Plan:
-    """The network, the stages that it goes through, in words what it learns from, and a last touch."""
+    """The network and the recipe that trains it, in words what it learns from, and a last touch."""
 
     network: QualiCLIP | BPCLIP
-    stages: tuple[Stage, ...]
+    recipe: Recipe
     trained_on: str
     finish: Callable[[Any], object] = lambda network: None
 
@@ -92,22 +90,19 @@ class _Plan:
 def run_job(job: Job, *, quiet: bool = False) -> Path:
     """Train the compact architecture of a model and write its weights.
 
-    What begins from nothing learns faults first, for a part of the budget, and then all that it is to learn.
-
     Raises:
         TrainingError, DataError, WeightsError: what is wrong, in one sentence.
     """
     torch.manual_seed(job.seed)
     plan = {"qualiclip": _qualiclip, "bpclip": _bpclip, "bpclip-fr": _bpclip_fr}[job.model](job, quiet)
-    for stage in plan.stages:
-        averaged = train(stage.recipe(), _part(job.budget, stage.share), job.run / stage.folder, quiet=quiet)
-        plan.network.load_state_dict(averaged.state_dict())
+    averaged = train(plan.recipe, job.budget, job.run, quiet=quiet)
+    plan.network.load_state_dict(averaged.state_dict())
     plan.finish(plan.network.cpu().eval())
     metadata = Metadata(
         model=job.model,
         name=f"{job.model}-compact",
         architecture=plan.network.config.as_metadata(),
-        preprocessing=_preprocessing(job.model),
+        preprocessing=PREPROCESSING,
         temperature=plan.network.temperature,
         prompts=list(PROMPTS) if job.model == "qualiclip" else [],
         text_encoder=False,
@@ -121,75 +116,110 @@ def run_job(job: Job, *, quiet: bool = False) -> Path:
     return job.out
 
 
-def _preprocessing(model: ModelName) -> Preprocessing:
-    mean, std = (CLIP_MEAN, CLIP_STD) if model == "qualiclip" else (IMAGENET_MEAN, IMAGENET_STD)
-    return Preprocessing(mean=mean, std=std, longest_side=LONGEST_SIDE)
-
-
-def _part(budget: Budget, share: float) -> Budget:
-    steps = None if budget.steps is None else max(1, round(share * budget.steps))
-    return replace(budget, minutes=share * budget.minutes, steps=steps)
-
-
 def _qualiclip(job: Job, quiet: bool) -> _Plan:
     pristine = list_photos(job.pristine)
-    network = QualiCLIP(COMPACT, qualiclip.TEMPERATURE)
-    if job.init is not None:
-        transfer(read(job.init, "qualiclip").tensors, network)
+    others = [] if job.unlabelled is None else list_photos(job.unlabelled)
     trained_on = _in_words(pristine, job.pristine)
-    real: list[Path] = []
     if job.unlabelled is not None:
-        real = list_photos(job.unlabelled)
-        trained_on += f" and, without any score, {_in_words(real, job.unlabelled)}"
-
-    def last() -> Recipe:
-        rated: Dataset[Rated] = Snapshots(pristine, _RATED_CROP, seed=job.seed + 2)
-        if real:
-            rated = RatedCrops(ranked(real, quiet=quiet), _RATED_CROP, seed=job.seed + 2)
-        return QualiCLIPRecipe(network, pristine, rated, real, seed=job.seed)
-
-    words = _words(job, pristine, real, quiet)
-
-    def finish(trained: QualiCLIP) -> None:
-        words(trained)
-        settle_prompts(trained, _preprocessing(job.model), pristine, seed=job.seed + 6, quiet=quiet)
-
-    if job.init is not None:
-        return _Plan(network, (Stage(last),), trained_on, finish)
-    first = partial(QualiCLIPRecipe, network, pristine, seed=job.seed)
-    return _Plan(network, _from_nothing(first, Stage(last)), trained_on, finish)
+        trained_on += f" and, without any score, {_in_words(others, job.unlabelled)}"
+    network = QualiCLIP(COMPACT, qualiclip_head.TEMPERATURE)
+    assert isinstance(network.visual, LiteTower)
+    _begin(network, network.visual.lite, job, pristine, others, quiet)
+    look = _Looking(job, network.visual.lite, quiet)
+    good = look.variants(pristine, good=True)
+    if not others:
+        return _Plan(network, QualiCLIPHeadRecipe(network, good), trained_on)
+    photographs = look.photographs(others)
+    opinion = opinions(photographs, ranked(others, quiet=quiet), good.cells)
+    rated = RatedBatches(photographs, opinion.tolist(), seed=job.seed)
+    further = look.variants(others, good=False)
+    return _Plan(network, QualiCLIPHeadRecipe(network, good, further, rated=rated), trained_on)
 
 
 def _bpclip(job: Job, quiet: bool) -> _Plan:
     if job.scored is None:
         raise TrainingError("Training bpclip needs a folder of photographs with scores.")
     pristine, scored = list_photos(job.pristine), list_scored(job.scored)
-    network = BPCLIP(compact(full_reference=False), bpclip.TEMPERATURE)
-    if job.init is not None:
-        transfer(read(job.init, "bpclip").tensors, network)
     paths = [photo.path for photo in scored]
+    network = BPCLIP(compact(full_reference=False), bpclip_head.TEMPERATURE)
+    _begin(network, network.backbone.lite, job, pristine, paths, quiet)
+    look = _Looking(job, network.backbone.lite, quiet)
+    # In the order of their names, so that qualiclip finds what was seen of the same photographs.
+    scored.sort(key=lambda photo: photo.path)
+    paths.sort()
+    rated = RatedBatches(look.photographs(paths), [photo.mos for photo in scored], seed=job.seed)
+    variants = look.variants(pristine, good=True), look.variants(paths, good=False)
     trained_on = (
         f"{_in_words(pristine, job.pristine)} and, with people's scores, {_in_words(paths, job.scored)}"
     )
-    own = (
-        Stage(partial(NoReferenceRecipe, network, scored, pristine, seed=job.seed), 1 - _WHOLE, "crops"),
-        Stage(
-            partial(WholePhotographsRecipe, network, scored, pristine, seed=job.seed, quiet=quiet),
-            _WHOLE,
-            "whole",
-        ),
-    )
-    words = _words(job, pristine, paths, quiet)
+    return _Plan(network, BPCLIPHeadRecipe(network, rated, *variants), trained_on)
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """What the frozen encoder sees of photographs, from the cache of the job."""
+
+    job: Job
+    encoder: EfficientNetLite
+    quiet: bool
+
+    def photographs(self, paths: Sequence[Path]) -> CellArray:
+        return self._encode(WholePhotographs(tuple(paths), WHOLE))
+
+    def variants(self, paths: Sequence[Path], *, good: bool) -> VariantBatches:
+        if not good and len(paths) > OTHERS:
+            paths = random.Random(0).sample(paths, OTHERS)
+        pictures = PhotographVariants(tuple(paths), good=good, **(OF_GOOD if good else OF_OTHERS))
+        return VariantBatches(
+            self._encode(pictures),
+            pictures.plans,
+            partial(several, chains=_CHAINS[self.job.model]) if good else one,
+            good=good,
+            batch=_GOOD_AT_ONCE if good else _OTHERS_AT_ONCE,
+            seed=self.job.seed,
+        )
+
+    def _encode(self, pictures: WholePhotographs | PhotographVariants) -> CellArray:
+        workers = self.job.budget.workers
+        return encode(pictures, self.encoder, _cells(self.job), workers=workers, quiet=self.quiet)
+
+
+def _cells(job: Job) -> Path:
+    return job.cells or job.run / "cells"
+
+
+def _begin(
+    network: QualiCLIP | BPCLIP,
+    encoder: EfficientNetLite,
+    job: Job,
+    pristine: Sequence[Path],
+    others: Sequence[Path],
+    quiet: bool,
+) -> None:
+    """Give a network its start: that of other weights, or of ImageNet's, standardized on the photographs."""
+    encoder.eval()  # frozen from here on
     if job.init is not None:
-        return _Plan(network, own, trained_on, words)
-    first = partial(NoReferenceRecipe, network, [], pristine, seed=job.seed)
-    return _Plan(network, _from_nothing(first, *own), trained_on, words)
+        _take_over(read(job.init, job.model), network)
+        return
+    measured = [pristine, others] if others else [pristine]
+    begun = standardized_on(imagenet_encoder(), *measured, kept=_cells(job), quiet=quiet)
+    encoder.load_state_dict(begun.state_dict())
+
+
+def _take_over(weights: Weights, network: QualiCLIP | BPCLIP) -> None:
+    encoder = weights.metadata.architecture.get("encoder", RESNET)
+    if encoder != network.config.encoder:
+        raise TrainingError(
+            f"The weights to begin from see images through {encoder}, this architecture through "
+            f"{network.config.encoder}."
+        )
+    transfer(weights.tensors, network)
 
 
 def _bpclip_fr(job: Job, quiet: bool) -> _Plan:
     if job.init is None:
         raise TrainingError(
-            "Training bpclip-fr begins from weights of bpclip: a batch norm that is frozen must have learned."
+            "Training bpclip-fr begins from weights of bpclip: an encoder that is frozen must have learned."
         )
     from models.training.bpclip_fr import FullReferenceRecipe, calibrate  # only this one needs piq
 
@@ -199,24 +229,11 @@ def _bpclip_fr(job: Job, quiet: bool) -> _Plan:
         others = [photo.path for photo in list_scored(job.scored)]
         trained_on += f" and {_in_words(others, job.scored)}"
         references += others
-    network = BPCLIP(compact(full_reference=True), bpclip.TEMPERATURE)
-    transfer(_to_begin_from(job.init).tensors, network)
-    stage = Stage(partial(FullReferenceRecipe, network, references, seed=job.seed))
+    network = BPCLIP(compact(full_reference=True), bpclip_head.TEMPERATURE)
+    _take_over(_to_begin_from(job.init), network)
+    recipe = FullReferenceRecipe(network, references, seed=job.seed)
     last = partial(calibrate, references=references, seed=job.seed)
-    return _Plan(network, (stage,), f"{trained_on}, labelled by VSI, HaarPSI, MDSI and GMSD", last)
-
-
-def _words(
-    job: Job, pristine: Sequence[Path], others: Sequence[Path], quiet: bool
-) -> Callable[[Any], object]:
-    return partial(
-        settle_words,
-        preprocessing=_preprocessing(job.model),
-        pristine=pristine,
-        others=others,
-        seed=job.seed + 5,
-        quiet=quiet,
-    )
+    return _Plan(network, recipe, f"{trained_on}, labelled by VSI, HaarPSI, MDSI and GMSD", last)
 
 
 def _to_begin_from(path: Path) -> Weights:
@@ -225,11 +242,6 @@ def _to_begin_from(path: Path) -> Weights:
         return read(path, "bpclip-fr")
     except WeightsInvalid:
         return read(path, "bpclip")
-
-
-def _from_nothing(first: Callable[[], Recipe], *others: Stage) -> tuple[Stage, ...]:
-    rest = (replace(stage, share=(1 - _PRETRAINING) * stage.share) for stage in others)
-    return Stage(first, _PRETRAINING, "pretraining"), *rest
 
 
 def _in_words(paths: Sequence[Path], folder: Path) -> str:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.models.training.heads import Cells, small_cells
 from tests.photographs import named
 
 
@@ -18,3 +19,9 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             rows.append(f"{file},{(i + 1) / 10:.2f},{'even' if i % 2 == 0 else 'odd'}")
     (folder / "scores.csv").write_text("\n".join(rows) + "\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cells(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Cells:
+    """Batches of what the encoder sees of a few photographs and their variants."""
+    return small_cells(photo_folder, tmp_path_factory.mktemp("cells"))

@@ -14,8 +14,9 @@ from models.training.photos import DataError, list_photos
 
 
 @pytest.fixture(scope="module")
-def network(photo_folder: Path) -> EfficientNetLite:
-    return standardized_on(imagenet_encoder(), list_photos(photo_folder)[:4], quiet=True)
+def network(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> EfficientNetLite:
+    kept = tmp_path_factory.mktemp("standardization")
+    return standardized_on(imagenet_encoder(), list_photos(photo_folder)[:4], kept=kept, quiet=True)
 
 
 @pytest.fixture

@@ -32,9 +32,11 @@ def test_channels_of_what_it_was_standardized_on_have_mean_zero_and_scale_one() 
         )
 
 
-def test_the_order_of_the_photographs_has_no_part_in_it(photo_folder: Path) -> None:
+def test_all_who_name_the_same_photographs_have_the_same_encoder(photo_folder: Path, tmp_path: Path) -> None:
     paths = list_photos(photo_folder)[:3]
-    first, second = (
-        standardized_on(imagenet_encoder(), some, quiet=True).level_scales for some in (paths, paths[::-1])
-    )
-    assert torch.equal(first, second)
+    first = standardized_on(imagenet_encoder(), paths, kept=tmp_path, quiet=True)
+    second = standardized_on(imagenet_encoder(), paths[::-1], kept=tmp_path, quiet=True)
+    other = standardized_on(imagenet_encoder(), paths[:1], kept=tmp_path, quiet=True)
+    assert torch.equal(first.level_scales, second.level_scales)
+    assert not torch.equal(first.level_scales, other.level_scales)
+    assert len(list(tmp_path.iterdir())) == 2

@@ -1,8 +1,7 @@
 import pytest
 
 from models.adjectives import PAIRS
-from models.training.distortions import DISTORTIONS, EXTRA_FAULTS
-from models.training.labels import BAD, GOOD, NAMES, UNKNOWN, pair_labels, pair_severities, severities
+from models.training.labels import BAD, GOOD, NAMES, UNKNOWN, pair_labels, pair_severities
 
 
 def label(positive: str, *faults: tuple[str, int]) -> int:
@@ -35,18 +34,6 @@ def test_a_fault_beneath_another_counts_too() -> None:
     assert label("clear", ("jpeg", 5), ("lens-blur", 4)) == BAD
     assert label("bright", ("jpeg", 5), ("lens-blur", 4)) == GOOD
     assert label("bright", ("jpeg", 5), ("mean-shift", 5)) == UNKNOWN, "a shift of the mean is in no row"
-
-
-def test_every_type_ranks_or_is_left_out() -> None:
-    for name, distortion in (DISTORTIONS | EXTRA_FAULTS).items():
-        found = severities(name, range(6)).tolist()
-        identities = [0] * distortion.first_ordered
-        rest = (
-            range(distortion.first_ordered, 6)
-            if distortion.ordered
-            else [-1] * (6 - distortion.first_ordered)
-        )
-        assert found == [*identities, *rest]
 
 
 def test_words_are_ranked_only_where_the_fault_concerns_them() -> None:

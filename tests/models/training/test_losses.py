@@ -1,9 +1,11 @@
 import pytest
 import torch
 
+from models.training.batches import VariantCells
 from models.training.losses import (
     adjectives_loss,
-    consistency_loss,
+    equality_loss,
+    order_loss,
     plcc_loss,
     ranking_loss,
     word_ranking_loss,
@@ -32,9 +34,23 @@ def test_ranking_pushes_the_right_way() -> None:
     assert values.grad[0] < 0 < values.grad[1]
 
 
-def test_consistency_has_a_margin() -> None:
-    first, second = torch.tensor([0.5, 0.5]), torch.tensor([0.501, 0.6])
-    torch.testing.assert_close(consistency_loss(first, second, 0.01), torch.tensor(0.09 / 2))
+def test_order_is_free_beyond_a_margin_that_grows_with_the_gap() -> None:
+    empty = torch.empty(0)
+    better, worse, gap = torch.tensor([0, 0]), torch.tensor([1, 2]), torch.tensor([1.0, 3.0])
+    variants = VariantCells(empty, empty, better, worse, gap, empty, empty, empty)
+    values = torch.tensor([0.5, 0.3, 0.3], requires_grad=True)
+    loss = order_loss(values, variants, 0.1)
+    torch.testing.assert_close(loss, torch.tensor(0.1 / 2))
+    loss.backward()
+    assert values.grad is not None
+    assert values.grad[0] < 0 < values.grad[2]
+    assert values.grad[1] == 0
+
+
+def test_what_looks_the_same_is_free_within_a_margin() -> None:
+    values, equal = torch.tensor([0.5, 0.501, 0.5, 0.6]), torch.tensor([[0, 1], [2, 3]])
+    torch.testing.assert_close(equality_loss(values, equal, 0.01), torch.tensor(0.09 / 2))
+    torch.testing.assert_close(equality_loss(values, equal), torch.tensor(0.101 / 2))
 
 
 def test_rare_words_weigh_like_frequent_ones_and_unknown_ones_nothing() -> None:

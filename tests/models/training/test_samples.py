@@ -2,12 +2,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
-from models.training.first_opinion import sharpness
-from models.training.labels import BAD, GOOD, NAMES
 from models.training.photos import DataError, PhotoReader, digest, is_held_out, list_photos, list_scored
-from models.training.samples import Groups, Pairs, Rated, RatedCrops, Snapshots
+from models.training.samples import Pairs, clean_region
 
 
 def test_one_in_eight_is_held_out_by_name() -> None:
@@ -63,53 +60,27 @@ def test_the_reader_keeps_within_its_bound(photo_folder: Path) -> None:
     assert reader._held <= 2_000_000
 
 
-def test_a_group_is_one_photograph_getting_worse(photo_folder: Path) -> None:
-    groups = Groups(list_photos(photo_folder), crop=64, views=2, beneath=[1.0], seed=4)
-    for index in range(12):
-        group = groups[index]
-        assert group.images.shape == (2, 2, 3, 64, 64)
-        assert group.images.dtype == torch.uint8
-        assert group.severity.shape == group.fault.shape == (2,)
-        assert group.pair_severity.shape == (20, 2)
-        assert group.labels.shape == (2, 20)
-        known = group.severity[group.severity >= 0].tolist()
-        assert known == sorted(known)
-
-
 def test_samples_are_functions_of_seed_and_index(photo_folder: Path) -> None:
-    paths, scored = list_photos(photo_folder), list_scored(photo_folder)
-    for make in (
-        lambda seed: Groups(paths, 48, 1, seed=seed),
-        lambda seed: Pairs(paths, 48, seed=seed),
-        lambda seed: RatedCrops(scored, 48, seed=seed),
-    ):
-        first, again, other = make(0)[5], make(0)[5], make(1)[5]
-        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-        assert not torch.equal(first[0], other[0])
+    paths = list_photos(photo_folder)
+    first, again, other = (Pairs(paths, 48, seed=seed)[5] for seed in (0, 0, 1))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
 
 
-def test_an_epoch_sees_every_scored_photograph_once(photo_folder: Path) -> None:
-    scored = list_scored(photo_folder, "all")
-    crops = RatedCrops(scored, 32)
-    seen = sorted(round(float(crops[i].worth), 2) for i in range(len(scored)))
-    assert seen == sorted(photo.mos for photo in scored)
+def test_a_region_is_a_square_of_the_asked_side_at_any_size_of_photograph() -> None:
+    for height, width in ((50, 90), (64, 64), (300, 200)):
+        photo = torch.randint(256, (3, height, width), dtype=torch.uint8)
+        regions = [clean_region(photo, 64, torch.Generator().manual_seed(seed)) for seed in range(6)]
+        assert all(region.shape == (3, 64, 64) for region in regions)
+        assert all(region.min() >= 0 and region.max() <= 1 for region in regions)
+        assert not torch.equal(regions[0], regions[1])
+        assert torch.equal(regions[0], clean_region(photo, 64, torch.Generator().manual_seed(0)))
 
 
-def test_pairs_hold_identical_and_spoilt_pictures(photo_folder: Path) -> None:
+def test_pairs_hold_identical_and_distorted_pictures(photo_folder: Path) -> None:
     pairs = Pairs(list_photos(photo_folder), crop=48, seed=1)
     same = [torch.equal(pair.distorted, pair.reference) for pair in (pairs[i] for i in range(60))]
     assert 1 <= sum(same) <= 20
-
-
-def test_nothing_is_known_of_a_real_photograph_but_what_was_done_to_it(photo_folder: Path) -> None:
-    paths = list_photos(photo_folder)
-    groups = Groups(paths[:1], 48, 1, real=paths[1:], real_share=1.0, beneath=[1.0], seed=2)
-    labels = torch.cat([groups[i].labels for i in range(40)])
-    faults = torch.cat([groups[i].fault for i in range(40)])
-    assert (labels != GOOD).all()
-    assert (labels == BAD).any()
-    assert (faults != len(NAMES)).all(), "untouched it is of no known type"
-    assert ((faults >= 0) & (faults < len(NAMES))).any()
 
 
 def test_faults_are_compounded_up_to_four(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,9 +91,6 @@ def test_faults_are_compounded_up_to_four(photo_folder: Path, monkeypatch: pytes
         return image
 
     monkeypatch.setattr("models.training.samples.distort", counted)
-    groups = Groups(list_photos(photo_folder), 48, 1, beneath=[0, 0, 0, 1.0])
-    groups[0]
-    assert len(done) == 3, "and the one that is varied"
     counts = []
     pairs = Pairs(list_photos(photo_folder), 48)
     for index in range(200):
@@ -131,65 +99,3 @@ def test_faults_are_compounded_up_to_four(photo_folder: Path, monkeypatch: pytes
         counts.append(len(done))
     assert set(counts) == {0, 1, 2, 3, 4}
     assert counts.count(1) > 100
-
-
-def test_half_of_the_groups_show_neighbouring_levels(photo_folder: Path) -> None:
-    # Two of six levels at random are neighbours one time in three.
-    groups = Groups(list_photos(photo_folder), 32, 1, beneath=[1.0])
-    steps = torch.stack([groups[i].severity for i in range(80)])
-    ranked = steps[(steps >= 1).all(dim=1)]
-    neighbours = (ranked[:, 1] - ranked[:, 0] == 1).float().mean()
-    assert len(ranked) > 20
-    assert neighbours > 0.5
-
-
-def test_a_copy_that_looks_the_same_keeps_its_worth(
-    photo_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scored = list_scored(photo_folder, "all")
-    monkeypatch.setattr("models.training.samples._HARMLESS", 0.0)
-    plain = [RatedCrops(scored, 96, seed=3)[i] for i in range(12)]
-    monkeypatch.setattr("models.training.samples._HARMLESS", 1.0)
-    copies = [RatedCrops(scored, 96, seed=3)[i] for i in range(12)]
-    assert [float(sample.worth) for sample in copies] == [float(sample.worth) for sample in plain]
-    assert all(sample.image.shape == (3, 96, 96) for sample in copies)
-    assert not any(torch.equal(a.image, b.image) for a, b in zip(plain, copies, strict=True))
-
-
-def test_snapshots_are_worth_what_is_in_them(photo_folder: Path) -> None:
-    snapshots = Snapshots(list_photos(photo_folder), crop=96, scale_of=24, seed=5)
-    samples = [snapshots[i] for i in range(24)]
-    assert all(sample.image.shape == (3, 96, 96) and sample.image.dtype == torch.uint8 for sample in samples)
-    worths = torch.stack([sample.worth for sample in samples])
-    assert ((worths >= 0) & (worths <= 1)).all()
-    assert worths.max() - worths.min() > 0.6
-    found = torch.tensor([sharpness(sample.image) for sample in samples])
-    assert torch.corrcoef(torch.stack([worths, found]))[0, 1] > 0.8
-    again = Snapshots(list_photos(photo_folder), crop=96, scale_of=24, seed=5)[3]
-    assert torch.equal(again.image, samples[3].image)
-    assert again.worth == samples[3].worth
-
-
-def test_a_caption_changes_the_picture_and_not_its_worth(
-    photo_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def snapshots(share: float) -> list[Rated]:
-        monkeypatch.setattr("models.training.samples._CAPTIONED", share)
-        made = Snapshots(list_photos(photo_folder), crop=96, scale_of=8, seed=5)
-        return [made[i] for i in range(8)]
-
-    for plain, signed in zip(snapshots(0.0), snapshots(1.0), strict=True):
-        assert signed.worth == plain.worth
-        assert not torch.equal(signed.image, plain.image)
-
-
-def test_a_caption_is_the_same_at_all_levels(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def group(share: float) -> Tensor:
-        monkeypatch.setattr("models.training.samples._CAPTIONED_GROUPS", share)
-        groups = Groups(list_photos(photo_folder), crop=96, views=2, beneath=[1.0], seed=4)
-        return groups[2].images.float()
-
-    put = (group(1.0) - group(0.0)).abs().amax(dim=2) > 0  # (views, levels, H, W)
-    assert put.any(dim=(-2, -1)).all()
-    assert put.float().mean() < 0.1
-    assert (put[:, 0] == put[:, 1]).float().mean() > 0.99

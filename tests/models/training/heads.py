@@ -1,0 +1,71 @@
+"""Very small heads on the real encoder, and what they learn from."""
+
+import csv
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from models.bpclip import BPCLIP, compact
+from models.qualiclip import QualiCLIP, QualiCLIPConfig
+from models.training.batches import RatedBatches, VariantBatches, one, several
+from models.training.bpclip_head import BPCLIPHeadRecipe
+from models.training.cells import PhotographVariants, WholePhotographs, encode
+from models.training.encoder import imagenet_encoder
+from models.training.loop import LOG, Budget
+from models.training.photos import list_scored
+from models.training.qualiclip_head import QualiCLIPHeadRecipe
+
+TINY_QUALICLIP = QualiCLIPConfig(
+    embed_dim=16, head_width=16, text_layers=0, encoder="efficientnet-lite0", token_width=32
+)
+TINY_BPCLIP = replace(compact(full_reference=False), inner_width=16, text_width=12, mask_width=4)
+TINY_BPCLIP_FR = replace(TINY_BPCLIP, full_reference=True)
+GOOD = {"side": 96, "chains": 3, "parts": 1, "compounds": 1}
+OTHERS = {"side": 96, "chains": 1, "parts": 1, "compounds": 0}
+
+
+def small_cells(photo_folder: Path, kept: Path) -> tuple[RatedBatches, VariantBatches, VariantBatches]:
+    """Rated photographs, variants of good ones, variants of others: three photographs each."""
+    encoder = imagenet_encoder()
+    scored = list_scored(photo_folder)[:3]
+    paths = tuple(photo.path for photo in scored)
+    whole = encode(WholePhotographs(paths, side=96), encoder, kept, quiet=True)
+    batches = []
+    for good, counts in ((True, GOOD), (False, OTHERS)):
+        pictures = PhotographVariants(paths, good=good, **counts)
+        cells = encode(pictures, encoder, kept, quiet=True)
+        choice = partial(several, chains=2) if good else one
+        batches.append(VariantBatches(cells, pictures.plans, choice, good=good, batch=2))
+    return RatedBatches(whole, [photo.mos for photo in scored], batch=3), batches[0], batches[1]
+
+
+Cells = tuple[RatedBatches, VariantBatches, VariantBatches]
+
+
+def small_qualiclip(cells: Cells, *, rated: bool = True) -> QualiCLIPHeadRecipe:
+    torch.manual_seed(0)
+    network = QualiCLIP(TINY_QUALICLIP, 10.0)
+    network.visual.lite.load_state_dict(imagenet_encoder().state_dict())  # type: ignore[union-attr]
+    if not rated:
+        return QualiCLIPHeadRecipe(network, cells[1])
+    return QualiCLIPHeadRecipe(network, cells[1], cells[2], rated=cells[0])
+
+
+def small_bpclip(cells: Cells) -> BPCLIPHeadRecipe:
+    torch.manual_seed(0)
+    network = BPCLIP(TINY_BPCLIP, 10.0)
+    network.backbone.lite.load_state_dict(imagenet_encoder().state_dict())
+    return BPCLIPHeadRecipe(network, *cells, tokens=5)
+
+
+def short(steps: int, **changes: object) -> Budget:
+    """So many steps, prepared in this process."""
+    return replace(Budget(minutes=1e9, steps=steps, workers=0), **changes)  # type: ignore[arg-type]
+
+
+def losses(run: Path) -> list[float]:
+    """The loss of every step."""
+    with (run / LOG).open() as file:
+        return [sum(float(value) for value in row[3:]) for row in list(csv.reader(file))[1:]]
