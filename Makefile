@@ -1,12 +1,16 @@
 # make serve   sets up .venv, installs the service in it, and starts it: PORT=9000, HOST=0.0.0.0, MODELS=bpclip, ...
 # make test    the same with what the tests need, and runs them, several files at a time: ARGS="-k weights"
 # make lint    ruff and mypy
+# make train-bundled DATA=folder   trains the bundled weights again, from DATA/pristine and DATA/biq2021 (with
+#              scores.csv); interrupted, the same command goes on. WORKERS=8 encodes by so many processes.
 #
 # PYTHON=python3.12 chooses the interpreter that .venv is made with.
 
 PYTHON ?= python3
 VENV := .venv
 ARGS ?=
+DATA ?=
+WORKERS ?= 2
 
 pip = if $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then set -- $(VENV)/bin/python -m pip; \
 	else set -- $(PYTHON) -m pip --python $(VENV)/bin/python; fi; \
@@ -15,9 +19,9 @@ pip = if $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then set -- $(VENV
 # Whatever is set on make's command line is a setting of the service: PORT=9000 becomes IQA_PORT=9000. From the
 # environment only IQA_* counts: HOST, for one, is set there by many a shell.
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
-settings = $(foreach name,$(filter-out ARGS PYTHON VENV IQA_%,$(given)),IQA_$(name)='$(subst ','\'',$($(name)))')
+settings = $(foreach name,$(filter-out ARGS DATA PYTHON VENV WORKERS IQA_%,$(given)),IQA_$(name)='$(subst ','\'',$($(name)))')
 
-.PHONY: serve test lint clean
+.PHONY: serve test lint train-bundled clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed
@@ -30,6 +34,18 @@ lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# What the encoder sees is kept once for both no-reference models, which so share their encoder, too.
+iqa_train = $(VENV)/bin/iqa train $(1) --pristine '$(DATA)/pristine' --run runs/$(1) --cells runs/cells --workers $(WORKERS) \
+	--out models/weights/$(1)-compact.safetensors --license 'Trained on BIQ2021 photographs, which were published for \
+	research without a licence of their own, and on freely licensed photographs (CC0, CC BY-SA 4.0, Unsplash); \
+	encoder: EfficientNet-Lite0, Apache-2.0'
+
+train-bundled: $(VENV)/installed-dev
+	@test -d '$(DATA)/pristine' || { echo "Say where the photographs are: make train-bundled DATA=folder" >&2; exit 1; }
+	$(call iqa_train,qualiclip) --unlabelled '$(DATA)/biq2021' --minutes 20
+	$(call iqa_train,bpclip) --scored '$(DATA)/biq2021' --minutes 20
+	$(call iqa_train,bpclip-fr) --scored '$(DATA)/biq2021' --init models/weights/bpclip-compact.safetensors --minutes 60
 
 clean:
 	rm -rf $(VENV)

@@ -80,8 +80,8 @@ def train(
     """Train weights.
 
     Of each folder, the files that are held out for `iqa evaluate --split holdout` (one in eight, by name) are
-    not learned from. Photographs are encoded first, then the head is trained from what the encoder saw; --minutes
-    counts the latter. Ctrl-C loses a minute at most: the same command goes on.
+    not learned from. Photographs are encoded first, which --minutes does not count; then a head is trained
+    from what the encoder saw. Ctrl-C loses a minute at most: the same command goes on.
     """
     _require_writable(out)
     from app.worker.engine import resolve_device
