@@ -1,8 +1,8 @@
 """A model made ready to be asked: one folded encoder, images of mixed sizes at once, half precision at will.
 
 The equations stay where they are, in :mod:`models.qualiclip` and :mod:`models.bpclip`; this puts a folded
-encoder in the place of their backbone and tells them what of a batch is image. Models whose encoders hold the same
-tensors and take the same input share one: an image is encoded once and its feature maps go to every head.
+encoder in the place of their backbone and tells them what of a batch is image. Models whose encoders hold the
+same tensors and take the same input share one: an image is encoded once and its feature maps go to every head.
 """
 
 import hashlib

@@ -2,8 +2,8 @@
 
 Sources: "EfficientNet", arXiv 1905.11946 (the blocks and their compound scaling); "MobileNetV2", arXiv
 1801.04381 (the inverted bottleneck); TensorFlow's EfficientNet-Lite release (ReLU6, no
-squeeze-and-excitation, stem and first stage not scaled). Parameters are named as in timm's ``tf_efficientnet_lite0``, which the tests
-compare this with, so that ImageNet weights fit.
+squeeze-and-excitation, stem and first stage not scaled). Parameters are named as in timm's
+``tf_efficientnet_lite0``, which the tests compare this with, so that ImageNet weights fit.
 """
 
 from collections.abc import Mapping
