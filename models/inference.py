@@ -2,7 +2,7 @@
 
 The equations stay where they are, in :mod:`models.qualiclip` and :mod:`models.bpclip`; this puts a folded
 encoder in the place of their backbone and tells them what of a batch is image. Models whose encoders hold the
-same tensors and take the same input share one: an image is encoded once and its feature maps go to every head.
+same tensors and take the same input share one: an image is encoded once, its feature maps go to every head.
 """
 
 import hashlib
