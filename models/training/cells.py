@@ -1,8 +1,8 @@
 """What the frozen encoder sees of pictures, computed once and kept in a file: heads are trained from it.
 
 A picture is kept as the means over the cells of its stride-32 grid, 1024 numbers of half precision a cell
-(:func:`models.gated_pooling.cell_means`). To encode some twenty thousand pictures takes an hour on a small
-machine; a head then learns from hundreds of them a second.
+(:func:`models.gated_pooling.cell_means`). To encode some twenty thousand pictures takes half an hour on a
+small machine; a head then learns from hundreds of them a second.
 """
 
 import hashlib
