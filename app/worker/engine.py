@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from app.worker import canary
+from app.worker.encoded import Encoded
 from app.worker.items import Item, Pixels, Place, divided, gathered
 from app.worker.references import Needed, References
 from app.worker.tasks import (
@@ -30,11 +31,11 @@ from app.worker.tasks import (
     Task,
 )
 from models.adjectives import dimension_scores, pair_probabilities
-from models.inference import FeatureMaps, ImageEncoder, InferenceModel, encoder_digest
+from models.inference import ImageEncoder, InferenceModel, encoder_digest
 from models.loading import LoadedModel, load_model
 from models.preprocessing import Preprocessing
 from models.qualiclip import QualiCLIP, QualiCLIPOutput
-from models.ragged import Extents, pack
+from models.ragged import pack
 from models.weights import Metadata, ModelName
 
 _Map = tuple[tuple[float, ...], ...]  # rows of local quality
@@ -75,36 +76,6 @@ class _Slot:
     network: InferenceModel
     metadata: Metadata
     card: ModelCard
-
-
-@dataclass(frozen=True)
-class _Encoded:
-    """Distinct images after one encoder pass.
-
-    Attributes:
-        maps: their feature maps.
-        extents: of the images.
-        rows: place of each image in the batch, by the identity of its array.
-    """
-
-    maps: FeatureMaps
-    extents: Extents
-    rows: Mapping[int, int]
-
-    def of(self, images: Sequence[Pixels]) -> tuple[FeatureMaps, Extents]:
-        """The feature maps and the extents of some of the images, in the order given."""
-        wanted = [self.rows[id(image)] for image in images]
-        if wanted == list(range(len(self.extents.sizes))):
-            return self.maps, self.extents
-        if wanted == list(range(wanted[0], wanted[0] + len(wanted))):
-            part: slice | list[int] = slice(wanted[0], wanted[0] + len(wanted))
-        else:
-            part = wanted
-
-        def chosen(extents: Extents) -> Extents:
-            return Extents(tuple(extents.sizes[row] for row in wanted), extents.padded)
-
-        return [(values[part], chosen(level)) for values, level in self.maps], chosen(self.extents)
 
 
 class Engine:
@@ -330,16 +301,16 @@ class Engine:
             for item, score, cosines, chances, dimensions, prompts, embedding, local in rows
         ]
 
-    def _encoded(self, encoder: ImageEncoder, images: Sequence[Pixels]) -> _Encoded:
+    def _encoded(self, encoder: ImageEncoder, images: Sequence[Pixels]) -> Encoded:
         """Images of any sizes through the encoder, in one tensor."""
         batch, extents = pack(images, encoder.multiple)
         maps = encoder(self._moved(batch), extents)
         useful = sum(image.size // 3 for image in images)
         self.tally = Tally(self.tally.useful + useful, self.tally.padded + extents.padded_pixels)
-        return _Encoded(maps, extents, {id(image): row for row, image in enumerate(images)})
+        return Encoded(maps, extents, {id(image): row for row, image in enumerate(images)})
 
     def _embedded(
-        self, slot: _Slot, items: Sequence[Item], encoded: _Encoded
+        self, slot: _Slot, items: Sequence[Item], encoded: Encoded
     ) -> tuple[Tensor, list[_Map | None]]:
         """Embeddings of single images, and local quality of those that ask for it."""
         features, extents = encoded.of([item.images[0] for item in items])
@@ -349,7 +320,7 @@ class Engine:
         return embeddings, [found.get(row) for row in range(len(items))]
 
     def _related(
-        self, network: InferenceModel, items: Sequence[Item], needed: Needed, encoded: _Encoded
+        self, network: InferenceModel, items: Sequence[Item], needed: Needed, encoded: Encoded
     ) -> tuple[Tensor, list[_Map | None]]:
         """Embeddings of pairs; references that are known already are not encoded again."""
         distorted, pairs = encoded.of([item.images[0] for item in items])
