@@ -19,9 +19,19 @@ from models.loading import LoadedModel, load_model
 from models.preprocessing import Pixels
 from models.ragged import pack
 from models.training import robustness
-from models.training.robustness import ORDERED, Answers, answers_to, spoilt
+from models.training.robustness import (
+    ORDERED,
+    Answers,
+    Opinion,
+    Opinions,
+    answers_to,
+    broken,
+    outcomes,
+    spoilt,
+    try_variants,
+)
 from models.weights import MODEL_NAMES, ModelName, bundled_path
-from tests.photographs import photographs
+from tests.photographs import named, photographs
 
 pytestmark = pytest.mark.slow
 
@@ -169,6 +179,16 @@ def test_a_deleted_file_is_missed_in_a_sentence(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("models.weights.bundled_path", lambda model: tmp_path / f"{model}.safetensors")
     with pytest.raises(Exception, match=r"bundled weights of bpclip are missing.*IQA_BPCLIP_WEIGHTS"):
         load_model("bpclip")
+
+
+@pytest.mark.parametrize("name", NO_REFERENCE)
+def test_the_release_gate_is_kept(name: ModelName) -> None:
+    def judge(images: Sequence[Pixels], _: Pixels | None) -> list[Opinions]:
+        return [{name: Opinion(*asked(name, image))} for image in images]
+
+    # So few photographs are fewer than one in twenty: of those bounds, too, not a single one may be missed.
+    tried = [try_variants(photo, photo_name, judge) for photo_name, photo in named().items()]
+    assert broken({name: outcomes(tried, name)}) == []
 
 
 HALVES = {  # in cells of 32 pixels, of 8 x 8
