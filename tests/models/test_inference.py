@@ -226,7 +226,8 @@ def test_of_one_position_local_quality_is_the_score(name: str) -> None:
     assert scores.std() > 10 * apart  # so that it is not one number for all
 
 
-@pytest.mark.parametrize("name", NO_REFERENCE)
+# Of random weights the compact BPCLIP's map is nearly flat; the bundled ones are tried in test_bundled.py.
+@pytest.mark.parametrize("name", [name for name in NO_REFERENCE if name != "bpclip, lite"])
 def test_local_quality_is_local(name: str) -> None:
     network = InferenceModel(lively(name, 6), _PREPROCESSING)
     (image,) = pictures([(96, 320)], 6)

@@ -36,9 +36,9 @@ def test_the_command_makes_it(bundled: tuple[Page, httpx.Client]) -> None:
     assert Image.open(io.BytesIO(picture)).size == (SIZE["width"], SIZE["height"])
     sentences = page.locator("#cards .sentence").all_text_contents()
     assert dict(zip(photographs(), sentences, strict=True)) == {
-        "coffee.jpg": "Sharp and clean, with good contrast.",
-        "temple-blurred.jpg": "Blurry.",
-        "coffee-dark.jpg": "Underexposed.",
+        "coffee.jpg": "Sharp, with good contrast.",
+        "temple-blurred.jpg": "Blurry, dull in colour and low in contrast.",
+        "coffee-dark.jpg": "Slightly underexposed.",
         "cat-noisy.jpg": "Noisy.",
     }
 
@@ -63,8 +63,9 @@ def test_good_photographs_are_not_blamed_and_spoilt_ones_are(bundled: tuple[Page
         assert reading in ("Good", "Excellent"), name
         assert not re.search("blur|soft|noisy|exposed|low in|dull|over", sentence), (name, sentence)
     for name in ("astronaut", "chelsea", "china"):
-        blurred = says(photos[name].filter(ImageFilter.GaussianBlur(3)))
-        assert blurred == ("Blurry.", "Bad"), name
+        sentence, reading = says(photos[name].filter(ImageFilter.GaussianBlur(3)))
+        assert sentence.startswith("Blurry"), (name, sentence)
+        assert reading in ("Poor", "Bad"), name
         flat = says(ImageEnhance.Contrast(photos[name]).enhance(0.2))
         assert "ow in contrast" in flat[0], (name, flat)
 
