@@ -79,6 +79,7 @@ def compact(full_reference: bool) -> BPCLIPConfig:
         inner_width=64,
         text_width=256,
         mask_width=16,
+        dropout=0.0,
         learned_text=True,
         encoder="efficientnet-lite0",
         rectified=True,

@@ -93,6 +93,16 @@ class GatedLocalPooling(nn.Module):
         last.weight.zero_()
         last.bias.zero_()
 
+    @torch.no_grad()
+    def pass_features_on(self) -> None:
+        """Make ``Wf`` the identity, and let it stay that."""
+        assert self.feature is not None
+        assert self.feature.bias is not None
+        channels = self.feature.in_channels
+        self.feature.weight.copy_(torch.eye(channels)[:, :, None, None])
+        self.feature.bias.zero_()
+        self.feature.requires_grad_(False)
+
     def weigh(self, pooled: Tensor, mask: Tensor) -> Tensor:
         """``Wf`` after pooling: being linear it gives the same there as before, on far fewer positions.
 
@@ -151,6 +161,27 @@ def cell_means(features: Sequence[Tensor]) -> Tensor:
         [
             pool(rectify(values), (values.shape[-2] // grid[0], values.shape[-1] // grid[1]))
             for values in features
+        ],
+        dim=1,
+    )
+
+
+def compared_means(distorted: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
+    """Means of both images' features and of their differences' magnitudes over the same cells, float32.
+
+    Returns:
+        ``(B, 3 sum(C_i), Hn, Wn)``: of each level those of the distorted image, of the reference, and
+        between them.
+
+    Args:
+        distorted, reference: F1..F5, ``(B, C_i, h_i, w_i)``; each ``h_i`` is a multiple of the last one's.
+    """
+    grid = distorted[-1].shape[-2:]
+    return torch.cat(
+        [
+            pool(values, (first.shape[-2] // grid[0], first.shape[-1] // grid[1]))
+            for first, second in zip(distorted, reference, strict=True)
+            for values in (first, second, smooth_abs(first - second))
         ],
         dim=1,
     )

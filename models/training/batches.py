@@ -4,6 +4,7 @@ A batch is a function of its index and the seed, so that a training that was int
 very batches it would have seen. Cells are cut and mirrored, which costs nothing once pictures are encoded.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -38,7 +39,7 @@ class VariantCells(NamedTuple):
     ``cells``: ``(N, h, w, C)`` float16. ``labels``: ``(N, 20)`` of
     :func:`models.training.labels.pair_labels`. ``better``, ``worse``: ``(P,)`` int64, pairs in order, and
     ``gap``: ``(P,)`` float32, by how many levels. ``equal``: ``(E, 2)`` int64, pairs that look the same.
-    ``chains``: ``(K, 3)`` int64, an untouched photograph and two levels of one distortion, and
+    ``chains``: ``(K, 3)`` int64, an untouched photograph and two neighbours of a chain, and
     ``severity``: ``(K, 20, 3)`` of :func:`models.training.labels.pair_severities`.
     """
 
@@ -50,6 +51,17 @@ class VariantCells(NamedTuple):
     equal: Tensor
     chains: Tensor
     severity: Tensor
+
+
+class PairCells(NamedTuple):
+    """Cells ``(N, h, w, C)`` float16 of pictures beside their originals, and what is to be said of them.
+
+    ``target``: ``(N,)`` float32 in [0, 1]. ``labels``: ``(N, 20)`` as above.
+    """
+
+    cells: Tensor
+    target: Tensor
+    labels: Tensor
 
 
 class _Batches(Dataset[_Batch], Generic[_Batch]):
@@ -99,15 +111,20 @@ Choice = Callable[[Variants, int, random.Random], Sequence[Unit]]
 """Some of a photograph's units, for the batch of this index."""
 
 
-def several(variants: Variants, index: int, draw: random.Random, *, chains: int) -> list[Unit]:
-    """Some chains, a part, and every other time a compound: of good photographs."""
+def of_every_kind(variants: Variants, index: int, draw: random.Random) -> list[Unit]:
+    """Some chains, a part, a ladder, and every other time a compound: of good photographs."""
     compounds = draw.sample(variants.compounds, index % 2)
-    return [*draw.sample(variants.chains, chains), *draw.sample(variants.parts, 1), *compounds]
+    return [
+        *draw.sample(variants.chains, 3),
+        *draw.sample(variants.parts, 1),
+        *draw.sample(variants.ladders, 1),
+        *compounds,
+    ]
 
 
-def one(variants: Variants, _index: int, draw: random.Random) -> list[Unit]:
-    """Any unit: of photographs with faults of their own."""
-    return [draw.choice(variants.units)]
+def any_two(variants: Variants, _index: int, draw: random.Random) -> list[Unit]:
+    """Two units, whichever: of photographs with faults of their own."""
+    return draw.sample(variants.units, 2)
 
 
 class VariantBatches(_Batches[VariantCells]):
@@ -157,8 +174,9 @@ class VariantBatches(_Batches[VariantCells]):
             for unit in units:
                 orders += [(places[each.better], places[each.worse], each.gap) for each in unit.orders]
                 if isinstance(unit, Chain):
-                    chains.append((places[0], places[unit.first], places[unit.first + 1]))
-                    severity.append(pair_severities(unit.name, [0, *unit.levels]))
+                    for step, levels in enumerate(itertools.pairwise(unit.levels), unit.first):
+                        chains.append((places[0], places[step], places[step + 1]))
+                        severity.append(pair_severities(unit.name, [0, *levels]))
         better, worse, gap = zip(*orders, strict=True)
         return VariantCells(
             torch.cat(cells),
@@ -170,6 +188,63 @@ class VariantBatches(_Batches[VariantCells]):
             torch.tensor(chains, dtype=torch.int64).reshape(-1, 3),
             torch.stack(severity) if severity else torch.empty(0, labels[0].shape[1], 3, dtype=torch.int64),
         )
+
+
+class PairBatches(_Batches[PairCells]):
+    """Endless batches of variants of good photographs beside the untouched one, which is among them.
+
+    Args:
+        cells: ``(photographs, variants, h, w, C)`` of :class:`models.training.cells.PairEncoder`.
+        plans: what the variants of each photograph are.
+        targets: ``(photographs, variants)`` in [0, 1].
+        batch: photographs at once.
+        rows: variants of each in a batch, chosen at random.
+        seed: of all random draws.
+    """
+
+    def __init__(
+        self,
+        cells: CellArray,
+        plans: Sequence[Variants],
+        targets: Tensor,
+        *,
+        batch: int = 12,
+        rows: int = 6,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(len(cells), batch, seed)
+        self.cells = cells
+        self._labels = torch.stack([variants.labels(good=True) for variants in plans])
+        self._targets = targets.float()
+        self._rows = min(rows, cells.shape[1])
+
+    def __getitem__(self, index: int) -> PairCells:
+        draw = self._draw(index)
+        cut = draw.choice(_GOOD_CUTS)
+        cells, targets, labels = [], [], []
+        for photograph in self._photographs(index):
+            rows = draw.sample(range(self.cells.shape[1]), self._rows)
+            cells.append(_cut(torch.from_numpy(self.cells[photograph, rows]), cut, draw))
+            targets.append(self._targets[photograph, rows])
+            labels.append(self._labels[photograph, rows])
+        return PairCells(torch.cat(cells), torch.cat(targets), torch.cat(labels))
+
+
+def some_cells(cells: Tensor, count: int | None) -> tuple[Tensor, Tensor]:
+    """Cells at random places, the same places of every picture, so that variants differ by their faults only.
+
+    Args:
+        cells: ``(B, h, w, C)``.
+        count: how many; None, or more than there are, for all.
+
+    Returns:
+        ``(B, count, C)`` float32, and their places in the grid, ``(count,)`` int64, counted by rows.
+    """
+    total = cells.shape[1] * cells.shape[2]
+    places = torch.arange(total, device=cells.device)
+    if count is not None and count < total:
+        places = torch.randperm(total, device=cells.device)[:count]
+    return cells.flatten(1, 2)[:, places].float(), places
 
 
 def _cut(cells: Tensor, cut: int, draw: random.Random) -> Tensor:

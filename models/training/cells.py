@@ -1,8 +1,8 @@
-"""What the frozen encoder sees of pictures, computed once and kept in a file: heads are trained from it.
+"""What is known of pictures before any training, computed once and kept in a file: heads are trained from it.
 
-A picture is kept as the means over the cells of its stride-32 grid, 1024 numbers of half precision a cell
-(:func:`models.gated_pooling.cell_means`). To encode some twenty thousand pictures takes half an hour on a
-small machine; a head then learns from hundreds of them a second.
+Of a picture, the frozen encoder gives means over the cells of its stride-32 grid, 1024 numbers of half
+precision a cell (:func:`models.gated_pooling.cell_means`). To encode some twenty thousand pictures takes half
+an hour on a small machine; a head then learns from hundreds of them a second.
 """
 
 import hashlib
@@ -20,8 +20,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from models.backbones.efficientnet import EfficientNetLite
 from models.backbones.folded import FoldedEfficientNet
-from models.gated_pooling import cell_means
+from models.gated_pooling import cell_means, compared_means
 from models.ragged import Extents
+from models.training.distortions.colour import luma
 from models.training.encoder import normalised
 from models.training.looking import tracked
 from models.training.loop import be_modest
@@ -29,9 +30,12 @@ from models.training.photos import PhotoReader, digest
 from models.training.samples import clean_region, to_float, whole
 from models.training.variants import Variants, plan
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of all that decides about the pictures; a cache of another version is not used."""
 STRIDE: Final = 32
+
+_BRIGHT: Final = 0.42  # mean luma, in [0, 1]
+_EXPORT: Final = "export-jpeg"
 
 CellArray = NDArray[np.float16]
 
@@ -77,9 +81,10 @@ class PhotographVariants:
     Attributes:
         paths: the photographs.
         side: of the pictures in pixels, a multiple of 32.
-        chains, parts, compounds: as of :func:`models.training.variants.plan`.
+        chains, parts, compounds, ladders: as of :func:`models.training.variants.plan`.
         good: whether the photographs have no faults of their own. A good one is cut at a random place and
-            scale, of others the middle is taken.
+            scale; of others the middle is taken, and what people do to a photograph first is always among its
+            chains.
         seed: of everything random.
     """
 
@@ -89,6 +94,7 @@ class PhotographVariants:
     parts: int
     compounds: int
     good: bool
+    ladders: tuple[str, ...] = ()
     seed: int = 0
 
     @property
@@ -98,59 +104,89 @@ class PhotographVariants:
     @cached_property
     def plans(self) -> tuple[Variants, ...]:
         """Of each photograph."""
-        counts = {"chains": self.chains, "parts": self.parts, "compounds": self.compounds}
-        return tuple(plan(self._seed(index), **counts) for index in range(len(self.paths)))
+        return tuple(
+            plan(
+                self._seed(index),
+                chains=self.chains,
+                parts=self.parts,
+                compounds=self.compounds,
+                always=() if self.good else self._common(index),
+                ladders=self.ladders,
+            )
+            for index in range(len(self.paths))
+        )
+
+    def _common(self, index: int) -> tuple[str, ...]:
+        # A dark photograph may be better for more light, a bright one for less.
+        bright = float(luma(self._region(index)).mean()) > _BRIGHT
+        return (_EXPORT, "gain" if bright else "dimming")[: self.chains]
 
     @property
     def rows(self) -> int:
         return len(self.plans[0].faults)
 
     def make(self, index: int) -> Tensor:
+        return self.plans[index].make(self._region(index))
+
+    def _region(self, index: int) -> Tensor:
         photo = PhotoReader(cache_bytes=0).read(self.paths[index])
         if self.good:
-            region = clean_region(photo, self.side, Generator().manual_seed(self._seed(index)))
-        else:
-            region = to_float(whole(photo, self.side))
-        return self.plans[index].make(region)
+            return clean_region(photo, self.side, Generator().manual_seed(self._seed(index)))
+        return to_float(whole(photo, self.side))
 
     def _seed(self, index: int) -> int:
         return 1_000_003 * self.seed + index
 
 
-def encode(
-    pictures: Pictures, network: EfficientNetLite, folder: Path, *, workers: int = 0, quiet: bool = False
-) -> CellArray:
-    """The cells of pictures, from the cache where it has them.
+class Look(Protocol):
+    """What is to be known of the pictures that are made from a photograph, the untouched one first.
 
-    The cache is a folder of its own within `folder`, by the data's digest, what is made of them, the encoder
-    and :data:`VERSION`. An interruption loses the photographs under way; the same call goes on.
+    ``name`` tells it from others, and its results from those of another encoder; ``dtype`` and ``shape`` are
+    of what a call gives for ``rows`` pictures of a side. A call takes ``(rows, 3, side, side)`` uint8.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dtype(self) -> type[np.generic]: ...
+
+    def shape(self, rows: int, side: int) -> tuple[int, ...]: ...
+
+    def __call__(self, pictures: Tensor) -> NDArray[Any]: ...
+
+
+def look_at(
+    pictures: Pictures, look: Look, folder: Path, *, workers: int = 0, quiet: bool = False
+) -> NDArray[Any]:
+    """What is to be known of pictures, from the cache where it has it.
+
+    The cache is a folder of its own within `folder`, by the data's digest, what is made of them, the look and
+    :data:`VERSION`. An interruption loses the photographs under way; the same call goes on.
 
     Args:
-        pictures: what is to be seen.
-        network: the encoder; it is left as it is.
+        pictures: what is looked at.
+        look: what is to be known.
         folder: of all caches.
-        workers: processes that make and encode pictures, of one thread each; with 0 this one does.
+        workers: processes that make and look at pictures, of one thread each; with 0 this one does.
         quiet: whether to show no progress.
 
     Returns:
-        ``(photographs, rows, side / 32, side / 32, 1024)`` float16, mapped from the file, read-only.
+        ``(photographs, *look.shape)`` in the look's dtype, mapped from the file, read-only.
 
     Raises:
         DataError: a photograph cannot be decoded.
     """
-    place = folder / f"{pictures.label.replace(' ', '-')}-{_key(pictures, network)}"
+    place = folder / f"{pictures.label.replace(' ', '-')}-{_key(pictures, look)}"
     place.mkdir(parents=True, exist_ok=True)
-    grid = pictures.side // STRIDE
     count = len(pictures.paths)
-    cells = _mapped(
-        place / "cells.f16",
-        np.dtype(np.float16),
-        (count, pictures.rows, grid, grid, 2 * sum(network.channels)),
+    known = _mapped(
+        place / "known.bin", np.dtype(look.dtype), (count, *look.shape(pictures.rows, pictures.side))
     )
     made = _mapped(place / "made.u8", np.dtype(np.uint8), (count,))
     missing = np.flatnonzero(made == 0).tolist()
     loader = DataLoader(
-        _Encoding(pictures, network),
+        _Looking(pictures, look),
         batch_size=None,
         sampler=_These(missing),
         num_workers=workers,
@@ -158,43 +194,82 @@ def encode(
         collate_fn=_as_it_is,
     )
     for index, found in zip(missing, tracked(loader, pictures.label, quiet), strict=True):
-        cells[index] = found
-        made[index] = 1  # after the cells: what is marked is complete
-    cells.flush()
+        known[index] = found
+        made[index] = 1  # after what is known: what is marked is complete
+    known.flush()
     made.flush()
-    cells.flags.writeable = False
-    return cells
+    known.flags.writeable = False
+    return known
 
 
 class CellEncoder:
-    """The encoder made ready, from pictures to cells.
+    """See :class:`Look`: the cells of each picture, ``(rows, side / 32, side / 32, 1024)``.
 
     Args:
-        network: it is copied, not changed.
+        network: the encoder; it is copied, not changed.
     """
+
+    dtype = np.float16
 
     def __init__(self, network: EfficientNetLite) -> None:
         self._folded = FoldedEfficientNet(network)
+        self._width = 2 * sum(network.channels)
+        self.name = f"cells {_digest(network)}"
+
+    def shape(self, rows: int, side: int) -> tuple[int, ...]:
+        return rows, side // STRIDE, side // STRIDE, self._width
+
+    def __call__(self, pictures: Tensor) -> CellArray:
+        # One by one: the maps at stride 2 are large.
+        return torch.stack([self.cells(picture).half() for picture in pictures]).numpy()
 
     @torch.inference_mode()
-    def __call__(self, picture: Tensor) -> Tensor:
+    def cells(self, picture: Tensor) -> Tensor:
         """``(3, H, W)`` uint8, sides multiples of 32 px -> ``(H / 32, W / 32, 1024)`` float32."""
-        size = (picture.shape[-2], picture.shape[-1])
-        levels = self._folded(normalised(picture[None]), Extents((size,), size))
-        return cell_means([values for values, _ in levels])[0].permute(1, 2, 0)
+        return cell_means(_maps(self._folded, picture))[0].permute(1, 2, 0)
 
 
-class _Encoding(Dataset[CellArray]):
-    """The cells of one photograph's pictures, by its index."""
+class PairEncoder:
+    """See :class:`Look`: each picture beside the untouched one, ``(rows, side / 32, side / 32, 1536)``.
 
-    def __init__(self, pictures: Pictures, network: EfficientNetLite) -> None:
+    The numbers of a cell are, level by level, the means of both pictures' features and of their absolute
+    differences (eq. 1 of BPCLIP under an open mask).
+
+    Args:
+        network: the encoder; it is copied, not changed.
+    """
+
+    dtype = np.float16
+
+    def __init__(self, network: EfficientNetLite) -> None:
+        self._folded = FoldedEfficientNet(network)
+        self._width = 3 * sum(network.channels)
+        self.name = f"pairs {_digest(network)}"
+
+    def shape(self, rows: int, side: int) -> tuple[int, ...]:
+        return rows, side // STRIDE, side // STRIDE, self._width
+
+    @torch.inference_mode()
+    def __call__(self, pictures: Tensor) -> CellArray:
+        reference = _maps(self._folded, pictures[0])
+        found = [compared_means(_maps(self._folded, picture), reference)[0] for picture in pictures]
+        return torch.stack(found).permute(0, 2, 3, 1).half().numpy()
+
+
+def _maps(network: FoldedEfficientNet, picture: Tensor) -> list[Tensor]:
+    size = (picture.shape[-2], picture.shape[-1])
+    return [values for values, _ in network(normalised(picture[None]), Extents((size,), size))]
+
+
+class _Looking(Dataset[NDArray[Any]]):
+    """What is known of one photograph's pictures, by its index."""
+
+    def __init__(self, pictures: Pictures, look: Look) -> None:
         self._pictures = pictures
-        self._encoder = CellEncoder(network)
+        self._look = look
 
-    def __getitem__(self, index: int) -> CellArray:
-        # One by one: the maps at stride 2 are large.
-        cells = [self._encoder(picture).half() for picture in self._pictures.make(index)]
-        return torch.stack(cells).numpy()
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        return self._look(self._pictures.make(index))
 
 
 class _These(Sampler[int]):
@@ -220,11 +295,16 @@ def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.memm
     return np.memmap(path, dtype, "r+" if path.exists() else "w+", shape=shape)
 
 
-def _key(pictures: Pictures, network: EfficientNetLite) -> str:
+def _key(pictures: Pictures, look: Look) -> str:
     """Twelve hexadecimal digits."""
     numbers = {name: value for name, value in vars(pictures).items() if name not in ("paths", "plans")}
-    summary = hashlib.sha256(f"{VERSION} {sorted(numbers.items())} {digest(pictures.paths)}".encode())
-    summary.update("\n".join(path.name for path in pictures.paths).encode())
+    summary = f"{VERSION} {look.name} {sorted(numbers.items())} {digest(pictures.paths)}"
+    names = "\n".join(path.name for path in pictures.paths)
+    return hashlib.sha256(f"{summary} {names}".encode()).hexdigest()[:12]
+
+
+def _digest(network: EfficientNetLite) -> str:
+    summary = hashlib.sha256()
     for tensor in network.state_dict().values():
         summary.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return summary.hexdigest()[:12]

@@ -18,9 +18,11 @@ from torch import Tensor, nn
 
 from models.adjectives import PAIRS
 from models.qualiclip import PROMPT_PAIRS, LiteTower, QualiCLIP
-from models.training.batches import RatedBatches, RatedCells, VariantBatches, VariantCells
+from models.training.batches import RatedBatches, RatedCells, VariantBatches, VariantCells, some_cells
 from models.training.losses import adjectives_loss, equality_loss, order_loss, plcc_loss, word_ranking_loss
 
+TOKENS: Final = 64
+"""Cells of a photograph that a step looks at; see :data:`models.training.bpclip_head.TOKENS`."""
 TEMPERATURE: Final = 10.0
 """Of the compact model [O]. With five levels a margin apart, the two cosines of a pair come to differ by some
 0.7; times 10, the score then moves over most of [0, 1] instead of jumping from one end to the other."""
@@ -58,17 +60,23 @@ class QualiCLIPHeadRecipe:
         variants: of good photographs, and of others.
         rated: photographs as people take them with an opinion that no person gave; without them only the
             order of variants is learned.
+        tokens: cells of a photograph that a step looks at; None for all.
     """
 
     name = "qualiclip"
     learning_rate = 1e-3
 
     def __init__(
-        self, module: QualiCLIP, *variants: VariantBatches, rated: RatedBatches | None = None
+        self,
+        module: QualiCLIP,
+        *variants: VariantBatches,
+        rated: RatedBatches | None = None,
+        tokens: int | None = TOKENS,
     ) -> None:
         assert isinstance(module.visual, LiteTower)
         self.model = module
         self._tower = module.visual
+        self._tokens = tokens
         self._tower.lite.requires_grad_(False)
         self.module = nn.ModuleDict({"model": module})
         self.datasets = (*variants, *([] if rated is None else [rated]))
@@ -111,4 +119,6 @@ class QualiCLIPHeadRecipe:
 
     def _embed(self, cells: Tensor) -> Tensor:
         """Unit embeddings of ``(B, h, w, 1024)``."""
-        return self.model.pool(self._tower.tokens(cells.float().permute(0, 3, 1, 2)))
+        # The pooling knows no places, so any cells make a picture.
+        seen, _ = some_cells(cells, self._tokens)
+        return self.model.pool(self._tower.tokens(seen.transpose(1, 2)[..., None]))

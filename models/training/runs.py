@@ -2,13 +2,14 @@
 
 import datetime
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from models.architecture import RESNET
 from models.backbones.efficientnet import MEAN, STD, EfficientNetLite
@@ -17,16 +18,25 @@ from models.preprocessing import Preprocessing
 from models.qualiclip import COMPACT, PROMPTS, LiteTower, QualiCLIP
 from models.state import stored, transfer
 from models.training import bpclip_head, qualiclip_head
-from models.training.batches import RatedBatches, VariantBatches, one, several
+from models.training.batches import PairBatches, RatedBatches, VariantBatches, any_two, of_every_kind
 from models.training.bpclip_head import BPCLIPHeadRecipe
-from models.training.cells import CellArray, PhotographVariants, WholePhotographs, encode
+from models.training.cells import (
+    CellArray,
+    CellEncoder,
+    Look,
+    PairEncoder,
+    PhotographVariants,
+    WholePhotographs,
+    look_at,
+)
 from models.training.encoder import imagenet_encoder, standardized_on
 from models.training.first_opinion import ranked
 from models.training.loop import Budget, Recipe, TrainingError, train
-from models.training.opinion import opinions
+from models.training.opinion import opinions, pooled
 from models.training.photos import digest, list_photos, list_scored
 from models.training.qualiclip_head import QualiCLIPHeadRecipe
-from models.weights import Metadata, ModelName, Weights, WeightsInvalid, read, save
+from models.training.regressions import second_opinion
+from models.weights import Metadata, ModelName, Weights, read, save
 
 LONGEST_SIDE: Final = 768
 """Pixels; what the bundled weights bring larger photographs down to. They learned from photographs of some
@@ -34,13 +44,22 @@ LONGEST_SIDE: Final = 768
 VALIDATED_SIDES: Final = (300, 768)  # of what is scored: our measurements are on photographs of these sizes
 
 PREPROCESSING: Final = Preprocessing(mean=MEAN, std=STD, longest_side=LONGEST_SIDE)
-OF_GOOD: Mapping[str, int] = {"side": 448, "chains": 13, "parts": 3, "compounds": 2}
-OF_OTHERS: Mapping[str, int] = {"side": 512, "chains": 2, "parts": 1, "compounds": 0}
+OF_GOOD: Mapping[str, Any] = {
+    "side": 448,
+    "chains": 13,
+    "parts": 3,
+    "compounds": 2,
+    "ladders": ("export-jpeg", "gain", "saturation-gain"),
+}
+OF_OTHERS: Mapping[str, Any] = {"side": 512, "chains": 3, "parts": 1, "compounds": 0}
 """What is made of each good photograph, and of each of :data:`OTHERS` photographs as people take them."""
-OTHERS: Final = 500
+OF_PAIRS: Mapping[str, Any] = {"side": 448, "chains": 3, "parts": 0, "compounds": 1}
+"""What is made of each good photograph to be held beside it."""
+OTHERS: Final = 1000
 WHOLE: int = 512  # px, of photographs that a number belongs to
-_GOOD_AT_ONCE, _OTHERS_AT_ONCE = 4, 5  # in a batch
-_CHAINS: Mapping[str, int] = {"qualiclip": 3, "bpclip": 2}  # of each good photograph in a batch
+_GOOD_AT_ONCE: Mapping[str, int] = {"qualiclip": 4, "bpclip": 3}
+_OTHERS_AT_ONCE, _SCORED_AT_ONCE = 5, 40
+_OPINION_SHARE: Final = 0.5  # of what bpclip learns of a scored photograph; the rest is people's
 
 
 @dataclass(frozen=True)
@@ -50,14 +69,14 @@ class Job:
     Attributes:
         model: which one.
         pristine: folder of good photographs, for all three.
-        scored: folder of photographs with ``scores.csv``; bpclip needs it, bpclip-fr takes its photographs as
-            references too where it is given.
+        scored: folder of photographs with ``scores.csv``, for bpclip.
         out: the weights file to write.
         run: folder of the checkpoint and the log.
         budget: how long and how fast.
-        init: weights to begin from; bpclip-fr begins from those of bpclip, or goes on from its own.
-        unlabelled: folder of photographs as people take them, for qualiclip, which sees no scores; without it
-            only the order of variants is learned.
+        init: weights of the same model to begin from.
+        unlabelled: folder of photographs as people take them. For qualiclip, which sees no scores: without it
+            only the order of variants is learned. bpclip-fr has the encoder's maps standardized on them, as
+            the models do that it shares the encoder with.
         cells: folder of what the encoder has seen, which trainings on the same photographs share; within
             ``run`` where it is left out.
         license: of the weights, for the file's metadata.
@@ -79,12 +98,11 @@ class Job:
 
 @dataclass(frozen=True)
 class _Plan:
-    """The network and the recipe that trains it, in words what it learns from, and a last touch."""
+    """The network and the recipe that trains it, and in words what it learns from."""
 
     network: QualiCLIP | BPCLIP
     recipe: Recipe
     trained_on: str
-    finish: Callable[[Any], object] = lambda network: None
 
 
 def run_job(job: Job, *, quiet: bool = False) -> Path:
@@ -97,7 +115,6 @@ def run_job(job: Job, *, quiet: bool = False) -> Path:
     plan = {"qualiclip": _qualiclip, "bpclip": _bpclip, "bpclip-fr": _bpclip_fr}[job.model](job, quiet)
     averaged = train(plan.recipe, job.budget, job.run, quiet=quiet)
     plan.network.load_state_dict(averaged.state_dict())
-    plan.finish(plan.network.cpu().eval())
     metadata = Metadata(
         model=job.model,
         name=f"{job.model}-compact",
@@ -147,7 +164,11 @@ def _bpclip(job: Job, quiet: bool) -> _Plan:
     # In the order of their names, so that qualiclip finds what was seen of the same photographs.
     scored.sort(key=lambda photo: photo.path)
     paths.sort()
-    rated = RatedBatches(look.photographs(paths), [photo.mos for photo in scored], seed=job.seed)
+    whole = look.photographs(paths)
+    people = np.array([photo.mos for photo in scored])
+    opinion = second_opinion(pooled(whole)[:, 0], people)
+    worth = (1 - _OPINION_SHARE) * people + _OPINION_SHARE * opinion
+    rated = RatedBatches(whole, worth.tolist(), batch=_SCORED_AT_ONCE, seed=job.seed)
     variants = look.variants(pristine, good=True), look.variants(paths, good=False)
     trained_on = (
         f"{_in_words(pristine, job.pristine)} and, with people's scores, {_in_words(paths, job.scored)}"
@@ -164,24 +185,42 @@ class _Looking:
     quiet: bool
 
     def photographs(self, paths: Sequence[Path]) -> CellArray:
-        return self._encode(WholePhotographs(tuple(paths), WHOLE))
+        return self._look_at(WholePhotographs(tuple(paths), WHOLE), CellEncoder(self.encoder))
 
     def variants(self, paths: Sequence[Path], *, good: bool) -> VariantBatches:
         if not good and len(paths) > OTHERS:
             paths = random.Random(0).sample(paths, OTHERS)
         pictures = PhotographVariants(tuple(paths), good=good, **(OF_GOOD if good else OF_OTHERS))
         return VariantBatches(
-            self._encode(pictures),
+            self._look_at(pictures, CellEncoder(self.encoder)),
             pictures.plans,
-            partial(several, chains=_CHAINS[self.job.model]) if good else one,
+            of_every_kind if good else any_two,
             good=good,
-            batch=_GOOD_AT_ONCE if good else _OTHERS_AT_ONCE,
+            batch=_GOOD_AT_ONCE[self.job.model] if good else _OTHERS_AT_ONCE,
             seed=self.job.seed,
         )
 
-    def _encode(self, pictures: WholePhotographs | PhotographVariants) -> CellArray:
+    def pairs(self, paths: Sequence[Path]) -> PairBatches:
+        """Variants of good photographs beside the untouched ones, and what the teachers say of them."""
+        from models.training.teachers import Teachers, common_scale  # only here its packages are needed
+
+        pictures = PhotographVariants(tuple(paths), good=True, **OF_PAIRS)
+        measured = torch.from_numpy(self._look_at(pictures, Teachers()))
+        targets = common_scale().targets(measured.flatten(0, 1)).unflatten(0, measured.shape[:2])
+        cells = self._look_at(pictures, PairEncoder(self.encoder))
+        return PairBatches(cells, pictures.plans, targets, seed=self.job.seed)
+
+    def _look_at(self, pictures: WholePhotographs | PhotographVariants, look: Look) -> NDArray[Any]:
         workers = self.job.budget.workers
-        return encode(pictures, self.encoder, _cells(self.job), workers=workers, quiet=self.quiet)
+        return look_at(pictures, look, _cells(self.job), workers=workers, quiet=self.quiet)
+
+
+def judged(pristine: Path, kept: Path, workers: int = 2) -> NDArray[np.float32]:
+    """What the teachers say of the pairs that bpclip-fr learns from; see :class:`..teachers.Teachers`."""
+    from models.training.teachers import Teachers
+
+    pictures = PhotographVariants(tuple(list_photos(pristine)), good=True, **OF_PAIRS)
+    return look_at(pictures, Teachers(), kept, workers=workers)
 
 
 def _cells(job: Job) -> Path:
@@ -217,31 +256,15 @@ def _take_over(weights: Weights, network: QualiCLIP | BPCLIP) -> None:
 
 
 def _bpclip_fr(job: Job, quiet: bool) -> _Plan:
-    if job.init is None:
-        raise TrainingError(
-            "Training bpclip-fr begins from weights of bpclip: an encoder that is frozen must have learned."
-        )
-    from models.training.bpclip_fr import FullReferenceRecipe, calibrate  # only this one needs piq
+    from models.training.bpclip_fr import FullReferenceRecipe
 
-    references = list_photos(job.pristine)
-    trained_on = _in_words(references, job.pristine)
-    if job.scored is not None:
-        others = [photo.path for photo in list_scored(job.scored)]
-        trained_on += f" and {_in_words(others, job.scored)}"
-        references += others
+    pristine = list_photos(job.pristine)
+    others = [] if job.unlabelled is None else list_photos(job.unlabelled)
     network = BPCLIP(compact(full_reference=True), bpclip_head.TEMPERATURE)
-    _take_over(_to_begin_from(job.init), network)
-    recipe = FullReferenceRecipe(network, references, seed=job.seed)
-    last = partial(calibrate, references=references, seed=job.seed)
-    return _Plan(network, recipe, f"{trained_on}, labelled by VSI, HaarPSI, MDSI and GMSD", last)
-
-
-def _to_begin_from(path: Path) -> Weights:
-    """Weights of bpclip, or of bpclip-fr to go on with."""
-    try:
-        return read(path, "bpclip-fr")
-    except WeightsInvalid:
-        return read(path, "bpclip")
+    _begin(network, network.backbone.lite, job, pristine, others, quiet)
+    pairs = _Looking(job, network.backbone.lite, quiet).pairs(pristine)
+    trained_on = f"{_in_words(pristine, job.pristine)}, labelled by VSI, HaarPSI, MDSI and ColorVideoVDP"
+    return _Plan(network, FullReferenceRecipe(network, pairs), trained_on)
 
 
 def _in_words(paths: Sequence[Path], folder: Path) -> str:

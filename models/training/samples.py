@@ -1,71 +1,11 @@
-"""Regions of photographs, and what full-reference models learn from: pairs of a crop and its reference.
-
-Every sample is a function of its index and the seed, so that a training that was interrupted goes on with
-the very samples it would have seen.
-"""
-
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple, TypeVar
+"""Regions of photographs, functions of a generator's seed."""
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
-from torch.utils.data import Dataset
-
-from models.training.distortions import distort
-from models.training.labels import NAMES, pair_labels
-from models.training.photos import PhotoReader
-
-_Option = TypeVar("_Option")
 
 ENDLESS = 2**62
-_FAULTS_OF_A_PAIR = (0.1, 0.66, 0.15, 0.06, 0.03)  # how often a pair differs by none, one ... four faults
 _SCALED = 0.6  # of regions are scaled down
-_REGION_MARGIN = 2
-"""Faults are made in a region this much larger than the crop: some come by the piece, and a crop should meet
-about as many of them as it would in a whole photograph."""
-
-
-class Pair(NamedTuple):
-    """A crop and its reference ``(3, S, S)`` uint8, with the labels ``(20,)`` of the pairs of adjectives."""
-
-    distorted: Tensor
-    reference: Tensor
-    labels: Tensor
-
-
-class Pairs(Dataset[Pair]):
-    """Endless pairs of a crop and its reference: none to four faults of any type and level.
-
-    Args:
-        photos: references.
-        crop: side of the crops in pixels.
-        seed: of all random draws.
-    """
-
-    def __init__(self, photos: Sequence[Path], crop: int, seed: int = 0) -> None:
-        self.photos = list(photos)
-        self.crop = crop
-        self.seed = seed
-        self.reader = PhotoReader()
-
-    def __len__(self) -> int:
-        return ENDLESS
-
-    def __getitem__(self, index: int) -> Pair:
-        generator = _generator(self.seed, index)
-        photo = self.reader.read(_pick(self.photos, generator))
-        room = min(_REGION_MARGIN * self.crop, *photo.shape[-2:])
-        region = clean_region(photo, max(self.crop, room), generator)
-        count = int(torch.multinomial(torch.tensor(_FAULTS_OF_A_PAIR), 1, generator=generator))
-        faults = [(_pick(NAMES, generator), _integer(1, 5, generator)) for _ in range(count)]
-        distorted = region
-        for name, level in faults:
-            distorted = distort(distorted, name, level, generator)
-        both = _random_crop(torch.stack([distorted, region]), self.crop, generator)
-        both = (both * 255).round().to(torch.uint8)
-        return Pair(both[0], both[1], pair_labels(faults))
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -112,18 +52,9 @@ def _random_crop(images: Tensor, side: int, generator: Generator) -> Tensor:
     return images[..., top : top + side, left : left + side]
 
 
-def _generator(seed: int, index: int) -> Generator:
-    # A large odd factor keeps the streams of neighbouring seeds apart.
-    return Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + index) % 2**63)
-
-
 def _chance(probability: float, generator: Generator) -> bool:
     return float(torch.rand((), generator=generator)) < probability
 
 
 def _integer(low: int, high: int, generator: Generator) -> int:
     return int(torch.randint(low, high + 1, (), generator=generator))
-
-
-def _pick(options: Sequence[_Option], generator: Generator) -> _Option:
-    return options[_integer(0, len(options) - 1, generator)]

@@ -1,12 +1,13 @@
 """What is made from one photograph, and what is known of it without asking people.
 
-From a photograph come variants: one that looks the same, the same distortion at two levels, a distortion in a
-part of the picture only, three distortions one upon the other. Each kind says which variant is better than
-which and by how much; where faults stand in the table of :mod:`models.training.labels`, it says which words
-are true. Variants are planned from a seed alone and drawn from it too, so that the same plan can be read
-again without making a single picture. All numbers here are ours.
+From a photograph come variants: one that looks the same, the same distortion at two levels or at all, a
+distortion in a part of the picture only, three distortions one upon the other. Each kind says which variant
+is better than which and by how much; where faults stand in the table of :mod:`models.training.labels`, it
+says which words are true. Variants are planned from a seed alone and drawn from it too, so that the same plan
+can be read again without making a single picture. All numbers here are ours.
 """
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ _IN_PARTS: Final = (
     *("denoising", "gain", "dimming", "pixelate", "haze", "low-light", "chroma-noise", "impulse-noise"),
     "contrast-loss",
 )
-_ALWAYS: Final = "export-jpeg"  # the mildest common fault: every photograph has it among its chains
+_LEVELS: Final = (1, 2, 3, 4, 5)
 _NEIGHBOURS: Final = 0.55  # of chains are neighbouring levels, the hardest to rank
 _HARMLESS_QUALITY: Final = (92, 97)  # of a JPEG that looks the same
 _FEATHERS: Final = (8, 16, 32)  # px, of half of the parts; the others have a hard edge
@@ -78,11 +79,11 @@ class Unit(Protocol):
 
 @dataclass(frozen=True)
 class Chain:
-    """One distortion at two levels, from the same random draw."""
+    """One distortion at some levels, ascending, from the same random draw."""
 
     first: int
     name: str
-    levels: tuple[int, int]
+    levels: tuple[int, ...]
 
     @property
     def faults(self) -> tuple[Faults, ...]:
@@ -90,9 +91,12 @@ class Chain:
 
     @property
     def orders(self) -> tuple[Order, ...]:
-        mild, severe = self.levels
-        milder, worse = self.first, self.first + 1
-        return Order(0, milder, mild), Order(0, worse, severe), Order(milder, worse, severe - mild)
+        # The untouched photograph is the variant of level 0.
+        places = [(0, 0), *((level, self.first + place) for place, level in enumerate(self.levels))]
+        return tuple(
+            Order(better, worse, severe - mild)
+            for (mild, better), (severe, worse) in itertools.combinations(places, 2)
+        )
 
     def make(self, photo: Tensor, generator: Generator) -> list[Tensor]:
         return list(distort_levels(photo, self.name, generator, self.levels))
@@ -162,7 +166,8 @@ class Variants:
     Attributes:
         seed: of the plan, and of what is random in the pictures.
         harmless_quality: of the JPEG that looks the same, at place 1.
-        chains, parts, compounds: the units, whose places follow in this order.
+        chains, parts, compounds, ladders: the units, whose places follow in this order. A ladder is a chain
+            of all levels.
     """
 
     seed: int
@@ -170,10 +175,11 @@ class Variants:
     chains: tuple[Chain, ...]
     parts: tuple[Part, ...]
     compounds: tuple[Compound, ...]
+    ladders: tuple[Chain, ...] = ()
 
     @property
     def units(self) -> tuple[Unit, ...]:
-        return *self.chains, *self.parts, *self.compounds
+        return *self.chains, *self.parts, *self.compounds, *self.ladders
 
     @property
     def faults(self) -> tuple[Faults, ...]:
@@ -204,18 +210,28 @@ class Variants:
         return (torch.stack(made).clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def plan(seed: int, *, chains: int, parts: int, compounds: int) -> Variants:
+def plan(
+    seed: int,
+    *,
+    chains: int,
+    parts: int,
+    compounds: int,
+    always: Sequence[str] = (),
+    ladders: Sequence[str] = (),
+) -> Variants:
     """Choose the variants of one photograph.
 
     Args:
         seed: of all choices.
         chains, parts, compounds: how many units of each kind; 2, 2 and 3 variants each.
+        always: distortions that are among the chains whatever is drawn, at most as many as `chains`.
+        ladders: distortions that are there at all levels besides.
     """
     draw = random.Random(seed)
     quality = draw.randint(*_HARMLESS_QUALITY)
     place = 2
     chosen: list[Chain] = []
-    for name in _some_ordered(chains, draw):
+    for name in _some_ordered(chains, always, draw):
         chosen.append(Chain(place, name, _two_levels(_ALL[name].first_ordered, draw)))
         place += 2
     in_parts: list[Part] = []
@@ -228,19 +244,20 @@ def plan(seed: int, *, chains: int, parts: int, compounds: int) -> Variants:
         faults = tuple((name, _clear_level(name, 4, draw)) for name in draw.sample(ORDERED, 3))
         compounded.append(Compound(place, faults))
         place += 3
-    return Variants(seed, quality, tuple(chosen), tuple(in_parts), tuple(compounded))
+    climbed = tuple(
+        Chain(place + len(_LEVELS) * number, name, _LEVELS) for number, name in enumerate(ladders)
+    )
+    return Variants(seed, quality, tuple(chosen), tuple(in_parts), tuple(compounded), climbed)
 
 
-def _some_ordered(count: int, draw: random.Random) -> list[str]:
-    """Different names, :data:`_ALWAYS` among them where there are several."""
-    left = list(ORDERED)
-    chosen: list[str] = []
+def _some_ordered(count: int, always: Sequence[str], draw: random.Random) -> list[str]:
+    """Different names, `always` the first of them."""
+    left = [name for name in ORDERED if name not in always]
+    chosen = list(always)
     while len(chosen) < count:
         (name,) = draw.choices(left, [2.0 if name in _OFTEN else 1.0 for name in left])
         left.remove(name)
         chosen.append(name)
-    if count > 2 and _ALWAYS not in chosen:
-        chosen[0] = _ALWAYS
     return chosen
 
 

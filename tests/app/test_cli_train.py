@@ -92,7 +92,7 @@ def test_bundled_weights_to_begin_from_are_those_of_the_slot(jobs: list[Any], tm
     assert [job.init.name.removesuffix("-compact.safetensors") for job in jobs] == [
         "qualiclip",
         "bpclip",
-        "bpclip",
+        "bpclip-fr",
     ]
 
 
@@ -100,7 +100,6 @@ def test_bundled_weights_to_begin_from_are_those_of_the_slot(jobs: list[Any], tm
     ("arguments", "reason"),
     [
         (("bpclip",), "needs a folder of photographs with scores"),
-        (("bpclip-fr",), "begins from weights of bpclip"),
         (("qualiclip", "--pristine", "nowhere"), "There is no folder nowhere"),
         (("qualiclip", "--init", "nowhere"), "There is no weights file at nowhere"),
         (("qualiclip", "--device", "cuda:99"), "cuda:99 was asked for"),

@@ -2,16 +2,17 @@
 
 import csv
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from models.bpclip import BPCLIP, compact
 from models.qualiclip import QualiCLIP, QualiCLIPConfig
-from models.training.batches import RatedBatches, VariantBatches, one, several
+from models.training.batches import PairBatches, RatedBatches, VariantBatches, any_two, of_every_kind
+from models.training.bpclip_fr import FullReferenceRecipe
 from models.training.bpclip_head import BPCLIPHeadRecipe
-from models.training.cells import PhotographVariants, WholePhotographs, encode
+from models.training.cells import CellEncoder, PairEncoder, PhotographVariants, WholePhotographs, look_at
 from models.training.encoder import imagenet_encoder
 from models.training.loop import LOG, Budget
 from models.training.photos import list_scored
@@ -22,8 +23,9 @@ TINY_QUALICLIP = QualiCLIPConfig(
 )
 TINY_BPCLIP = replace(compact(full_reference=False), inner_width=16, text_width=12, mask_width=4)
 TINY_BPCLIP_FR = replace(TINY_BPCLIP, full_reference=True)
-GOOD = {"side": 96, "chains": 3, "parts": 1, "compounds": 1}
-OTHERS = {"side": 96, "chains": 1, "parts": 1, "compounds": 0}
+GOOD: dict[str, Any] = {"side": 96, "chains": 3, "parts": 1, "compounds": 1, "ladders": ("gain",)}
+OTHERS: dict[str, Any] = {"side": 96, "chains": 1, "parts": 1, "compounds": 0}
+PAIRS: dict[str, Any] = {"side": 96, "chains": 2, "parts": 0, "compounds": 0}
 
 
 def small_cells(photo_folder: Path, kept: Path) -> tuple[RatedBatches, VariantBatches, VariantBatches]:
@@ -31,14 +33,24 @@ def small_cells(photo_folder: Path, kept: Path) -> tuple[RatedBatches, VariantBa
     encoder = imagenet_encoder()
     scored = list_scored(photo_folder)[:3]
     paths = tuple(photo.path for photo in scored)
-    whole = encode(WholePhotographs(paths, side=96), encoder, kept, quiet=True)
+    look = CellEncoder(encoder)
+    whole = look_at(WholePhotographs(paths, side=96), look, kept, quiet=True)
     batches = []
     for good, counts in ((True, GOOD), (False, OTHERS)):
         pictures = PhotographVariants(paths, good=good, **counts)
-        cells = encode(pictures, encoder, kept, quiet=True)
-        choice = partial(several, chains=2) if good else one
+        cells = look_at(pictures, look, kept, quiet=True)
+        choice = of_every_kind if good else any_two
         batches.append(VariantBatches(cells, pictures.plans, choice, good=good, batch=2))
     return RatedBatches(whole, [photo.mos for photo in scored], batch=3), batches[0], batches[1]
+
+
+def small_pairs(photo_folder: Path, kept: Path) -> PairBatches:
+    """Pairs of three photographs, each worth the less the later its variant comes."""
+    paths = tuple(photo.path for photo in list_scored(photo_folder)[:3])
+    pictures = PhotographVariants(paths, good=True, **PAIRS)
+    cells = look_at(pictures, PairEncoder(imagenet_encoder()), kept, quiet=True)
+    targets = torch.linspace(1, 0, cells.shape[1]).expand(3, -1)
+    return PairBatches(cells, pictures.plans, targets, batch=2, rows=3)
 
 
 Cells = tuple[RatedBatches, VariantBatches, VariantBatches]
@@ -58,6 +70,13 @@ def small_bpclip(cells: Cells) -> BPCLIPHeadRecipe:
     network = BPCLIP(TINY_BPCLIP, 10.0)
     network.backbone.lite.load_state_dict(imagenet_encoder().state_dict())
     return BPCLIPHeadRecipe(network, *cells, tokens=5)
+
+
+def small_bpclip_fr(pairs: PairBatches) -> FullReferenceRecipe:
+    torch.manual_seed(0)
+    network = BPCLIP(TINY_BPCLIP_FR, 10.0)
+    network.backbone.lite.load_state_dict(imagenet_encoder().state_dict())
+    return FullReferenceRecipe(network, pairs, tokens=5)
 
 
 def short(steps: int, **changes: object) -> Budget:

@@ -1,7 +1,6 @@
 """Whole trainings with very small heads: they write weights that load, and say what they lack."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from models.inference import encoder_digest
 from models.loading import load_model
 from models.state import stored
 from models.training import runs
-from models.training.bpclip_fr import FullReferenceRecipe, calibrate
 from models.training.cells import PhotographVariants, WholePhotographs
 from models.training.loop import CHECKPOINT, LOG, TrainingError
 from models.training.runs import Job, run_job
@@ -23,6 +21,7 @@ from tests.models.test_bpclip import TINY, TINY_FR
 from tests.models.training.heads import (
     GOOD,
     OTHERS,
+    PAIRS,
     TINY_BPCLIP,
     TINY_BPCLIP_FR,
     TINY_QUALICLIP,
@@ -32,7 +31,7 @@ from tests.models.training.heads import (
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small heads, small pictures, and few pairs for the last bias: the teachers take their time."""
+    """Small heads, small pictures, and few features."""
     monkeypatch.setattr(runs, "COMPACT", TINY_QUALICLIP)
     monkeypatch.setattr(
         runs, "compact", lambda full_reference: TINY_BPCLIP_FR if full_reference else TINY_BPCLIP
@@ -41,12 +40,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "OF_GOOD", GOOD)
     monkeypatch.setattr(runs, "OF_OTHERS", OTHERS)
     monkeypatch.setattr(runs, "OTHERS", 4)
-    monkeypatch.setattr(
-        "models.training.bpclip_fr.FullReferenceRecipe", partial(FullReferenceRecipe, crop=64, batch=4)
-    )
-    monkeypatch.setattr("models.training.bpclip_fr.calibrate", partial(calibrate, pairs=2))
-    monkeypatch.setattr("models.training.bpclip_fr.WHOLE", 96)
-    monkeypatch.setattr("models.training.opinion.pooled", _means)  # a third of the features
+    monkeypatch.setattr(runs, "OF_PAIRS", PAIRS)
+    for module in ("opinion", "runs"):  # fewer features
+        monkeypatch.setattr(f"models.training.{module}.pooled", _means)
 
 
 def _means(cells: np.ndarray) -> np.ndarray:
@@ -68,7 +64,6 @@ def test_jobs_write_weights_that_load_and_share_an_encoder(
             cells=tmp_path / "cells",
             out=tmp_path / f"{model}.safetensors",
             run=tmp_path / model,
-            init=files.get("bpclip") if model == "bpclip-fr" else None,
             license="none, a test",
             budget=short(1),
         )
@@ -120,8 +115,6 @@ def test_jobs_say_what_they_lack(photo_folder: Path, tmp_path: Path) -> None:
     job = Job("bpclip", photo_folder, tmp_path / "out", tmp_path / "run", short(1))
     with pytest.raises(TrainingError, match="needs a folder of photographs with scores"):
         run_job(job, quiet=True)
-    with pytest.raises(TrainingError, match="begins from weights of bpclip"):
-        run_job(replace(job, model="bpclip-fr"), quiet=True)
     (tmp_path / "junk").write_bytes(b"junk")
     with pytest.raises(WeightsInvalid):
         run_job(replace(job, model="bpclip-fr", init=tmp_path / "junk"), quiet=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.training.photos import DataError, PhotoReader, digest, is_held_out, list_photos, list_scored
-from models.training.samples import Pairs, clean_region
+from models.training.samples import clean_region
 
 
 def test_one_in_eight_is_held_out_by_name() -> None:
@@ -60,13 +60,6 @@ def test_the_reader_keeps_within_its_bound(photo_folder: Path) -> None:
     assert reader._held <= 2_000_000
 
 
-def test_samples_are_functions_of_seed_and_index(photo_folder: Path) -> None:
-    paths = list_photos(photo_folder)
-    first, again, other = (Pairs(paths, 48, seed=seed)[5] for seed in (0, 0, 1))
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not torch.equal(first[0], other[0])
-
-
 def test_a_region_is_a_square_of_the_asked_side_at_any_size_of_photograph() -> None:
     for height, width in ((50, 90), (64, 64), (300, 200)):
         photo = torch.randint(256, (3, height, width), dtype=torch.uint8)
@@ -75,27 +68,3 @@ def test_a_region_is_a_square_of_the_asked_side_at_any_size_of_photograph() -> N
         assert all(region.min() >= 0 and region.max() <= 1 for region in regions)
         assert not torch.equal(regions[0], regions[1])
         assert torch.equal(regions[0], clean_region(photo, 64, torch.Generator().manual_seed(0)))
-
-
-def test_pairs_hold_identical_and_distorted_pictures(photo_folder: Path) -> None:
-    pairs = Pairs(list_photos(photo_folder), crop=48, seed=1)
-    same = [torch.equal(pair.distorted, pair.reference) for pair in (pairs[i] for i in range(60))]
-    assert 1 <= sum(same) <= 20
-
-
-def test_faults_are_compounded_up_to_four(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[str] = []
-
-    def counted(image: torch.Tensor, name: str, level: int, generator: torch.Generator) -> torch.Tensor:
-        done.append(name)
-        return image
-
-    monkeypatch.setattr("models.training.samples.distort", counted)
-    counts = []
-    pairs = Pairs(list_photos(photo_folder), 48)
-    for index in range(200):
-        done.clear()
-        pairs[index]
-        counts.append(len(done))
-    assert set(counts) == {0, 1, 2, 3, 4}
-    assert counts.count(1) > 100

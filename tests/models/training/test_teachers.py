@@ -1,11 +1,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from models.training.cells import PhotographVariants, look_at
 from models.training.distortions import distort_levels
 from models.training.photos import list_photos
-from models.training.teachers import MEASURES, Scale, fit_scale, measure, targets
+from models.training.samples import to_float
+from models.training.teachers import MEASURES, Scale, Teachers, measure, scale_of, targets
 from tests.photographs import named
 
 
@@ -40,28 +43,21 @@ def test_the_scale_that_is_written_down_spreads_faults_over_the_whole_range() ->
     assert (found[1:] > 0.8).any()
 
 
-def test_large_pictures_are_judged_in_tiles() -> None:
-    photo = torch.from_numpy(named()["coffee"].copy()).permute(2, 0, 1)[None, :, :400, :512].float() / 255
-    noise = 0.05 * torch.randn(photo.shape, generator=torch.Generator().manual_seed(0))
-    spoilt = (photo + noise).clamp(0, 1)
-    halves = [photo[:, :, half * 200 : half * 200 + 200] for half in range(2)]
-    found = targets(spoilt, photo)
-    parts = [
-        targets(
-            spoilt[:, :, half * 200 : half * 200 + 200, side * 256 : side * 256 + 256],
-            halves[half][..., side * 256 : side * 256 + 256],
-        )
-        for half in range(2)
-        for side in range(2)
-    ]
-    torch.testing.assert_close(found, torch.stack(parts).mean(dim=0))
-    assert targets(photo, photo) == 1
-
-
-def test_a_scale_can_be_fitted_from_a_folder(photo_folder: Path) -> None:
-    scale = fit_scale(list_photos(photo_folder), count=32, crop=64, quiet=True)
+def test_what_was_said_of_variants_becomes_a_scale(photo_folder: Path, tmp_path: Path) -> None:
+    paths = tuple(list_photos(photo_folder)[:2])
+    pictures = PhotographVariants(paths, 96, chains=3, parts=0, compounds=0, good=True)
+    values = look_at(pictures, Teachers(), tmp_path, quiet=True)
+    assert values.shape == (2, 8, len(MEASURES))
+    assert values.dtype == np.float32
+    first = [torch.from_numpy(each)[None] for each in values[0]]
+    made = to_float(pictures.make(0))
+    torch.testing.assert_close(first[2], measure(made[2:3], made[:1]))
+    scale = scale_of(values)
     assert (scale.quantiles.diff(dim=0) >= 0).all()
     assert (scale.quantiles[-1] <= scale.identical).all()
+    found = scale.targets(torch.from_numpy(values[0]))
+    assert found[0] == 1
+    assert (found[2:] < 1).all()
 
 
 def test_a_flat_picture_gives_no_nan() -> None:

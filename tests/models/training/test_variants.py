@@ -40,6 +40,25 @@ def test_untouched_is_above_every_distorted_copy() -> None:
         )
 
 
+def test_ladders_are_there_besides_at_all_levels(photo: Tensor) -> None:
+    variants = plan(3, **COUNTS, ladders=("gain", "export-jpeg"))
+    assert variants.units[:-2] == plan(3, **COUNTS).units
+    assert [ladder.name for ladder in variants.ladders] == ["gain", "export-jpeg"]
+    assert len(variants.faults) == 17 + 10
+    assert variants.faults[-1] == (("export-jpeg", 5),)
+    assert len(variants.ladders[0].orders) == 15
+    of_photo = variants.make(photo).float()
+    further = [(each - of_photo[0]).abs().mean() for each in of_photo[17:22]]
+    assert sorted(further) == further
+
+
+def test_some_names_are_always_among_the_chains() -> None:
+    for seed in range(20):
+        names = [chain.name for chain in plan(seed, **COUNTS, always=("webp", "gain")).chains]
+        assert names[:2] == ["webp", "gain"]
+        assert len(set(names)) == 4
+
+
 def test_a_seed_decides_the_plan_and_the_pictures(photo: Tensor) -> None:
     assert plan(5, **COUNTS) == plan(5, **COUNTS) != plan(6, **COUNTS)
     made = plan(5, **COUNTS).make(photo)
