@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from models.adjectives import WORDS
 from models.architecture import RESNET, Architecture
 from models.backbones.efficientnet import EfficientNetLite
+from models.feature_maps import FeatureMaps
 from models.gated_pooling import cell_means
 from models.padding import pad_to_stride
 from models.ragged import Extents
@@ -293,11 +294,11 @@ class QualiCLIP(nn.Module):
         """What the sides of the input are brought to multiples of: 1 for CLIP's tower, which takes any."""
         return 1 if isinstance(self.visual, ImageTower) else self.stride
 
-    def poolable(self, features: Sequence[Tensor]) -> Tensor:
+    def poolable(self, features: FeatureMaps) -> Tensor:
         """What :meth:`pool` takes, ``(B, C, Hn, Wn)``, of the encoder's five feature maps."""
         if isinstance(self.visual, LiteTower):
-            return self.visual.tokens(cell_means(features))
-        return features[-1]
+            return self.visual.tokens(torch.cat(features.means, dim=1))
+        return features.levels[-1]
 
     def pool(self, features: Tensor, extents: Extents | None = None) -> Tensor:
         """Unit embeddings ``(B, embed_dim)`` float32 of :meth:`poolable`, ``(B, C, H, W)``.

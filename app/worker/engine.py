@@ -313,9 +313,9 @@ class Engine:
         self, slot: _Slot, items: Sequence[Item], encoded: Encoded
     ) -> tuple[Tensor, list[_Map | None]]:
         """Embeddings of single images, and local quality of those that ask for it."""
-        features, extents = encoded.of([item.images[0] for item in items])
+        features, _ = encoded.of([item.images[0] for item in items])
         mapped = [row for row, item in enumerate(items) if item.mapped == slot.card.name]
-        embeddings, maps = slot.network.embed_and_map(features, extents, mapped)
+        embeddings, maps = slot.network.embed_and_map(features, mapped)
         found = {row: tuple(map(tuple, local.tolist())) for row, local in zip(mapped, maps, strict=True)}
         return embeddings, [found.get(row) for row in range(len(items))]
 
@@ -324,11 +324,11 @@ class Engine:
     ) -> tuple[Tensor, list[_Map | None]]:
         """Embeddings of pairs; references that are known already are not encoded again."""
         distorted, pairs = encoded.of([item.images[0] for item in items])
-        fresh = [values for values, _ in encoded.of(needed.fresh)[0]] if needed.fresh else []
-        if not fresh:
-            fresh = [values[:0] for values, _ in distorted]
-        references = needed.lay(fresh, pairs)
-        embeddings = network.relate([values for values, _ in distorted], references, pairs)
+        if needed.fresh:
+            fresh = encoded.of(needed.fresh)[0].levels
+        else:
+            fresh = tuple(values[:0] for values in distorted.levels)
+        embeddings = network.relate(distorted, needed.lay(fresh, pairs))
         needed.keep(fresh, pairs)
         return embeddings, [None] * len(items)
 
