@@ -26,13 +26,12 @@ from models.backbones.efficientnet import EfficientNetLite
 from models.bottom_up import BottomUpLevel, PositionalEncoding
 from models.feature_maps import FeatureMaps
 from models.gated_pooling import GatedLocalPooling
-from models.padding import pad_to_stride
+from models.padding import STRIDE, pad_to_stride
 from models.ragged import Extents
 from models.resnet import EXPANSION, ResNet
 from models.state import load_exactly
 from models.weights import Weights, WeightsInvalid
 
-_STRIDE = 32
 Gated = tuple[Tensor, Tensor]
 """Values and their weights, ``(B, T, D)`` float32 each."""
 
@@ -154,7 +153,7 @@ class Backbone(nn.Module):
 class BPCLIP(nn.Module):
     """The model, no-reference or full-reference by its config."""
 
-    stride = _STRIDE
+    stride = STRIDE
 
     def __init__(self, config: BPCLIPConfig, temperature: float = 100.0) -> None:
         super().__init__()

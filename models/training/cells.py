@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from models.backbones.efficientnet import EfficientNetLite
 from models.backbones.folded import FoldedEfficientNet
 from models.gated_pooling import cell_means
+from models.padding import STRIDE
 from models.ragged import Extents
 from models.training.encoder import normalised
 from models.training.looking import tracked
@@ -31,7 +32,6 @@ from models.training.variants import Variants, plan
 
 VERSION: Final = 1
 """Of all that decides about the pictures; a cache of another version is not used."""
-STRIDE: Final = 32
 
 CellArray = NDArray[np.float16]
 
