@@ -24,14 +24,14 @@ from models.adjectives import WORDS
 from models.architecture import RESNET, Architecture
 from models.backbones.efficientnet import EfficientNetLite
 from models.bottom_up import BottomUpLevel, PositionalEncoding
+from models.feature_maps import FeatureMaps
 from models.gated_pooling import GatedLocalPooling
-from models.padding import pad_to_stride
+from models.padding import STRIDE, pad_to_stride
 from models.ragged import Extents
 from models.resnet import EXPANSION, ResNet
 from models.state import load_exactly
 from models.weights import Weights, WeightsInvalid
 
-_STRIDE = 32
 Gated = tuple[Tensor, Tensor]
 """Values and their weights, ``(B, T, D)`` float32 each."""
 
@@ -154,7 +154,7 @@ class Backbone(nn.Module):
 class BPCLIP(nn.Module):
     """The model, no-reference or full-reference by its config."""
 
-    stride = _STRIDE
+    stride = STRIDE
 
     def __init__(self, config: BPCLIPConfig, temperature: float = 100.0) -> None:
         super().__init__()
@@ -220,41 +220,34 @@ class BPCLIP(nn.Module):
         if reference is not None and reference.shape != distorted.shape:
             raise ValueError("The distorted image and its reference must have the same size.")
         images = pad_to_stride(distorted)
-        size = (images.shape[-2], images.shape[-1])
-        extents = Extents((size,) * len(images), size)
         if reference is None:
-            features = self.backbone(images)
-            return self.relate(features, None, extents)
+            return self.relate(FeatureMaps.unpadded(self.backbone(images)), None)
         both = self.backbone(torch.cat([images, pad_to_stride(reference)]))
         first, second = zip(*(feature.chunk(2) for feature in both), strict=True)
-        return self.relate(first, second, extents)
+        return self.relate(FeatureMaps.unpadded(first), second)
 
-    def relate(
-        self, distorted: Sequence[Tensor], reference: Sequence[Tensor] | None, extents: Extents
-    ) -> Tensor:
+    def relate(self, distorted: FeatureMaps, reference: Sequence[Tensor] | None) -> Tensor:
         """Eq. 1-7, from the backbone's five feature maps on: ``x_1..x_4``, ``(B, 4, d)`` float32.
 
         Args:
-            distorted: F1..F5 of the distorted images, ``(B, C_i, H / 2^i, W / 2^i)``.
-            reference: those of the references, for a full-reference model.
-            extents: of the images that the maps are of, sides multiples of 32; nothing beyond them counts.
+            distorted: maps of the distorted images, whose sides are multiples of 32; nothing beyond their
+                extents counts.
+            reference: F1..F5 of the references, ``(B, C_i, H / 2^i, W / 2^i)``, for a full-reference model.
         """
-        pooled, grid = self.pool(distorted, reference, extents)
-        return self.attend(pooled, grid)
+        return self.attend(self.pool(distorted, reference), distorted.extents[-1])
 
-    def pool(
-        self, distorted: Sequence[Tensor], reference: Sequence[Tensor] | None, extents: Extents
-    ) -> tuple[tuple[Tensor, ...], Extents]:
-        """Eq. 1-2: G_1..G_5, ``(B, D, Hn, Wn)`` each, and the extents on their grid; arguments as above."""
-        levels = [extents.halved_up()]
-        while len(levels) < len(distorted):
-            levels.append(levels[-1].halved_up())
-        grid = levels[-1]
-        pooled = tuple(
-            pooling(distorted[i], None if reference is None else reference[i], levels[i], grid.padded)
-            for i, pooling in enumerate(self.pooling)
-        )
-        return pooled, grid
+    def pool(self, distorted: FeatureMaps, reference: Sequence[Tensor] | None) -> list[Tensor]:
+        """Eq. 1-2: G_1..G_5, ``(B, D, Hn, Wn)`` float32 each; arguments as of :meth:`relate`."""
+        grid = distorted.extents[-1].padded
+        pooled = []
+        for place, pooling in enumerate(cast(list[GatedLocalPooling], self.pooling)):
+            if pooling.is_open:
+                # Other heads pool the same means; the mask would only scale them.
+                pooled.append(pooling.from_means(distorted.means[place]))
+            else:
+                other = None if reference is None else reference[place]
+                pooled.append(pooling(distorted.levels[place], other, distorted.extents[place], grid))
+        return pooled
 
     def attend(self, pooled: Sequence[Tensor], grid: Extents) -> Tensor:
         """Eq. 3-7, from G_1..G_5 on: ``x_1..x_4``, ``(B, 4, d)`` float32."""

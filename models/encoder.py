@@ -10,49 +10,38 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from models.backbones.folding import FoldedEncoder, folded
 from models.ragged import Extents
 from models.resnet import Bottleneck, ModifiedResNet, ResNet
 
 Halving = Callable[[Extents], Extents]
 
 
-class Encoder(nn.Module):
-    """The stem and the four stages of a ResNet, in evaluation mode.
+class Encoder(FoldedEncoder):
+    """The stem and the four stages of a ResNet.
 
     Args:
         network: it is copied, not changed.
-        dtype: of the stages. The stem stays in float32 whatever it is: eight bits of mantissa, bfloat16's,
-            cannot tell neighbouring grey levels of a normalised image apart, and most of the error of a whole
-            pass in bfloat16 arises there (measured; ours).
+        dtype: of the stages.
     """
 
+    stem: nn.ModuleList
+
     def __init__(self, network: ModifiedResNet | ResNet, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
+        stages = nn.ModuleList(
+            nn.ModuleList(_Block(block) for block in cast("list[Bottleneck]", stage))
+            for stage in network.stages
+        )
+        super().__init__(nn.ModuleList(_stem(network)), stages, dtype)
+        self.stem_pool = network.pool
         # A stride of 2 keeps an odd last row, average pooling drops it.
         self._halve: Halving = (
             Extents.halved_down if isinstance(network, ModifiedResNet) else Extents.halved_up
         )
-        self.stem = nn.ModuleList(_stem(network))
-        self.stem_pool = network.pool
-        self.stages = nn.ModuleList(
-            nn.ModuleList(_Block(block) for block in cast("list[Bottleneck]", stage))
-            for stage in network.stages
-        )
-        self.stages.to(dtype)
-        self.dtype = dtype
-        self.requires_grad_(False)
-        self.eval()
-        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor, extents: Extents) -> list[tuple[Tensor, Extents]]:
-        """The five feature maps at strides 2 to 32, each with its extents; beyond these lies anything.
-
-        Args:
-            images: ``(B, 3, H, W)`` float32, normalised, zero beyond the extents.
-            extents: of the images, sides from 32 px up.
-        """
+        """See :class:`FoldedEncoder`; sides from 32 px up."""
         values = images
         for number, convolution in enumerate(self.stem):
             if number:
@@ -116,6 +105,4 @@ def _shortcut(downsample: nn.Sequential | None) -> Iterator[nn.Module]:
 def _folded(convolution: object, norm: object) -> nn.Conv2d:
     assert isinstance(convolution, nn.Conv2d), convolution
     assert isinstance(norm, nn.BatchNorm2d), norm
-    if norm.training:
-        raise ValueError("Batch norm is folded with the statistics of evaluation mode.")
-    return fuse_conv_bn_eval(convolution, norm)
+    return folded(convolution, norm)

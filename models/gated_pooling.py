@@ -14,7 +14,12 @@ from models.ragged import Extents
 
 
 class GatedLocalPooling(nn.Module):
-    """Eq. 1-2: a learned mask weighs a level's features, which are pooled to the common grid [P]."""
+    """Eq. 1-2: a learned mask weighs a level's features, which are pooled to the common grid [P].
+
+    Attributes:
+        is_open: whether the mask is the same everywhere, so that :meth:`from_means` gives what
+            :meth:`forward` gives; only known after :meth:`fold`.
+    """
 
     feature: nn.Conv2d | None
 
@@ -36,7 +41,7 @@ class GatedLocalPooling(nn.Module):
             nn.GELU(),
             nn.Conv2d(width, 1, 3, padding=1),
         )
-        self._open = False
+        self.is_open = False
         self.full_reference = full_reference
         self.rectified = rectified and not full_reference
         given = 2 * channels if self.rectified else channels
@@ -55,8 +60,6 @@ class GatedLocalPooling(nn.Module):
         window = (distorted.shape[-2] // grid[0], distorted.shape[-1] // grid[1])
         if reference is None:
             given = rectify(distorted) if self.rectified else distorted
-            if self.is_open:
-                return self.from_means(pool(given, window))
             mask = self.mask(distorted, extents)
             return cast(Tensor, self.project(self.weigh(pool(mask * given, window), pool(mask, window))))
         difference = smooth_abs(distorted - reference)
@@ -79,11 +82,6 @@ class GatedLocalPooling(nn.Module):
         if self.full_reference:
             return cast(Tensor, self.project(share * means))
         return cast(Tensor, self.project(self.weigh(share * means, share.expand_as(means[:, :1]))))
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the mask is the same everywhere and need not be computed; only known after :meth:`fold`."""
-        return self.feature is None and self._open
 
     @torch.no_grad()
     def open_mask(self) -> None:
@@ -118,7 +116,7 @@ class GatedLocalPooling(nn.Module):
         """For inference: `Wf` and the projection that follows it are both linear, so one matrix does."""
         if self.full_reference or self.feature is None:
             return
-        self._open = not bool(cast(nn.Conv2d, self.phi[-1]).weight.any())
+        self.is_open = self.rectified and not bool(cast(nn.Conv2d, self.phi[-1]).weight.any())
         before, after = self.feature, cast(nn.Conv2d, self.project[0])
         assert before.bias is not None
         matrix, then = before.weight.flatten(1), after.weight.flatten(1)
@@ -148,22 +146,23 @@ def rectify(values: Tensor) -> Tensor:
 
 
 def cell_means(features: Sequence[Tensor]) -> Tensor:
-    """Means of :func:`rectify` over the cells of the common grid, all levels, float32.
+    """:func:`level_means` of all levels together, ``(B, 2 sum(C_i), Hn, Wn)`` float32."""
+    return torch.cat(level_means(features), dim=1)
 
-    Returns:
-        ``(B, 2 sum(C_i), Hn, Wn)``.
+
+def level_means(features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Means of :func:`rectify` over the cells of the common grid: ``(B, 2 C_i, Hn, Wn)`` float32 a level.
 
     Args:
         features: F1..F5, ``(B, C_i, h_i, w_i)``; each ``h_i`` is a multiple of the last one's.
     """
-    grid = features[-1].shape[-2:]
-    return torch.cat(
-        [
-            pool(rectify(values), (values.shape[-2] // grid[0], values.shape[-1] // grid[1]))
-            for values in features
-        ],
-        dim=1,
-    )
+    tall, wide = features[-1].shape[-2:]
+    found = []
+    for values in features:
+        window = (values.shape[-2] // tall, values.shape[-1] // wide)
+        # Joined after pooling: the same numbers, and no copy of the large maps.
+        found.append(torch.cat([pool(values, window), pool(values.abs(), window)], dim=1))
+    return tuple(found)
 
 
 def compared_means(distorted: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:

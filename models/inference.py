@@ -2,7 +2,8 @@
 
 The equations stay where they are, in :mod:`models.qualiclip` and :mod:`models.bpclip`; this puts a folded
 encoder in the place of their backbone and tells them what of a batch is image. Models whose encoders hold the
-same tensors and take the same input share one: an image is encoded once, its feature maps go to every head.
+same tensors and take the same input share one: an image is encoded once, its feature maps go to every head
+(:mod:`models.feature_maps`).
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from models.backbones.folded import FoldedEfficientNet
 from models.bottom_up import BottomUpLevel
 from models.bpclip import BPCLIP, BPCLIPOutput
 from models.encoder import Encoder
+from models.feature_maps import FeatureMaps
 from models.gated_pooling import GatedLocalPooling
 from models.preprocessing import Preprocessing
 from models.qualiclip import ImageTower, QualiCLIP, QualiCLIPOutput
@@ -24,10 +26,6 @@ from models.ragged import Extents, normalise
 from models.resnet import ModifiedResNet, ResNet
 
 Output = QualiCLIPOutput | BPCLIPOutput
-
-FeatureMaps = Sequence[tuple[Tensor, Extents]]
-"""F1..F5, ``(B, C_i, H / 2^i, W / 2^i)`` in the encoder's dtype, each with its extents; values beyond these
-are undefined."""
 
 
 class ImageEncoder(nn.Module):
@@ -61,17 +59,15 @@ class ImageEncoder(nn.Module):
             else Encoder(network, dtype)
         )
 
-    def forward(self, pixels: Tensor, extents: Extents) -> list[tuple[Tensor, Extents]]:
-        """:data:`FeatureMaps` of a packed batch.
+    def forward(self, pixels: Tensor, extents: Extents) -> FeatureMaps:
+        """The feature maps of a packed batch.
 
         Args:
             pixels: ``(B, 3, H, W)`` uint8, as :func:`models.ragged.pack` lays them with :attr:`multiple`.
             extents: of the images in it.
         """
-        return cast(
-            "list[tuple[Tensor, Extents]]",
-            self.network(normalise(pixels, extents, self.mean, self.std), extents),
-        )
+        levels = self.network(normalise(pixels, extents, self.mean, self.std), extents)
+        return FeatureMaps([values for values, _ in levels], [extents for _, extents in levels])
 
 
 def encoder_of(model: QualiCLIP | BPCLIP) -> ModifiedResNet | ResNet | EfficientNetLite:
@@ -147,19 +143,16 @@ class InferenceModel(nn.Module):
             references: likewise, of the same sizes, for a full-reference model.
         """
         if references is None:
-            return self.embed_and_map(self.encoder(pixels, extents), extents, ())[0]
+            return self.embed_and_map(self.encoder(pixels, extents), ())[0]
         maps = self.encoder(torch.cat([pixels, references]), extents.repeated(2))
-        distorted, reference = zip(*(values.chunk(2) for values, _ in maps), strict=True)
-        return self.relate(distorted, reference, extents)
+        count = len(pixels)
+        return self.relate(maps.of(range(count)), maps.of(range(count, 2 * count)).levels)
 
-    def embed_and_map(
-        self, features: FeatureMaps, extents: Extents, mapped: Sequence[int]
-    ) -> tuple[Tensor, list[Tensor]]:
+    def embed_and_map(self, features: FeatureMaps, mapped: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         """What :meth:`embed` gives without references, and local quality of some of the images.
 
         Args:
             features: of the images, from :attr:`encoder`.
-            extents: of the images.
             mapped: which images' local quality is wanted; of the others none is computed.
 
         Returns:
@@ -168,16 +161,15 @@ class InferenceModel(nn.Module):
         """
         rows = list(mapped)
         local: Sequence[Tensor] = ()
-        levels = [values for values, _ in features]
-        grid = features[-1][1]  # CLIP's tower drops what is left of a cell, so this is the encoder's to say
+        # CLIP's tower drops what is left of a cell, so the encoder decides on the grid.
+        grid = features.extents[-1]
         if isinstance(self.model, QualiCLIP):
-            poolable = self.model.poolable(levels)
+            poolable = self.model.poolable(features)
             embeddings = self.model.pool(poolable, grid)
             if rows:
                 local = self.model.local_quality(poolable[rows]).unbind()
         else:
-            pooled, grid = self.model.pool(levels, None, extents)
-            gated = self.model.gate(pooled, grid)
+            gated = self.model.gate(self.model.pool(features, None), grid)
             embeddings = self.model.sum_up(gated)
             if rows:
                 chosen = [(value[rows], weight[rows]) for value, weight in gated]
@@ -186,10 +178,10 @@ class InferenceModel(nn.Module):
         maps = [values[:height, :width] for values, (height, width) in zip(local, sizes, strict=True)]
         return embeddings, maps
 
-    def relate(self, distorted: Sequence[Tensor], reference: Sequence[Tensor], extents: Extents) -> Tensor:
+    def relate(self, distorted: FeatureMaps, reference: Sequence[Tensor]) -> Tensor:
         """What :meth:`embed` gives of pairs, from the feature maps that the encoder gave of each side."""
         assert isinstance(self.model, BPCLIP)
-        return self.model.relate(distorted, reference, extents)
+        return self.model.relate(distorted, reference)
 
     def read_out(self, embeddings: Tensor) -> Output:
         """Scores and similarities of embeddings, float32."""

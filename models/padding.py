@@ -5,7 +5,8 @@ from typing import Final
 import torch.nn.functional as F
 from torch import Tensor
 
-_STRIDE: Final = 32
+STRIDE: Final = 32
+"""Pixels to a cell: of the last feature map of every encoder, and so of the grid that heads read."""
 
 
 def pad_to_stride(images: Tensor) -> Tensor:
@@ -13,5 +14,5 @@ def pad_to_stride(images: Tensor) -> Tensor:
 
     Sides from 32 px up: at most 31 rows are mirrored, which reflection allows.
     """
-    bottom, right = -images.shape[-2] % _STRIDE, -images.shape[-1] % _STRIDE
+    bottom, right = -images.shape[-2] % STRIDE, -images.shape[-1] % STRIDE
     return F.pad(images, (0, right, 0, bottom), mode="reflect") if bottom or right else images

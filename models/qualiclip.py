@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from models.adjectives import WORDS
 from models.architecture import RESNET, Architecture
 from models.backbones.efficientnet import EfficientNetLite
+from models.feature_maps import FeatureMaps
 from models.gated_pooling import cell_means
-from models.padding import pad_to_stride
+from models.padding import STRIDE, pad_to_stride
 from models.ragged import Extents
 from models.resnet import ModifiedResNet
 from models.state import load_exactly
@@ -53,7 +54,6 @@ PROMPTS: tuple[str, ...] = (
 
 PROMPT_PAIRS: tuple[tuple[str, str], ...] = tuple(zip(PROMPTS[::2], PROMPTS[1::2], strict=True))
 
-_STRIDE = 32
 _CONTEXT_LENGTH = 77
 _SAME_FEATURE = 0.999
 """Cosine from which a stored prompt feature counts as the one our text tower computes. Half-precision
@@ -179,7 +179,7 @@ class ImageTower(ModifiedResNet):
 
     def __init__(self, config: QualiCLIPConfig) -> None:
         super().__init__(config.layers, config.width)
-        pooled_width = config.width * _STRIDE
+        pooled_width = config.width * STRIDE
         self.attnpool = MeanQueryAttentionPool(
             pooled_width, pooled_width // config.head_width, config.embed_dim
         )
@@ -229,7 +229,7 @@ class QualiCLIP(nn.Module):
     """
 
     prompt_pairs = PROMPT_PAIRS
-    stride = _STRIDE
+    stride = STRIDE
 
     def __init__(self, config: QualiCLIPConfig | None = None, temperature: float = 100.0) -> None:
         super().__init__()
@@ -293,11 +293,11 @@ class QualiCLIP(nn.Module):
         """What the sides of the input are brought to multiples of: 1 for CLIP's tower, which takes any."""
         return 1 if isinstance(self.visual, ImageTower) else self.stride
 
-    def poolable(self, features: Sequence[Tensor]) -> Tensor:
+    def poolable(self, features: FeatureMaps) -> Tensor:
         """What :meth:`pool` takes, ``(B, C, Hn, Wn)``, of the encoder's five feature maps."""
         if isinstance(self.visual, LiteTower):
-            return self.visual.tokens(cell_means(features))
-        return features[-1]
+            return self.visual.tokens(torch.cat(features.means, dim=1))
+        return features.levels[-1]
 
     def pool(self, features: Tensor, extents: Extents | None = None) -> Tensor:
         """Unit embeddings ``(B, embed_dim)`` float32 of :meth:`poolable`, ``(B, C, H, W)``.
@@ -394,7 +394,7 @@ def _text_tower(config: QualiCLIPConfig) -> nn.Module:
 
     tower = open_clip.CLIP(
         embed_dim=config.embed_dim,
-        vision_cfg={"layers": [1, 1, 1, 1], "width": 8, "head_width": 8, "image_size": _STRIDE},
+        vision_cfg={"layers": [1, 1, 1, 1], "width": 8, "head_width": 8, "image_size": STRIDE},
         text_cfg={
             "context_length": _CONTEXT_LENGTH,
             "vocab_size": 49408,

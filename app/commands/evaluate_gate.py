@@ -3,18 +3,16 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import typer
 from rich import box
 from rich.table import Table
 
-from app.bulk.files import Scored
 from app.commands.panel import Panel
 from app.commands.score import report_failures
-from app.commands.scoring import FileFailure, Scorer
-from app.commands.terminal import SOME_FAILED, Meter, complain, console
+from app.commands.scoring import Scorer
+from app.commands.terminal import SOME_FAILED, complain, console
 from app.settings import Settings
 from models.training.photos import Split, list_photos
 from models.training.robustness import VARIANTS, Outcome, broken, images_of_variants, outcomes, try_variants
@@ -46,16 +44,9 @@ def measure(
     """
     paths = list_photos(folder, split)[:limit]
     panel = Panel(Scorer(settings), settings)
-    tried, failures = [], []
-    effort = images_of_variants()
-    with Meter("judging", effort * len(paths)) as meter:
-        for number, path in enumerate(paths, start=1):
-            try:
-                photo = panel.read(path).pixels
-                tried.append(try_variants(photo, path.stem, partial(panel.judge, advance=meter.advance)))
-            except FileFailure as failure:
-                failures.append(Scored(path, None, str(failure)))
-            meter.reach(effort * number, effort * len(paths))  # also where it could not be judged
+    tried, failures = panel.look_at_each(
+        paths, images_of_variants(), lambda photo, name, judge: try_variants(photo.pixels, name, judge)
+    )
     found = {name: outcomes(tried, name) for name in panel.names} if tried else {}
     complaints = broken(found)
     if as_json:

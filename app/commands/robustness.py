@@ -3,19 +3,17 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import typer
 from rich import box
 from rich.table import Table
 
-from app.bulk.files import Scored
 from app.commands.panel import Panel
 from app.commands.plots import check_plot, draw
 from app.commands.score import report_failures
-from app.commands.scoring import FileFailure, Scorer
-from app.commands.terminal import SOME_FAILED, Meter, complain, console
+from app.commands.scoring import Scorer
+from app.commands.terminal import SOME_FAILED, complain, console
 from app.settings import Settings
 from app.worker.tasks import FULL_REFERENCE
 from models.training.photos import Split, list_photos
@@ -55,18 +53,9 @@ def measure(
     paths = list_photos(folder, split)[:limit]
     panel = Panel(Scorer(settings, full_reference=True), settings)
     teacher = _teacher() if panel.has_full_reference else None
-    examined, failures = [], []
-    effort = images_of_each()
-    with Meter("judging", effort * len(paths)) as meter:
-        for number, path in enumerate(paths, start=1):
-            try:
-                photo = panel.read(path).pixels
-                examined.append(
-                    examine(photo, path.stem, partial(panel.judge, advance=meter.advance), teacher)
-                )
-            except FileFailure as failure:
-                failures.append(Scored(path, None, str(failure)))
-            meter.reach(effort * number, effort * len(paths))  # also where it could not be judged
+    examined, failures = panel.look_at_each(
+        paths, images_of_each(), lambda photo, name, judge: examine(photo.pixels, name, judge, teacher)
+    )
     found = (
         {name: figures(examined, name, has_reference=name == FULL_REFERENCE) for name in panel.names}
         if examined

@@ -12,15 +12,14 @@ from rich import box
 from rich.table import Table
 
 from app.api.schemas import Reason, Verdict
-from app.bulk.files import Scored
-from app.commands.panel import Panel
+from app.commands.panel import Panel, Photograph
 from app.commands.score import report_failures
-from app.commands.scoring import FileFailure, Scorer
-from app.commands.terminal import SOME_FAILED, Meter, complain, console
+from app.commands.scoring import Scorer
+from app.commands.terminal import SOME_FAILED, complain, console
 from app.policies import Policy, choose, judge_measured, load, uncalibrated
 from app.settings import Settings
 from models.training.photos import Split, list_photos
-from models.training.robustness import HARMLESS, ORDERED, Opinions, examine, images_of_each, levels_of
+from models.training.robustness import HARMLESS, ORDERED, Judge, Opinions, examine, images_of_each, levels_of
 
 
 @dataclass(frozen=True)
@@ -95,15 +94,7 @@ def measure(
     needed = policy.needs(settings.models) or settings.models
     panel = Panel(Scorer(settings.model_copy(update={"models": needed})), settings)
     warnings = uncalibrated(policy, {model: panel.weights(model) for model in panel.names})
-    judged, failures = [], []
-    effort = images_of_each(ORDERED)
-    with Meter("judging", effort * len(paths)) as meter:
-        for number, path in enumerate(paths, start=1):
-            try:
-                judged.append(_judge(path, policy, panel, meter))
-            except FileFailure as failure:
-                failures.append(Scored(path, None, str(failure)))
-            meter.reach(effort * number, effort * len(paths))  # also where it could not be judged
+    judged, failures = panel.look_at_each(paths, images_of_each(ORDERED), partial(_judge, policy, panel))
     found = _trial(judged) if judged else None
     if as_json:
         about = {"folder": str(folder), "split": split, "photographs": len(judged), "failed": len(failures)}
@@ -119,14 +110,11 @@ def measure(
         raise typer.Exit(SOME_FAILED)
 
 
-def _judge(path: Path, policy: Policy, panel: Panel, meter: Meter) -> _Judged:
-    photo = panel.read(path)
-
+def _judge(policy: Policy, panel: Panel, photo: Photograph, name: str, judge: Judge) -> _Judged:
     def verdict(opinions: Opinions) -> Verdict:
         return judge_measured(policy, panel.measured(opinions, photo.width, photo.height))
 
-    asked = partial(panel.judge, advance=meter.advance)
-    examined = examine(photo.pixels, path.stem, asked, types=ORDERED)
+    examined = examine(photo.pixels, name, judge, types=ORDERED)
     return _Judged(
         verdict(examined.untouched),
         {change: verdict(opinions) for change, opinions in examined.harmless.items()},

@@ -39,6 +39,8 @@ from models.ragged import pack
 from models.weights import Metadata, ModelName
 
 _Map = tuple[tuple[float, ...], ...]  # rows of local quality
+# Models whose encoders are equal, in tensors, input and precision, share one.
+_Encoders = dict[tuple[str, Preprocessing, torch.dtype], ImageEncoder]
 
 _log = logging.getLogger("iqa.engine")
 
@@ -124,20 +126,21 @@ class Engine:
             torch.backends.cudnn.allow_tf32 = dtype != "float32"
         wanted = resolve_dtype(dtype, self.device)
         self._slots: dict[str, _Slot] = {}
-        # Models whose encoders are equal, in tensors, input and precision, share one.
-        self._encoders: dict[tuple[str, Preprocessing, torch.dtype], ImageEncoder] = {}
+        # Dropped when all models are loaded: the encoder of a model that fell back to float32 goes with it.
+        encoders: _Encoders = {}
         self.expected: dict[str, float] = {}  # the canary's score by each model, as its plain modules give it
         # Only "official" is held to the pin.
         load = partial(load_model, sha256=qualiclip_sha256, allow_untrained=allow_untrained)
         for name, source in sources.items():
             loaded = load(cast(ModelName, name), source)
             self.expected[name] = canary.reference_score(loaded)
-            self._slots[name] = self._placed(loaded, wanted)
+            self._slots[name] = self._placed(loaded, wanted, encoders)
             if dtype == "auto" and wanted != torch.float32 and not canary.agrees(self, name):
                 _log.warning(
                     "%s is too coarse in %s for its weights; it runs in float32", name, _name(wanted)
                 )
-                self._slots[name] = self._placed(load(cast(ModelName, name), source), torch.float32)
+                again = load(cast(ModelName, name), source)
+                self._slots[name] = self._placed(again, torch.float32, encoders)
         self._word_features = lru_cache(_WORDS_CACHED)(self._encode_words)
 
     @property
@@ -313,9 +316,9 @@ class Engine:
         self, slot: _Slot, items: Sequence[Item], encoded: Encoded
     ) -> tuple[Tensor, list[_Map | None]]:
         """Embeddings of single images, and local quality of those that ask for it."""
-        features, extents = encoded.of([item.images[0] for item in items])
+        features, _ = encoded.of([item.images[0] for item in items])
         mapped = [row for row, item in enumerate(items) if item.mapped == slot.card.name]
-        embeddings, maps = slot.network.embed_and_map(features, extents, mapped)
+        embeddings, maps = slot.network.embed_and_map(features, mapped)
         found = {row: tuple(map(tuple, local.tolist())) for row, local in zip(mapped, maps, strict=True)}
         return embeddings, [found.get(row) for row in range(len(items))]
 
@@ -324,11 +327,11 @@ class Engine:
     ) -> tuple[Tensor, list[_Map | None]]:
         """Embeddings of pairs; references that are known already are not encoded again."""
         distorted, pairs = encoded.of([item.images[0] for item in items])
-        fresh = [values for values, _ in encoded.of(needed.fresh)[0]] if needed.fresh else []
-        if not fresh:
-            fresh = [values[:0] for values, _ in distorted]
-        references = needed.lay(fresh, pairs)
-        embeddings = network.relate([values for values, _ in distorted], references, pairs)
+        if needed.fresh:
+            fresh = encoded.of(needed.fresh)[0].levels
+        else:
+            fresh = tuple(values[:0] for values in distorted.levels)
+        embeddings = network.relate(distorted, needed.lay(fresh, pairs))
         needed.keep(fresh, pairs)
         return embeddings, [None] * len(items)
 
@@ -351,12 +354,12 @@ class Engine:
             return batch
         return batch.pin_memory().to(self.device, non_blocking=True)
 
-    def _placed(self, loaded: LoadedModel, dtype: torch.dtype) -> _Slot:
+    def _placed(self, loaded: LoadedModel, dtype: torch.dtype, encoders: _Encoders) -> _Slot:
         card = _card(loaded, dtype)
         preprocessing = loaded.metadata.preprocessing
         shared = (encoder_digest(loaded.module), preprocessing, dtype)
-        network = InferenceModel(loaded.module, preprocessing, dtype, self._encoders.get(shared))
-        self._encoders[shared] = network.encoder
+        network = InferenceModel(loaded.module, preprocessing, dtype, encoders.get(shared))
+        encoders[shared] = network.encoder
         return _Slot(network.to(self.device), loaded.metadata, card)
 
 

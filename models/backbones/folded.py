@@ -9,52 +9,38 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.backbones.efficientnet import Block, DepthwiseConv, EfficientNetLite
+from models.backbones.folding import FoldedEncoder, folded
 from models.ragged import Extents
 
 
-class FoldedEfficientNet(nn.Module):
-    """The network in evaluation mode, with the interface of :class:`models.encoder.Encoder`.
+class FoldedEfficientNet(FoldedEncoder):
+    """The stem and the seven stages of an EfficientNet-Lite.
 
     Args:
         network: it is copied, not changed.
-        dtype: of all but the stem, which stays in float32: bfloat16 cannot tell neighbouring grey levels of a
-            normalised image apart.
+        dtype: of the stages.
     """
 
     level_gains: Tensor
     level_offsets: Tensor
 
     def __init__(self, network: EfficientNetLite, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
-        self.stem = _folded(network.conv_stem, network.bn1)
-        self.stages = nn.ModuleList(
+        stages = nn.ModuleList(
             nn.ModuleList(_FoldedBlock(block) for block in cast("list[Block]", stage))
             for stage in network.blocks
         )
+        super().__init__(_folded(network.conv_stem, network.bn1), stages, dtype)
         self._tapped = network.tapped_stages
         means, scales = network.level_means, network.level_scales
         self.channels = network.channels
         # (z - mean) / scale as one multiplication and one addition.
         self.register_buffer("level_gains", 1 / scales, persistent=False)
         self.register_buffer("level_offsets", -means / scales, persistent=False)
-        self.stages.to(dtype)
-        self.dtype = dtype
-        self.requires_grad_(False)
-        self.eval()
-        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor, extents: Extents) -> list[tuple[Tensor, Extents]]:
-        """The five standardized feature maps at strides 2 to 32, each with its extents.
-
-        Values beyond the extents are undefined.
-
-        Args:
-            images: ``(B, 3, H, W)`` float32, normalised, zero beyond the extents.
-            extents: of the images; sides are multiples of 32.
-        """
+        """See :class:`FoldedEncoder`: standardized feature maps; sides are multiples of 32."""
         values, extents = F.relu6(self.stem(images)).to(self.dtype), extents.halved_up()
         found = []
         for number, stage in enumerate(self.stages):
@@ -102,9 +88,7 @@ def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     TensorFlow's padding at stride 2 has one more position after than before. A kernel with a row and a column
     of zeros in front, and one more position of padding there, reads the same and needs no padded copy.
     """
-    if norm.training:
-        raise ValueError("Batch norm is folded with the statistics of evaluation mode.")
-    fused = fuse_conv_bn_eval(convolution, norm)
+    fused = folded(convolution, norm)
     before, after = convolution.edges if isinstance(convolution, DepthwiseConv) else (0, 0)
     more = after - before
     plain = nn.Conv2d(

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from models.backbones.efficientnet import EfficientNetLite
 from models.backbones.folded import FoldedEfficientNet
 from models.gated_pooling import cell_means, compared_means
+from models.padding import STRIDE
 from models.ragged import Extents
 from models.training.distortions.colour import luma
 from models.training.encoder import normalised
@@ -32,7 +33,6 @@ from models.training.variants import Variants, plan
 
 VERSION: Final = 2
 """Of all that decides about the pictures; a cache of another version is not used."""
-STRIDE: Final = 32
 
 _BRIGHT: Final = 0.42  # mean luma, in [0, 1]
 _EXPORT: Final = "export-jpeg"

@@ -76,9 +76,9 @@ def compared(levels: Sequence[Pixels]) -> list[float]:
     """The full-reference score of each of the levels against the first, which is encoded once."""
     model = network("bpclip-fr")
     pixels, extents = pack(levels, model.multiple)
-    maps = [values for values, _ in model.encoder(pixels, extents)]
-    reference = [values[:1].expand_as(values) for values in maps]
-    scores: list[float] = model.read_out(model.relate(maps, reference, extents)).score.tolist()
+    maps = model.encoder(pixels, extents)
+    reference = [values[:1].expand_as(values) for values in maps.levels]
+    scores: list[float] = model.read_out(model.relate(maps, reference)).score.tolist()
     return scores
 
 
@@ -227,7 +227,7 @@ def maps_of_half_blurred(name: ModelName) -> dict[str, NDArray[np.float32]]:
             pictures.append(np.where(spoilt, _blurred(photo), photo))
         with torch.inference_mode():
             batch, extents = pack(pictures, model.multiple)
-            _, maps = model.embed_and_map(model.encoder(batch, extents), extents, range(len(pictures)))
+            _, maps = model.embed_and_map(model.encoder(batch, extents), range(len(pictures)))
         found[half] = torch.stack(maps).numpy()
     return found
 

@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from models import bpclip, qualiclip
+from models import bpclip, feature_maps, qualiclip
 from models.architecture import RESNET
 from models.backbones.efficientnet import EfficientNetLite
 from models.bpclip import BPCLIP
 from models.encoder import Encoder
+from models.feature_maps import FeatureMaps
+from models.gated_pooling import GatedLocalPooling, level_means
 from models.inference import InferenceModel, encoder_digest
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Pixels, Preprocessing
 from models.qualiclip import MeanQueryAttentionPool, QualiCLIP, QualiCLIPConfig
@@ -42,12 +44,20 @@ MODELS = {
     "bpclip-fr": lambda: BPCLIP(replace(BPCLIP_NR, full_reference=True), temperature=10.0),
     "qualiclip, lite": lambda: QualiCLIP(QUALICLIP_LITE, temperature=10.0),
     "bpclip, lite": lambda: BPCLIP(BPCLIP_LITE, temperature=10.0),
+    "bpclip, lite, open masks": lambda: opened(BPCLIP(BPCLIP_LITE, temperature=10.0)),
     "bpclip-fr, lite": lambda: BPCLIP(replace(BPCLIP_LITE, full_reference=True), temperature=10.0),
 }
 
-NO_REFERENCE = ("qualiclip", "bpclip", "qualiclip, lite", "bpclip, lite")
+NO_REFERENCE = ("qualiclip", "bpclip", "qualiclip, lite", "bpclip, lite", "bpclip, lite, open masks")
 
 sizes = st.lists(st.tuples(st.integers(32, 100), st.integers(32, 100)), min_size=2, max_size=6)
+
+
+def opened(model: BPCLIP) -> BPCLIP:
+    """With masks that are the same everywhere, as in the bundled weights."""
+    for pooling in cast("list[GatedLocalPooling]", model.pooling):
+        pooling.open_mask()
+    return model
 
 
 def lively(name: str, seed: int) -> QualiCLIP | BPCLIP:
@@ -187,7 +197,7 @@ def test_the_encoder_gives_the_sizes_that_the_network_gives() -> None:
 @torch.inference_mode()
 def mapped(network: InferenceModel, images: list[Pixels], rows: list[int]) -> tuple[Tensor, list[Tensor]]:
     batch, extents = pack(images, network.multiple)
-    return network.embed_and_map(network.encoder(batch, extents), extents, rows)
+    return network.embed_and_map(network.encoder(batch, extents), rows)
 
 
 def grid(name: str, size: tuple[int, int]) -> tuple[int, int]:
@@ -227,7 +237,7 @@ def test_of_one_position_local_quality_is_the_score(name: str) -> None:
 
 
 # Of random weights the compact BPCLIP's map is nearly flat; the bundled ones are tried in test_bundled.py.
-@pytest.mark.parametrize("name", [name for name in NO_REFERENCE if name != "bpclip, lite"])
+@pytest.mark.parametrize("name", [name for name in NO_REFERENCE if not name.startswith("bpclip, lite")])
 def test_local_quality_is_local(name: str) -> None:
     network = InferenceModel(lively(name, 6), _PREPROCESSING)
     (image,) = pictures([(96, 320)], 6)
@@ -256,7 +266,43 @@ def test_models_with_equal_encoders_share_one_and_answer_as_with_their_own() -> 
     features = first.encoder(batch, extents)
     with torch.inference_mode():
         for network, expected in zip((second, first), plain, strict=True):
-            assert apart(network.embed_and_map(features, extents, ())[0], expected) <= 1e-5
+            assert apart(network.embed_and_map(features, ())[0], expected) <= 1e-5
+
+
+@pytest.mark.parametrize("rows", [(0, 1, 2), (1, 2), (2, 0), (1, 1, 0)])
+@pytest.mark.parametrize("masks", ["open masks", "learned masks"])
+@torch.inference_mode()
+def test_heads_that_pool_alike_pool_once(
+    masks: str, rows: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And to the same bits as a head that pools maps of its own, whichever rows of the batch it reads."""
+    both = [
+        InferenceModel(lively("qualiclip, lite", 8), _PREPROCESSING),
+        InferenceModel(
+            lively("bpclip, lite" if masks == "learned masks" else "bpclip, lite, open masks", 8),
+            _PREPROCESSING,
+        ),
+    ]
+    features = both[0].encoder(*pack(pictures([(40, 77), (96, 64), (64, 64)], 8), both[0].multiple))
+
+    def own() -> FeatureMaps:
+        """Copies that share nothing."""
+        levels = [values[list(rows)] for values in features.levels]
+        extents = [Extents(tuple(each.sizes[row] for row in rows), each.padded) for each in features.extents]
+        return FeatureMaps(levels, extents)
+
+    mapped = range(len(rows))
+    expected = [network.embed_and_map(own(), mapped) for network in both]
+    pooled = []
+    monkeypatch.setattr(
+        feature_maps, "level_means", lambda levels: pooled.append(levels) or level_means(levels)
+    )
+    for network, (embeddings, maps) in zip(both, expected, strict=True):
+        # Each head asks for its rows anew, as the engine does.
+        found, local = network.embed_and_map(features.of(rows), mapped)
+        assert torch.equal(found, embeddings)
+        assert all(torch.equal(one, other) for one, other in zip(local, maps, strict=True))
+    assert len(pooled) == 1
 
 
 def test_the_folded_value_path_is_the_two_projections() -> None:

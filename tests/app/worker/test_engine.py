@@ -1,5 +1,7 @@
 """The engine in process, with small random weights on the CPU."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -188,8 +190,16 @@ def test_automatic_precision_falls_back_where_half_is_too_coarse(
     sources: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(engine_module, "_cpu_has_bfloat16", lambda: True)
-    monkeypatch.setattr(canary, "agrees", lambda engine, name: name != "bpclip")
+    half = {}
+
+    def agrees(engine: Engine, name: str) -> bool:
+        half[name] = weakref.ref(engine._slots[name].network.encoder)
+        return name != "bpclip"
+
+    monkeypatch.setattr(canary, "agrees", agrees)
     engine = Engine(sources, "cpu", "auto")
+    gc.collect()
+    assert [name for name, encoder in half.items() if encoder() is None] == ["bpclip"]
     assert [engine.dtype_of(name) for name in (*BOTH, "bpclip-fr")] == ["bfloat16", "float32", "bfloat16"]
     assert "bpclip is too coarse in bfloat16" in caplog.text
     monkeypatch.setattr(engine_module, "_cpu_has_bfloat16", lambda: False)

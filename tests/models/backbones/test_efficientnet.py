@@ -39,6 +39,26 @@ def test_the_features_are_timms_with_the_imagenet_weights() -> None:
 
 
 @pytest.mark.parametrize("name", SCALES)
+@torch.no_grad()
+def test_the_features_are_timms_with_random_weights(name: str) -> None:
+    """Of each width and depth; ImageNet weights are at hand for the smallest alone."""
+    torch.manual_seed(2)
+    theirs = timm.create_model("tf_" + name.replace("-", "_"), features_only=True)
+    norms = [module for module in theirs.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.weight.uniform_(0.5, 1.5)
+        norm.bias.uniform_(-0.5, 0.5)
+        norm.momentum = None  # the statistics become those of the one batch below
+    theirs.train()(noise(2, 3, 64, 96))
+    ours = EfficientNetLite(name).eval()
+    assert ours.load_state_dict(theirs.state_dict(), strict=False).unexpected_keys == []
+    images = noise(2, 3, 96, 160)
+    for found, expected in zip(ours.features(images), theirs.eval()(images), strict=True):
+        assert expected.std() > 0.1  # so that it is not one number for all
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", SCALES)
 def test_parameters_are_named_and_shaped_as_timms(name: str) -> None:
     with torch.device("meta"):
         ours = EfficientNetLite(name)
