@@ -23,7 +23,6 @@
     │   └── WorkerUnavailable     503  worker-unavailable
     ├── InternalError             500  internal-error
     ├── PoisonInput               500  poison-input
-    ├── FeatureNotImplemented     501  not-implemented
     └── DeadlineExceeded          504  deadline-exceeded
 
 A detail is written by us for the caller: never a library's message, a path or a stack trace.
@@ -250,13 +249,6 @@ class PoisonInput(ServiceError):
         "Scored alone, this image ended the inference process twice, so it is not tried again. `sha256` "
         "lists the digests of the request's files, by which the server's log names it."
     )
-
-
-class FeatureNotImplemented(ServiceError):
-    status = 501
-    slug = "not-implemented"
-    title = "This build does not have that yet"
-    explanation = "The route or parameter is part of the documented interface, but not of this version."
 
 
 class Starting(TemporaryError):

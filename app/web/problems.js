@@ -110,10 +110,6 @@ const PROBLEMS = {
       "It made the service fall over twice, and is not tried a third time. " +
       `Save it in another format, and add that${reference(requestId)}`,
   },
-  "not-implemented": {
-    title: "This service cannot do that yet",
-    say: () => "A later version will.",
-  },
   starting: {
     title: "The service is starting",
     say: ({ retryAfter }) => `Its models are still being loaded. Try again ${soon(retryAfter)}.`,
