@@ -121,6 +121,22 @@ def test_only_the_engine_touches_a_device() -> None:
     assert set(users) == {"app/worker/engine.py"}, users
 
 
+def _aliases(module: str) -> set[str]:
+    """Names of two numbers, ``tuple[int, int]``, at the top of a module."""
+    return {
+        target.id
+        for node in _tree(module).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) == "tuple[int, int]"
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def test_width_and_height_have_one_order_under_one_name() -> None:
+    # Once, Size was (width, height) here and (height, width) there, and mypy saw no difference.
+    assert _those(_SERVICE + _SCIENCE, _aliases) == {"app/fitted.py": {"Size"}, "models/ragged.py": {"Shape"}}
+
+
 def test_no_module_is_too_long_to_be_held_in_the_head() -> None:
     def length(module: str) -> int:
         return len((_ROOT / module).read_text(encoding="utf-8").splitlines())
