@@ -28,6 +28,7 @@ from app.errors import (
     ServiceError,
     UnsupportedMediaType,
 )
+from app.formats import FORMATS
 from models.preprocessing import UnknownWhite, upright_srgb
 
 if TYPE_CHECKING:  # processes that decode have no settings, and are to start quickly
@@ -232,7 +233,7 @@ def supported_formats() -> tuple[str, ...]:
         "HEIC": _has_heif(),
         "WebP": bool(features.check("webp")),
     }
-    return ("JPEG", "PNG", "TIFF", "BMP", "GIF", *(name for name, present in optional.items() if present))
+    return tuple(each.name for each in FORMATS if optional.get(each.name, True))
 
 
 def _sniff(data: bytes) -> str:

@@ -272,6 +272,6 @@ setUpKey(() => {
   queueUp(unfinished());
 });
 setUpControls();
-takeIn({ add, take, notice });
+takeIn({ add, take, notice, limits: () => limits });
 showView();
 askWhatThereIs();

@@ -56,6 +56,29 @@ def test_every_problem_of_the_contract_has_words_of_its_own(page: Page) -> None:
     assert unknown == {"title": "its own", "text": "The service gave no reason.", "again": False}
 
 
+@pytest.mark.parametrize(
+    ("suffixes", "taken"),
+    [
+        ([".jpg", ".heic"], ["a.JPG", "b.heic", "c"]),
+        ([], ["a.JPG", "b.heic", "c", "e.cfg"]),  # not known yet, or of a service before it named them
+        (None, ["a.JPG", "b.heic", "c", "e.cfg"]),
+    ],
+)
+def test_the_images_of_a_folder_are_told_by_what_the_service_takes(
+    page: Page, suffixes: list[str] | None, taken: list[str]
+) -> None:
+    chosen = page.evaluate(
+        """async (suffixes) => {
+            const { imagesOnly } = await import("./web/files.js");
+            const types = { "a.JPG": "", "b.heic": "", c: "image/png", "d.txt": "text/plain", "e.cfg": "" };
+            const files = Object.entries(types).map(([name, type]) => new File(["x"], name, { type }));
+            return imagesOnly(files, suffixes && { suffixes }).map((file) => file.name);
+        }""",
+        suffixes,
+    )
+    assert chosen == taken
+
+
 def test_each_problem_is_shown_on_its_photograph(page: Page) -> None:
     def answer(route: Route) -> None:
         slug = (route.request.post_data_buffer or b"").decode()
