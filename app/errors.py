@@ -138,7 +138,9 @@ class UnsupportedMediaType(ServiceError):
     title = "Not an image format that is taken"
     explanation = (
         "The bytes are not an image in one of the formats that the server reads. The content decides, "
-        "not the label or the file name. `supported` names the formats."
+        "not the label or the file name. `supported` names the formats. `reason` is `unknown-format`, "
+        "`decoder-missing` (this server lacks what reads it), `no-image` (a video, for example), "
+        "`compression` (of a TIFF file) or `encoded-body` (a Content-Encoding)."
     )
 
 

@@ -43,8 +43,9 @@ const PROBLEMS = {
   },
   "unsupported-media-type": {
     title: "Not a photograph that can be read",
+    // Of a reason that is known the service says more than the page can.
     say: ({ fields, detail }) =>
-      /^(HEIC|AVIF|TIFF files|The file is a video|The body)/.test(detail)
+      detail && fields.reason && fields.reason !== "unknown-format"
         ? detail
         : `The file is in none of the formats that are taken${list(fields.supported)}. ` +
           "Its content decides, not its name.",

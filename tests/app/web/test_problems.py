@@ -79,6 +79,31 @@ def test_the_images_of_a_folder_are_told_by_what_the_service_takes(
     assert chosen == taken
 
 
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"reason": "no-image"}, True),
+        ({"reason": "decoder-missing"}, True),
+        ({"reason": "unknown-format"}, False),
+        ({}, False),  # of a service before it gave reasons, or of the page itself
+    ],
+)
+def test_why_a_format_is_not_read_is_shown_where_the_service_knows(
+    page: Page, fields: dict[str, str], shown: bool
+) -> None:
+    said = page.evaluate(
+        """async (fields) => {
+            const { explained } = await import("./web/problems.js");
+            const { Problem } = await import("./web/service.js");
+            // The sentence may be worded in any way: it decides nothing.
+            const detail = "HEIC. The body.";
+            return explained(new Problem("unsupported-media-type", { detail, fields })).text;
+        }""",
+        fields,
+    )
+    assert (said == "HEIC. The body.") is shown
+
+
 def test_each_problem_is_shown_on_its_photograph(page: Page) -> None:
     def answer(route: Route) -> None:
         slug = (route.request.post_data_buffer or b"").decode()
