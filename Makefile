@@ -4,9 +4,11 @@
 # make train-bundled DATA=folder   trains the bundled weights again, from DATA/pristine and DATA/biq2021 (with
 #              scores.csv); interrupted, the same command goes on. WORKERS=8 encodes by so many processes.
 #
-# PYTHON=python3.12 chooses the interpreter that .venv is made with.
+# PYTHON=python3.12 chooses the interpreter that .venv is made with. CONSTRAINTS=/dev/null installs the newest
+# libraries in place of those that are tested.
 
 PYTHON ?= python3
+CONSTRAINTS ?= docker/constraints.txt
 VENV := .venv
 ARGS ?=
 DATA ?=
@@ -14,12 +16,12 @@ WORKERS ?= 2
 
 pip = if $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then set -- $(VENV)/bin/python -m pip; \
 	else set -- $(PYTHON) -m pip --python $(VENV)/bin/python; fi; \
-	"$$@" --disable-pip-version-check --no-input install
+	"$$@" --disable-pip-version-check --no-input install --constraint $(CONSTRAINTS)
 
 # Whatever is set on make's command line is a setting of the service: PORT=9000 becomes IQA_PORT=9000. From the
 # environment only IQA_* counts: HOST, for one, is set there by many a shell.
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
-settings = $(foreach name,$(filter-out ARGS DATA PYTHON VENV WORKERS IQA_%,$(given)),IQA_$(name)='$(subst ','\'',$($(name)))')
+settings = $(foreach name,$(filter-out ARGS CONSTRAINTS DATA PYTHON VENV WORKERS IQA_%,$(given)),IQA_$(name)='$(subst ','\'',$($(name)))')
 
 .PHONY: serve test lint train-bundled clean
 .DELETE_ON_ERROR:
@@ -58,10 +60,10 @@ $(VENV)/bin/python:
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
 
-$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@$(pip) --editable .
 	@touch $@
 
-$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@$(pip) --editable '.[dev]'
 	@touch $(VENV)/installed $@
