@@ -1,6 +1,6 @@
 # make serve   sets up .venv, installs the service in it, and starts it: PORT=9000, HOST=0.0.0.0, MODELS=bpclip, ...
 # make test    the same with what the tests need, and runs them, several files at a time: ARGS="-k weights"
-# make lint    ruff and mypy
+# make lint    ruff and mypy, and for the page eslint and tsc, which need Node.js 18.18 or newer and npm
 # make train-bundled DATA=folder   trains the bundled weights again, from DATA/pristine and DATA/biq2021 (with
 #              scores.csv); interrupted, the same command goes on. WORKERS=8 encodes by so many processes.
 #
@@ -23,7 +23,7 @@ pip = if $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then set -- $(VENV
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 settings = $(foreach name,$(filter-out ARGS CONSTRAINTS DATA PYTHON VENV WORKERS IQA_%,$(given)),IQA_$(name)='$(subst ','\'',$($(name)))')
 
-.PHONY: serve test lint train-bundled clean
+.PHONY: serve test lint lint-web train-bundled clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed
@@ -36,6 +36,18 @@ lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	@$(MAKE) --no-print-directory lint-web
+
+lint-web: tests/web/node_modules/.package-lock.json
+	tests/web/node_modules/.bin/eslint --config tests/web/eslint.config.js --max-warnings 0 app/web
+	tests/web/node_modules/.bin/tsc --project tests/web
+
+tests/web/node_modules/.package-lock.json: tests/web/package.json tests/web/package-lock.json
+	@command -v npm >/dev/null || { \
+		echo "The page's JavaScript is checked with Node.js: install nodejs and npm (Debian: apt install nodejs npm)." >&2; \
+		exit 1; }
+	cd tests/web && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 # What the encoder sees is kept once for both no-reference models, which so share their encoder, too.
 iqa_train = $(VENV)/bin/iqa train $(1) --pristine '$(DATA)/pristine' --run runs/$(1) --cells runs/cells --workers $(WORKERS) \

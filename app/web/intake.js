@@ -6,8 +6,11 @@ import { droppedFiles, imagesOnly } from "./files.js";
 /**
  * Makes the page take files.
  *
- * @param to  {add, take, notice, limits}: for files that were chosen to be scored, for those that were dropped or
- *            pasted wherever one is, for a sentence about what cannot be read, and what gives the service's limits.
+ * @param {object} to
+ * @param {(files: File[]) => void} to.add for files that were chosen to be scored.
+ * @param {(files: File[]) => void} to.take for those that were dropped or pasted.
+ * @param {(text: string) => void} to.notice for a sentence about what cannot be read.
+ * @param {() => any} to.limits gives the service's limits, or null.
  */
 export function takeIn({ add, take, notice, limits }) {
   const curtain = byId("curtain");
