@@ -1,12 +1,14 @@
 # make serve   sets up .venv, installs the service in it, and starts it: PORT=9000, HOST=0.0.0.0, MODELS=bpclip, ...
 # make test    the same with what the tests need, and runs them, several files at a time: ARGS="-k weights"
-# make lint    ruff and mypy
+# make lint    ruff and mypy, and for the page eslint and tsc, which need Node.js 18.18 or newer and npm
 # make train-bundled DATA=folder   trains the bundled weights again, from DATA/pristine and DATA/biq2021 (with
 #              scores.csv); interrupted, the same command goes on. WORKERS=8 encodes by so many processes.
 #
-# PYTHON=python3.12 chooses the interpreter that .venv is made with.
+# PYTHON=python3.12 chooses the interpreter that .venv is made with. CONSTRAINTS=/dev/null installs the newest
+# libraries in place of those that are tested.
 
 PYTHON ?= python3
+CONSTRAINTS ?= docker/constraints.txt
 VENV := .venv
 ARGS ?=
 DATA ?=
@@ -14,14 +16,14 @@ WORKERS ?= 2
 
 pip = if $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then set -- $(VENV)/bin/python -m pip; \
 	else set -- $(PYTHON) -m pip --python $(VENV)/bin/python; fi; \
-	"$$@" --disable-pip-version-check --no-input install
+	"$$@" --disable-pip-version-check --no-input install --constraint $(CONSTRAINTS)
 
 # Whatever is set on make's command line is a setting of the service: PORT=9000 becomes IQA_PORT=9000. From the
 # environment only IQA_* counts: HOST, for one, is set there by many a shell.
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
-settings = $(foreach name,$(filter-out ARGS DATA PYTHON VENV WORKERS IQA_%,$(given)),IQA_$(name)='$(subst ','\'',$($(name)))')
+settings = $(foreach name,$(filter-out ARGS CONSTRAINTS DATA PYTHON VENV WORKERS IQA_%,$(given)),IQA_$(name)='$(subst ','\'',$($(name)))')
 
-.PHONY: serve test lint train-bundled clean
+.PHONY: serve test lint lint-web train-bundled clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed
@@ -34,6 +36,18 @@ lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	@$(MAKE) --no-print-directory lint-web
+
+lint-web: tests/web/node_modules/.package-lock.json
+	tests/web/node_modules/.bin/eslint --config tests/web/eslint.config.js --max-warnings 0 app/web
+	tests/web/node_modules/.bin/tsc --project tests/web
+
+tests/web/node_modules/.package-lock.json: tests/web/package.json tests/web/package-lock.json
+	@command -v npm >/dev/null || { \
+		echo "The page's JavaScript is checked with Node.js: install nodejs and npm (Debian: apt install nodejs npm)." >&2; \
+		exit 1; }
+	cd tests/web && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 # What the encoder sees is kept once for both no-reference models, which so share their encoder, too.
 iqa_train = $(VENV)/bin/iqa train $(1) --pristine '$(DATA)/pristine' --run runs/$(1) --cells runs/cells --workers $(WORKERS) \
@@ -58,10 +72,10 @@ $(VENV)/bin/python:
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
 
-$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@$(pip) --editable .
 	@touch $@
 
-$(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@$(pip) --editable '.[dev]'
 	@touch $(VENV)/installed $@

@@ -23,7 +23,6 @@
     │   └── WorkerUnavailable     503  worker-unavailable
     ├── InternalError             500  internal-error
     ├── PoisonInput               500  poison-input
-    ├── FeatureNotImplemented     501  not-implemented
     └── DeadlineExceeded          504  deadline-exceeded
 
 A detail is written by us for the caller: never a library's message, a path or a stack trace.
@@ -139,7 +138,9 @@ class UnsupportedMediaType(ServiceError):
     title = "Not an image format that is taken"
     explanation = (
         "The bytes are not an image in one of the formats that the server reads. The content decides, "
-        "not the label or the file name. `supported` names the formats."
+        "not the label or the file name. `supported` names the formats. `reason` is `unknown-format`, "
+        "`decoder-missing` (this server lacks what reads it), `no-image` (a video, for example), "
+        "`compression` (of a TIFF file) or `encoded-body` (a Content-Encoding)."
     )
 
 
@@ -250,13 +251,6 @@ class PoisonInput(ServiceError):
         "Scored alone, this image ended the inference process twice, so it is not tried again. `sha256` "
         "lists the digests of the request's files, by which the server's log names it."
     )
-
-
-class FeatureNotImplemented(ServiceError):
-    status = 501
-    slug = "not-implemented"
-    title = "This build does not have that yet"
-    explanation = "The route or parameter is part of the documented interface, but not of this version."
 
 
 class Starting(TemporaryError):

@@ -28,6 +28,7 @@ from app.errors import (
     ServiceError,
     UnsupportedMediaType,
 )
+from app.formats import FORMATS
 from models.preprocessing import UnknownWhite, upright_srgb
 
 if TYPE_CHECKING:  # processes that decode have no settings, and are to start quickly
@@ -232,7 +233,7 @@ def supported_formats() -> tuple[str, ...]:
         "HEIC": _has_heif(),
         "WebP": bool(features.check("webp")),
     }
-    return ("JPEG", "PNG", "TIFF", "BMP", "GIF", *(name for name, present in optional.items() if present))
+    return tuple(each.name for each in FORMATS if optional.get(each.name, True))
 
 
 def _sniff(data: bytes) -> str:
@@ -249,6 +250,7 @@ def _sniff(data: bytes) -> str:
         return _sniff_container(data)
     raise UnsupportedMediaType(
         f"The bytes are not an image in a format that is read here: {', '.join(supported_formats())}.",
+        reason="unknown-format",
         supported=list(supported_formats()),
     )
 
@@ -258,16 +260,17 @@ def _sniff_container(data: bytes) -> str:
         case "AVIF" if "AVIF" in supported_formats():
             return "AVIF"
         case "AVIF":
-            missing = "AVIF is not read by this server's build of Pillow."
+            reason, missing = "decoder-missing", "AVIF is not read by this server's build of Pillow."
         case "HEIF" if "HEIC" in supported_formats():
             return "HEIF"
         case "HEIF":
-            missing = (
-                "HEIC is read only where the extra `heic` is installed (pip install 'iqa-service[heic]')."
+            reason, missing = (
+                "decoder-missing",
+                "HEIC is read only where the extra `heic` is installed (pip install 'iqa-service[heic]').",
             )
         case None:
-            missing = "The file is a video or another medium, not an image."
-    raise UnsupportedMediaType(missing, supported=list(supported_formats()))
+            reason, missing = "no-image", "The file is a video or another medium, not an image."
+    raise UnsupportedMediaType(missing, reason=reason, supported=list(supported_formats()))
 
 
 @cache
@@ -311,6 +314,7 @@ def _check_compression(image: Image.Image) -> None:
     if image.format == "TIFF" and image.info.get("compression") not in _TIFF_COMPRESSIONS:
         raise UnsupportedMediaType(
             "TIFF files of this compression are not read; LZW and Deflate are.",
+            reason="compression",
             supported=list(supported_formats()),
         )
 

@@ -133,7 +133,6 @@ def prepared_pair(
     task = CompareTask(
         reference.pixels[FULL_REFERENCE],
         comparison.pixels[FULL_REFERENCE],
-        signal=False,
         reference_key=reference_key,
     )
     return PreparedPair(

@@ -1,5 +1,6 @@
 """One tree of settings, read from ``IQA_*`` variables; flags of the command line win over them."""
 
+import difflib
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -232,9 +233,20 @@ def read_settings(**flags: Any) -> Settings:
 
 def unknown_variables(environment: Iterable[str] | None = None) -> list[str]:
     """Names of ``IQA_*`` variables that no setting has: most likely misspelt."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = _known_variables()
     names = os.environ if environment is None else environment
     return sorted(name for name in names if name.startswith(PREFIX) and name not in known)
+
+
+def nearest_variable(name: str) -> str:
+    """The known ``IQA_*`` variable whose spelling is nearest to `name`."""
+    # Without the prefix, which all names share; a cutoff of 0 always gives one.
+    known = [each.removeprefix(PREFIX) for each in _known_variables()]
+    return PREFIX + difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1, cutoff=0.0)[0]
+
+
+def _known_variables() -> list[str]:
+    return [PREFIX + name.upper() for name in Settings.model_fields]
 
 
 def _is_device(name: str) -> bool:

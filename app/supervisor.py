@@ -26,7 +26,7 @@ from app.keys import KeysError
 from app.logs import configure_logging
 from app.metrics import MULTIPROCESS_DIR
 from app.policies import PoliciesError, Policy
-from app.settings import Settings
+from app.settings import Settings, nearest_variable, unknown_variables
 
 _log = logging.getLogger("iqa.supervisor")
 
@@ -46,6 +46,9 @@ def serve(settings: Settings) -> int:
         The exit code: 0 after draining, 1 if it could not start, with the reason on standard error.
     """
     configure_logging(settings.log_format, settings.log_level)
+    for name in unknown_variables():
+        nearest = nearest_variable(name)
+        _log.warning("unknown variable %s is ignored; the nearest setting is %s", name, nearest)
     try:
         keys.load(settings.api_keys_file, settings.api_keys)
         known = policies.load(settings.policies_file)

@@ -1,9 +1,10 @@
-"""Makes docker/constraints.txt: the exact version of everything that the image installs from PyPI.
+"""Makes docker/constraints.txt: the exact version of everything that make and the image install from PyPI.
 
 python docker/constraints.py >constraints.new && mv constraints.new docker/constraints.txt
 
 asks pip what it would install now, for this machine's Python, and installs nothing. PyTorch is left out with
-what its build for CUDA brings: the Dockerfile says which version, and each index has builds of its own.
+what its build for CUDA brings, since each index has builds of its own: the image takes the version that the
+Dockerfile names, make the newest in pyproject.toml's range.
 """
 
 import json
@@ -11,9 +12,8 @@ import re
 import subprocess
 import sys
 
-from requirements import project, requirements
+from requirements import extras, project, requirements
 
-_EXTRAS = ["heic", "train"]
 _TORCH = re.compile(r"torch|torchvision|triton|nvidia-.*|cuda-.*")
 _PATIENCE_S = 1800
 
@@ -21,7 +21,7 @@ _PATIENCE_S = 1800
 def versions() -> dict[str, str]:
     """By the normal name of the project."""
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
-    wanted = [*requirements(_EXTRAS), *project()["build-system"]["requires"]]
+    wanted = [*requirements(extras()), *project()["build-system"]["requires"]]
     answer = subprocess.run(
         [*command, "--report", "-", *wanted], stdout=subprocess.PIPE, check=True, timeout=_PATIENCE_S
     )

@@ -14,13 +14,19 @@ def project() -> dict[str, Any]:
     return tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
 
 
-def requirements(extras: list[str]) -> list[str]:
+def extras() -> list[str]:
+    """Names of all extras."""
+    return list(project()["project"]["optional-dependencies"])
+
+
+def requirements(chosen: list[str]) -> list[str]:
     """The lines; a KeyError if there is no such extra."""
     declared = project()["project"]
     lines = list(declared["dependencies"])
-    for extra in extras:
+    for extra in chosen:
         lines += declared["optional-dependencies"][extra]
-    return lines
+    # An extra that holds others names the project itself, which no index has.
+    return [line for line in lines if not line.startswith(declared["name"])]
 
 
 if __name__ == "__main__":

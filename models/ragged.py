@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Size = tuple[int, int]  # height, width
+Shape = tuple[int, int]  # height, width: the order of a tensor's axes, unlike app.fitted.Size
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Extents:
         padded: height and width of the tensor, at least the largest of each.
     """
 
-    sizes: tuple[Size, ...]
-    padded: Size
+    sizes: tuple[Shape, ...]
+    padded: Shape
     _masks: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def around(cls, sizes: Sequence[Size]) -> "Extents":
+    def around(cls, sizes: Sequence[Shape]) -> "Extents":
         """The smallest tensor that holds images of these sizes.
 
         Raises:

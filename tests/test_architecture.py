@@ -6,9 +6,11 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, version
 from itertools import chain
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 _ROOT = Path(__file__).parents[1]
 _MOST_LINES = 450  # a module is one noun, seldom over 300 lines
@@ -90,10 +92,15 @@ def test_nothing_imports_what_only_tests_have() -> None:
     assert _those(_SERVICE + _SCIENCE, lambda module: _packages(module) & for_tests) == {}
 
 
-def test_every_library_that_is_imported_is_declared() -> None:
+def _requirements() -> list[Requirement]:
+    """What pyproject.toml asks for, with the extras."""
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    requirements = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
-    declared = {_normal(re.split(r"[\s<>=!~\[;]", requirement)[0]) for requirement in requirements}
+    lines = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    return [Requirement(line) for line in lines]
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    declared = {_normal(requirement.name) for requirement in _requirements()}
     providers = packages_distributions()
     ours = {"app", "models", *sys.stdlib_module_names, *_COME_WITH_OTHERS}
 
@@ -104,6 +111,16 @@ def test_every_library_that_is_imported_is_declared() -> None:
         }
 
     assert _those(_SERVICE + _SCIENCE, undeclared) == {}
+
+
+def test_uvicorn_is_one_whose_private_classes_are_known() -> None:
+    (asked,) = (requirement for requirement in _requirements() if requirement.name == "uvicorn")
+    assert {bound.operator for bound in asked.specifier} == {">=", "<"}
+    installed = version("uvicorn")
+    assert installed in asked.specifier, (
+        f"uvicorn {installed} is installed, and app/connections.py is tested with {asked.specifier}. Install "
+        "that, or change pyproject.toml's bounds once tests/app/test_connections.py and tests/app/chaos pass."
+    )
 
 
 def test_scheduling_is_pure() -> None:
@@ -119,6 +136,22 @@ def test_scheduling_is_pure() -> None:
 def test_only_the_engine_touches_a_device() -> None:
     users = _those(_SERVICE, lambda module: _device_uses(_tree(module)))
     assert set(users) == {"app/worker/engine.py"}, users
+
+
+def _aliases(module: str) -> set[str]:
+    """Names of two numbers, ``tuple[int, int]``, at the top of a module."""
+    return {
+        target.id
+        for node in _tree(module).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) == "tuple[int, int]"
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def test_width_and_height_have_one_order_under_one_name() -> None:
+    # Once, Size was (width, height) here and (height, width) there, and mypy saw no difference.
+    assert _those(_SERVICE + _SCIENCE, _aliases) == {"app/fitted.py": {"Size"}, "models/ragged.py": {"Shape"}}
 
 
 def test_no_module_is_too_long_to_be_held_in_the_head() -> None:

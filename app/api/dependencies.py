@@ -90,7 +90,8 @@ async def _strict(request: Request) -> None:
     encodings = ",".join(request.headers.getlist("content-encoding")).lower().split(",")
     if request.method == "POST" and not {encoding.strip() for encoding in encodings} <= {"", "identity"}:
         raise UnsupportedMediaType(
-            "The body has a Content-Encoding, and encoded bodies are not decoded here; send it as it is."
+            "The body has a Content-Encoding, and encoded bodies are not decoded here; send it as it is.",
+            reason="encoded-body",
         )
 
 

@@ -13,12 +13,11 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from app.api.schemas import BatchLine, Problem
 from app.errors import InternalError, NotFound, ServiceError, TemporaryError, Unauthorized
+from app.formats import FORMATS
 from app.middleware import PROBLEM_JSON
 from app.security import CONTENT_POLICY, content_policy, inline
 
-IMAGE_TYPES: Final = tuple(
-    f"image/{kind}" for kind in ("jpeg", "png", "webp", "tiff", "bmp", "avif", "gif", "heic")
-)
+IMAGE_TYPES: Final = tuple(each.media_type for each in FORMATS)
 _SWAGGER_UI: Final = Path(str(files("fastapi_offline"))) / "static"
 _SWAGGER_FILES: Final = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"})
 _BINARY: Final = {"type": "string", "format": "binary"}

@@ -7,6 +7,7 @@ from app.api.answers import weights_used
 from app.api.dependencies import ServiceDep
 from app.api.documentation import problems
 from app.api.schemas import AdjectivePair, KnownFault, Limits, LoadedModel, ModelsAnswer
+from app.formats import SUFFIXES
 from app.images import supported_formats
 from app.worker.tasks import FULL_REFERENCE
 from models.adjectives import DIMENSIONS, PAIRS
@@ -46,6 +47,7 @@ async def models(service: ServiceDep) -> ModelsAnswer:
             min_side=settings.min_side,
             max_scored_pixels=settings.max_scored_pixels,
             formats=list(supported_formats()),
+            suffixes=sorted(SUFFIXES),
         ),
         adjectives={
             dimension: [

@@ -258,6 +258,9 @@ class Limits(Answer):
     min_side: int
     max_scored_pixels: int
     formats: list[str]
+    suffixes: list[str] = Field(
+        default=[], description="Of image files, in lower case; empty from servers older than this field."
+    )
 
 
 class AdjectivePair(Answer):

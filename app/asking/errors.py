@@ -11,7 +11,7 @@ from typing import Any, Final
 
 QUESTION_SLUGS: Final = frozenset({
     "unauthorized", "not-found", "method-not-allowed", "invalid-parameter", "unknown-model",
-    "text-encoder-unavailable", "not-implemented",
+    "text-encoder-unavailable",
 })  # fmt: skip
 """Problems of what was asked or of who asks, whatever the image."""
 

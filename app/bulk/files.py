@@ -4,16 +4,10 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from app.api.schemas import UntimedScore
 from app.bulk.names import Names
-
-SUFFIXES: Final = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
-    ".avif", ".heic", ".heif",
-})  # fmt: skip
-"""What is taken for an image in a folder; a file that is named itself is tried whatever its name."""
+from app.formats import SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ class Panel:
         """
         tasks: list[Task] = [ScoreTask(picture, self._engine.models) for picture in pictures]
         if reference is not None and self.has_full_reference:
-            tasks += [CompareTask(reference, picture, signal=False) for picture in pictures]
+            tasks += [CompareTask(reference, picture) for picture in pictures]
         results = self._run(tasks)
         opinions: list[dict[str, Opinion]] = [{} for _ in pictures]
         for number, result in enumerate(results):

@@ -155,7 +155,9 @@ function comparePhoto(photo, side) {
 function showView() {
   const view = location.hash === "#compare" ? "compare" : "score";
   for (const section of ["score", "compare"]) byId(section).hidden = section !== view;
-  for (const link of document.querySelectorAll("nav [data-view]")) {
+  for (const link of /** @type {NodeListOf<HTMLElement>} */ (
+    document.querySelectorAll("nav [data-view]")
+  )) {
     if (link.dataset.view === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
@@ -272,6 +274,6 @@ setUpKey(() => {
   queueUp(unfinished());
 });
 setUpControls();
-takeIn({ add, take, notice });
+takeIn({ add, take, notice, limits: () => limits });
 showView();
 askWhatThereIs();

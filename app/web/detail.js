@@ -22,7 +22,7 @@ export class Detail {
       this.#dialog.replaceChildren(); // and with it the photograph at its full size
     });
     this.#dialog.addEventListener("keydown", (event) => {
-      if (event.target.closest("input, summary, textarea") || event.ctrlKey || event.metaKey || event.altKey)
+      if (/** @type {Element} */ (event.target).closest("input, summary, textarea") || event.ctrlKey || event.metaKey || event.altKey)
         return;
       if (event.key === "ArrowLeft") this.#step(-1);
       if (event.key === "ArrowRight") this.#step(1);
@@ -159,10 +159,14 @@ export class Detail {
       });
       return { label: el("label", { class: "switch" }, input, el("span", { text })), input };
     };
-    const map = toggle("detail-map", "Quality map", this.#map, (checked) => draw((this.#map = checked)));
-    const spread = toggle("detail-spread", "Spread the scale", this.#spread, (checked) =>
-      draw((this.#spread = checked)),
-    );
+    const map = toggle("detail-map", "Quality map", this.#map, (checked) => {
+      this.#map = checked;
+      draw();
+    });
+    const spread = toggle("detail-spread", "Spread the scale", this.#spread, (checked) => {
+      this.#spread = checked;
+      draw();
+    });
     const controls = { spread: spread.input };
     const scale = el(
       "p",

@@ -3,6 +3,11 @@
 /**
  * An element with attributes and children. `class`, `text` and `on` (listeners by event) are special; a value of
  * null, undefined or false leaves an attribute out, and such a child too.
+ *
+ * @param {string} tag
+ * @param {Record<string, any>} attributes
+ * @param {...any} children
+ * @returns {any} of the type that belongs to the tag
  */
 export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -19,7 +24,12 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** The element with this id, which the page is known to have. */
+/**
+ * The element with this id, which the page is known to have.
+ *
+ * @param {string} id
+ * @returns {any} of the type that the page gives it
+ */
 export function byId(id) {
   return document.getElementById(id);
 }

@@ -7,7 +7,7 @@ import { DIMENSIONS, hundred, modelName, provenance } from "./words.js";
 /** Sections with what lies behind a score: what was scored, every adjective, the prompts, the answer as it came. */
 export function evidence(answer) {
   const names = Object.keys(answer.models).sort(
-    (one, other) => (other === answer.model) - (one === answer.model),
+    (one, other) => Number(other === answer.model) - Number(one === answer.model),
   );
   return el(
     "div",

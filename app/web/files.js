@@ -3,22 +3,30 @@
 import { Problem } from "./service.js";
 import { count, bytes } from "./words.js";
 
-const IMAGE_NAMES = /\.(jpe?g|jpe|jfif|png|webp|tiff?|bmp|dib|gif|avif|hei[cf]|mpo)$/i;
 const MOST_IN_FOLDERS = 5000;
 
-/** The files of a drop, those in folders with it. Promises them; must be called within the event. */
-export function droppedFiles(transfer) {
+/**
+ * The files of a drop, those in folders with it. Promises them; must be called within the event. `limits` are those of
+ * GET /models, null while they are not known.
+ */
+export function droppedFiles(transfer, limits) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   // Files that a script made have no entries.
   if (!entries.some((entry) => entry.isDirectory)) return Promise.resolve([...transfer.files]);
-  return within(entries);
+  return within(entries, limits);
 }
 
-/** The images among the files of a folder: whatever else lies there was not meant. */
-export function imagesOnly(files) {
+/** The images among the files of a folder, by type or suffix: whatever else lies there was not meant. */
+export function imagesOnly(files, limits) {
   return files
-    .filter((file) => file.type.startsWith("image/") || IMAGE_NAMES.test(file.name))
+    .filter((file) => file.type.startsWith("image/") || hasImageName(file, limits?.suffixes))
     .slice(0, MOST_IN_FOLDERS);
+}
+
+function hasImageName(file, suffixes) {
+  // As long as the suffixes are not known, a file of a type that the browser does not know may be one.
+  if (!suffixes?.length) return file.type === "";
+  return suffixes.some((suffix) => file.name.toLowerCase().endsWith(suffix));
 }
 
 /** Why a file will surely be refused, or null; `limits` are those of GET /models, null while they are not known. */
@@ -43,7 +51,7 @@ export function limitsText(limits) {
   );
 }
 
-async function within(entries) {
+async function within(entries, limits) {
   const found = [];
   const left = [...entries];
   while (left.length > 0 && found.length < MOST_IN_FOLDERS) {
@@ -51,7 +59,7 @@ async function within(entries) {
     if (entry.isFile) found.push(await fileOf(entry));
     else left.push(...(await inFolder(entry)));
   }
-  return imagesOnly(found);
+  return imagesOnly(found, limits);
 }
 
 function fileOf(entry) {

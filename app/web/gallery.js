@@ -80,7 +80,7 @@ export class Gallery {
   #arrange() {
     const shown = this.shown();
     const list = byId("cards");
-    const focused = list.contains(document.activeElement) ? document.activeElement : null;
+    const focused = list.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement) : null;
     let place = list.firstElementChild;
     let made = 0;
     for (const photo of shown) {
@@ -146,7 +146,7 @@ export class Gallery {
     return (one, other) => {
       const [first, second] = [value(one), value(other)];
       if (first === undefined || second === undefined)
-        return (first === undefined) - (second === undefined) || one.order - other.order;
+        return Number(first === undefined) - Number(second === undefined) || one.order - other.order;
       return sign * (first - second) || one.order - other.order;
     };
   }

@@ -6,10 +6,13 @@ import { droppedFiles, imagesOnly } from "./files.js";
 /**
  * Makes the page take files.
  *
- * @param to  {add, take, notice}: for files that were chosen to be scored, for those that were dropped or pasted
- *            wherever one is, and for a sentence about what cannot be read.
+ * @param {object} to
+ * @param {(files: File[]) => void} to.add for files that were chosen to be scored.
+ * @param {(files: File[]) => void} to.take for those that were dropped or pasted.
+ * @param {(text: string) => void} to.notice for a sentence about what cannot be read.
+ * @param {() => any} to.limits gives the service's limits, or null.
  */
-export function takeIn({ add, take, notice }) {
+export function takeIn({ add, take, notice, limits }) {
   const curtain = byId("curtain");
   const choosers = [
     ["choose", "files"],
@@ -20,7 +23,7 @@ export function takeIn({ add, take, notice }) {
     byId(chooser).addEventListener("change", () => {
       const files = [...byId(chooser).files];
       byId(chooser).value = ""; // so that the same files can be chosen again
-      add(chooser === "folder" ? imagesOnly(files) : files);
+      add(chooser === "folder" ? imagesOnly(files, limits()) : files);
     });
   }
   const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
@@ -40,7 +43,7 @@ export function takeIn({ add, take, notice }) {
     if (!holdsFiles(event) || event.defaultPrevented) return;
     event.preventDefault();
     try {
-      take(await droppedFiles(event.dataTransfer));
+      take(await droppedFiles(event.dataTransfer, limits()));
     } catch (error) {
       notice(`What was dropped cannot be read (${error.message}). Try choosing the files instead.`);
     }

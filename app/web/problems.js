@@ -43,8 +43,9 @@ const PROBLEMS = {
   },
   "unsupported-media-type": {
     title: "Not a photograph that can be read",
+    // Of a reason that is known the service says more than the page can.
     say: ({ fields, detail }) =>
-      /^(HEIC|AVIF|TIFF files|The file is a video|The body)/.test(detail)
+      detail && fields.reason && fields.reason !== "unknown-format"
         ? detail
         : `The file is in none of the formats that are taken${list(fields.supported)}. ` +
           "Its content decides, not its name.",
@@ -109,10 +110,6 @@ const PROBLEMS = {
     say: ({ requestId }) =>
       "It made the service fall over twice, and is not tried a third time. " +
       `Save it in another format, and add that${reference(requestId)}`,
-  },
-  "not-implemented": {
-    title: "This service cannot do that yet",
-    say: () => "A later version will.",
   },
   starting: {
     title: "The service is starting",

@@ -4,11 +4,6 @@ const AT_A_TIME = 4; // the service batches by itself; more would only wait ther
 const MOST_ATTEMPTS = 12;
 const LONGEST_PAUSE_S = 120;
 
-/**
- * @param work  given an item and an AbortSignal, promises a result or throws.
- * @param on    {started, waiting, done, failed, cancelled, changed}: each but the last given the item, and what
- *              belongs to it: seconds to wait, the result, the error.
- */
 export class Queue {
   #work;
   #on;
@@ -18,6 +13,17 @@ export class Queue {
   #resumeAt = 0;
   #timer = null;
 
+  /**
+   * @param {(item: any, signal: AbortSignal) => Promise<any>} work promises a result or throws.
+   * @param {{
+   *   started(item: any): void,
+   *   waiting(item: any, seconds: number, problem: any): void,
+   *   done(item: any, result: any): void,
+   *   failed(item: any, problem: any): void,
+   *   cancelled(item: any): void,
+   *   changed(): void,
+   * }} on is told of each step.
+   */
   constructor(work, on) {
     this.#work = work;
     this.#on = on;

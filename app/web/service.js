@@ -11,23 +11,25 @@ export class Problem extends Error {
   /**
    * `retryAfter` is in seconds, null where it is no use to come again; `attempts` is how often at most, and
    * `fields` are the problem's own.
+   *
+   * @param {string} slug
+   * @param {{title?: string, detail?: string, status?: number, requestId?: string, retryAfter?: number | null,
+   *   attempts?: number, fields?: Record<string, any>}} told
    */
   constructor(
     slug,
     { title = "", detail = "", status = 0, requestId = "", retryAfter = null, attempts, fields = {} } = {},
   ) {
     super(detail || title || slug);
-    Object.assign(this, {
-      name: "Problem",
-      slug,
-      title,
-      detail,
-      status,
-      requestId,
-      retryAfter,
-      attempts,
-      fields,
-    });
+    this.name = "Problem";
+    this.slug = slug;
+    this.title = title;
+    this.detail = detail;
+    this.status = status;
+    this.requestId = requestId;
+    this.retryAfter = retryAfter;
+    this.attempts = attempts;
+    this.fields = fields;
   }
 }
 
@@ -67,13 +69,24 @@ export async function getPolicies() {
   }
 }
 
-/** Scores a file. Gives the answer as it is, and how it was come by. */
+/**
+ * Scores a file. Gives the answer as it is, and how it was come by.
+ *
+ * @param {File} file
+ * @param {{policy?: string, signal?: AbortSignal}} options
+ */
 export async function score(file, { policy = "", signal } = {}) {
   const query = { quality_map: "true", ...(policy ? { policy } : {}) };
   return answered(await send("score", { query, file, body: file, signal }));
 }
 
-/** Compares two files; `resize` brings the distorted one to the reference's size. */
+/**
+ * Compares two files; `resize` brings the distorted one to the reference's size.
+ *
+ * @param {File} reference
+ * @param {File} distorted
+ * @param {{resize?: boolean, signal?: AbortSignal}} options
+ */
 export async function compare(reference, distorted, { resize = false, signal } = {}) {
   const body = new FormData();
   body.append("reference", reference);
@@ -86,9 +99,14 @@ async function answered(response) {
   return { answer: await response.json(), remembered: response.headers.get("X-Cache") === "hit" };
 }
 
+/**
+ * @param {string} path
+ * @param {{query?: Record<string, string>, file?: File | File[], body?: BodyInit, signal?: AbortSignal,
+ *   limitMs?: number}} options
+ */
 async function send(path, { query = {}, file = [], body, signal, limitMs = LONGEST_WAIT_MS } = {}) {
   const address = new URL(path, BASE);
-  address.search = new URLSearchParams(query);
+  address.search = new URLSearchParams(query).toString();
   for (;;) {
     const used = key;
     const response = await fetched(address, used, { file: [file].flat(), body, signal, limitMs });

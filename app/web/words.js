@@ -94,7 +94,7 @@ export function faults(model) {
         strong: strength > strong,
       });
   }
-  return found.sort((one, other) => other.strong - one.strong || other.strength - one.strength);
+  return found.sort((one, other) => Number(other.strong) - Number(one.strong) || other.strength - one.strength);
 }
 
 /** One sentence on what the adjectives amount to; none as long as nothing is known of the weights. */

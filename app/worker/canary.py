@@ -112,7 +112,7 @@ def _bound(engine: "Engine", name: str) -> float:
 
 def _score(engine: "Engine", name: str) -> float:
     if name == FULL_REFERENCE:
-        (pair,) = engine.compare([CompareTask(canary_pixels(), spoilt_pixels(), signal=False)])
+        (pair,) = engine.compare([CompareTask(canary_pixels(), spoilt_pixels())])
         if isinstance(pair, Exception):
             raise CanaryFailed(f"{name} could not score the canary image: {pair}") from pair
         return pair.full_reference.score

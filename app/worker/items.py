@@ -16,7 +16,6 @@ from app.worker.tasks import (
     ScoreTask,
     Task,
 )
-from models import signal
 
 Pixels = NDArray[np.uint8]
 Place = tuple[int, str]
@@ -24,8 +23,7 @@ Found = Mapping[Place, Mapping[str, ModelResult | Exception]]
 """Results, or what went wrong, by place and model."""
 
 _PAIR: Final = "pair"
-_REFERENCE: Final = "reference"
-_DISTORTED: Final = "distorted"  # also the only image of a task without a reference
+_IMAGE: Final = "image"
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Item:
     """One image or pair, and the models that are asked about it.
 
     Attributes:
-        place: of the result: the task's number, and which of its images.
+        place: of the result: the task's number, and whether it is about an image or a pair.
         images: ``(H, W, 3)`` uint8 at the size that the models score: the image, or distorted and reference.
             Items of one task hold the same array where they are about the same image.
         models: names of the models; the full-reference one alone for a pair.
@@ -59,36 +57,25 @@ def divided(number: int, task: Task, names: Sequence[str], fitted: Callable[[Pix
         names: of the models, all of which take the same input.
         fitted: brings pixels to the size that the models score.
     """
-    asked = tuple(name for name in task.models if name in names)
     if isinstance(task, ScoreTask):
+        asked = tuple(name for name in task.models if name in names)
         if not asked:
             return []
         mapped = task.quality_map if task.quality_map in asked else None
-        return [Item((number, _DISTORTED), (fitted(task.pixels),), asked, task.words, mapped)]
-    paired = FULL_REFERENCE in names
-    if not asked and not paired:
+        return [Item((number, _IMAGE), (fitted(task.pixels),), asked, task.words, mapped)]
+    if FULL_REFERENCE not in names:
         return []
-    distorted, reference = fitted(task.distorted), fitted(task.reference)
-    items = []
-    if paired:
-        both = (distorted, reference)
-        items.append(Item((number, _PAIR), both, (FULL_REFERENCE,), reference_key=task.reference_key))
-    if asked:
-        images = {_REFERENCE: reference, _DISTORTED: distorted}
-        items += [Item((number, which), (pixels,), asked, task.words) for which, pixels in images.items()]
-    return items
+    both = fitted(task.distorted), fitted(task.reference)
+    return [Item((number, _PAIR), both, (FULL_REFERENCE,), reference_key=task.reference_key)]
 
 
 def gathered(number: int, task: Task, found: Found) -> Result | Exception:
     """A task's results in the order asked for, or the first failure among them."""
     try:
-        distorted = _chosen(task.models, found.get((number, _DISTORTED), {}))
         if isinstance(task, ScoreTask):
-            return distorted
-        reference = _chosen(task.models, found.get((number, _REFERENCE), {}))
+            return _chosen(task.models, found.get((number, _IMAGE), {}))
         (pair,) = _chosen((FULL_REFERENCE,), found[number, _PAIR]).models.values()
-        measured = signal.measure(task.reference, task.distorted) if task.signal else None
-        return CompareResult(pair, reference, distorted, measured)
+        return CompareResult(pair)
     except Exception as error:
         return error
 

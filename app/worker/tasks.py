@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from app.scheduling import Item
 from models.calibration import Calibration
 from models.preprocessing import Preprocessing
-from models.signal import Signal
 
 FULL_REFERENCE: Final = "bpclip-fr"
 """The slot of the full-reference weights. In answers the model is ``bpclip``."""
@@ -40,18 +39,12 @@ class CompareTask:
     Attributes:
         reference: ``(H, W, 3)`` uint8 sRGB.
         distorted: likewise, of the same size.
-        models: names of the no-reference models to ask about each of the two; may be empty.
-        words: as :attr:`ScoreTask.words`, for those models.
-        signal: whether PSNR and SSIM of the pair are wanted too.
         reference_key: tells the reference's pixels from all others, so that what was encoded of it may serve
             other pairs; empty where it is not to be kept.
     """
 
     reference: NDArray[np.uint8]
     distorted: NDArray[np.uint8]
-    models: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    signal: bool = True
     reference_key: str = ""
 
 
@@ -91,12 +84,9 @@ class ScoreResult:
 
 @dataclass(frozen=True)
 class CompareResult:
-    """The full-reference result of a pair, the no-reference results of both, and PSNR and SSIM if wanted."""
+    """The full-reference model's result of a pair."""
 
     full_reference: ModelResult
-    reference: ScoreResult
-    distorted: ScoreResult
-    signal: Signal | None
 
 
 @dataclass(frozen=True)
@@ -147,7 +137,6 @@ def scores_of(results: Iterable[Result]) -> Iterator[tuple[str, float]]:
     for result in results:
         if isinstance(result, CompareResult):
             yield FULL_REFERENCE, result.full_reference.score
-            yield from scores_of((result.reference, result.distorted))
         else:
             yield from ((name, of_model.score) for name, of_model in result.models.items())
 
@@ -162,6 +151,5 @@ def _items(task: Task) -> Iterator[Item]:
         height, width = task.pixels.shape[:2]
         return (Item(name, height, width) for name in task.models)
     height, width = task.reference.shape[:2]
-    names = (FULL_REFERENCE, *task.models)
     # At most: of a reference that the engine has kept, the full-reference model sees nothing.
-    return (Item(name, height, width) for name in names for _ in ("reference", "distorted"))
+    return (Item(FULL_REFERENCE, height, width) for _ in ("reference", "distorted"))

@@ -146,9 +146,8 @@ class Done:
 class _TaskHeader:
     kind: Literal["score", "compare"]
     buffers: tuple[int, ...]
-    models: tuple[str, ...]
-    words: tuple[str, ...]
-    signal: bool = False
+    models: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     quality_map: str | None = None
     reference_key: str = ""
 
@@ -185,9 +184,7 @@ def pack_job(job: Job) -> list[Any]:
             buffer = number(task.pixels)
             return _TaskHeader("score", (buffer,), task.models, task.words, quality_map=task.quality_map)
         both = number(task.reference), number(task.distorted)
-        return _TaskHeader(
-            "compare", both, task.models, task.words, task.signal, reference_key=task.reference_key
-        )
+        return _TaskHeader("compare", both, reference_key=task.reference_key)
 
     tasks = tuple(header(task) for task in job.tasks)
     shapes = tuple((array.shape[0], array.shape[1]) for array in arrays)
@@ -243,4 +240,4 @@ def _task(header: _TaskHeader, pixels: Sequence[NDArray[np.uint8]]) -> Task:
         (image,) = pixels
         return ScoreTask(image, header.models, header.words, header.quality_map)
     reference, distorted = pixels
-    return CompareTask(reference, distorted, header.models, header.words, header.signal, header.reference_key)
+    return CompareTask(reference, distorted, header.reference_key)

@@ -18,7 +18,6 @@ TABLE = {
     ],
     429: ["overloaded", "rate-limited"],
     500: ["internal-error", "poison-input"],
-    501: ["not-implemented"],
     503: ["starting", "draining", "worker-unavailable"],
     504: ["deadline-exceeded"],
 }  # fmt: skip

@@ -183,13 +183,24 @@ def test_every_format_comes_out_upright(format: str) -> None:
         assert picture.provenance.orientation_applied is (orientation != 1)
 
 
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [(b"%PDF-1.7", "unknown-format"), (b"\0\0\0\x18ftypisom\0\0\0\0mp42isom", "no-image")],
+)
+def test_why_a_format_is_not_read_is_said_in_a_field(data: bytes, reason: str) -> None:
+    with pytest.raises(UnsupportedMediaType) as caught:
+        inspect(data, LIMITS)
+    assert caught.value.fields == {"reason": reason, "supported": list(supported_formats())}
+
+
 def test_heic_without_its_reader_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(CAT, "HEIF")
     monkeypatch.setattr(images, "_has_heif", lambda: False)
     supported_formats.cache_clear()
     try:
-        with pytest.raises(UnsupportedMediaType, match=r"iqa-service\[heic\]"):
+        with pytest.raises(UnsupportedMediaType, match=r"iqa-service\[heic\]") as caught:
             inspect(data, LIMITS)
+        assert caught.value.fields["reason"] == "decoder-missing"
         with pytest.raises(UnsupportedMediaType) as caught:
             inspect(b"%PDF-1.7", LIMITS)
         assert "HEIC" not in caught.value.fields["supported"]
@@ -370,8 +381,9 @@ def test_tiff_compressions_of_old_are_refused_by_name() -> None:
     data = encoded(CAT, "TIFF", compression="packbits")
     old = data.replace(struct.pack("<HHIHH", 259, 3, 1, 32773, 0), struct.pack("<HHIHH", 259, 3, 1, 32809, 0))
     assert old != data
-    with pytest.raises(UnsupportedMediaType, match="TIFF files of this compression"):
+    with pytest.raises(UnsupportedMediaType, match="TIFF files of this compression") as caught:
         inspect(old, LIMITS)
+    assert caught.value.fields["reason"] == "compression"
     for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "group4"):
         image = Image.fromarray(CAT).convert("1" if compression == "group4" else "RGB")
         assert inspect(encoded(image, "TIFF", compression=compression), LIMITS).format == "TIFF"

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from app.settings import Settings, SettingsError, read_settings, unknown_variables
+from app.settings import Settings, SettingsError, nearest_variable, read_settings, unknown_variables
 
 
 def test_defaults_are_the_contract() -> None:
@@ -89,6 +89,24 @@ def test_metrics_may_be_locked_where_there_are_keys() -> None:
 
 def test_misspelt_variables_are_found() -> None:
     assert unknown_variables(["IQA_PORT", "IQA_PROT", "PATH"]) == ["IQA_PROT"]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("IQA_PROT", "IQA_PORT"),
+        ("IQA_MAX_PIXEL", "IQA_MAX_PIXELS"),
+        ("IQA_API_KEY_FILE", "IQA_API_KEYS_FILE"),
+        ("IQA_CORS_ORIGIN", "IQA_CORS_ORIGINS"),
+    ],
+)
+def test_the_nearest_variable_is_the_one_that_was_meant(name: str, nearest: str) -> None:
+    assert nearest_variable(name) == nearest
+
+
+@pytest.mark.parametrize("name", ["IQA_", "IQA_XYZ", "IQA_0"])
+def test_there_is_a_nearest_variable_however_far_off(name: str) -> None:
+    assert unknown_variables([nearest_variable(name)]) == []
 
 
 def test_settings_survive_the_way_to_a_child() -> None:

@@ -60,6 +60,15 @@ def test_wrong_policies_are_a_sentence(weights_environment: dict[str, str], tmp_
     )
 
 
+def test_an_unknown_variable_is_reported_once(weights_environment: dict[str, str]) -> None:
+    with running({**weights_environment, "IQA_TYPO": "1", "IQA_DTYP": "float32"}) as (server, _):
+        said = [entry for entry in server.entries() if "unknown variable" in entry["message"]]
+    dtyp, typo = said  # one each, of the parent and of none of its children
+    assert {entry["level"] for entry in said} == {"warning"}
+    assert "IQA_DTYP is ignored; the nearest setting is IQA_DTYPE" in dtyp["message"]
+    assert "IQA_TYPO is ignored; the nearest setting is IQA_" in typo["message"]
+
+
 def test_a_process_that_is_restarted_judges_as_before(
     weights_environment: dict[str, str], photo: bytes, tmp_path: Path
 ) -> None:

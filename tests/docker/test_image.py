@@ -193,11 +193,10 @@ def test_every_requirement_has_one_version_that_suits_it() -> None:
         "torch": Version(torch["TORCH_VERSION"]),
         "torchvision": Version(torch["TORCHVISION_VERSION"]),
     }
-    building = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"][
-        "requires"
-    ]
-    needed = _needed("heic", "train") + [Requirement(line) for line in building]
-    assert {"torch", "pillow-heif", "piq"} <= {requirement.name for requirement in needed}
+    declared = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = declared["project"]["optional-dependencies"]  # all of them: make installs by the same file
+    needed = _needed(*extras) + [Requirement(line) for line in declared["build-system"]["requires"]]
+    assert {"torch", "pillow-heif", "piq", "pytest"} <= {requirement.name for requirement in needed}
     for requirement in needed:
         name = re.sub(r"[-_.]+", "-", requirement.name).lower()
         assert pins[name] in requirement.specifier, requirement
@@ -207,6 +206,17 @@ def test_torch_is_pinned_by_the_dockerfile_alone() -> None:
     """Each of its indexes has builds of its own, and those for CUDA bring other libraries."""
     assert not {"torch", "torchvision", "triton"} & _constraints().keys()
     assert [name for name in _constraints() if name.startswith(("nvidia-", "cuda-"))] == []
+
+
+def test_make_installs_by_the_constraints() -> None:
+    # What make would run, were nothing installed yet.
+    command = ["make", "--dry-run", "--always-make", "--no-print-directory", "VENV=no-such-folder"]
+    for target in ("no-such-folder/installed", "no-such-folder/installed-dev"):
+        printed = subprocess.run(
+            [*command, target], capture_output=True, text=True, check=True, cwd=_ROOT, timeout=_PATIENCE_S
+        ).stdout
+        (line,) = (line for line in printed.splitlines() if "--editable" in line)
+        assert "install --constraint docker/constraints.txt --editable" in line
 
 
 def test_an_extra_that_does_not_exist_ends_the_build() -> None:

@@ -42,7 +42,7 @@ def scores(engine: Engine, batches: Sequence[Sequence[Pixels]]) -> list[float]:
         tasks: list[ScoreTask | CompareTask] = []
         for pixels in batch:
             tasks.append(ScoreTask(pixels, MODELS))
-            tasks.append(CompareTask(pixels, pixels // 16 * 16, signal=False))
+            tasks.append(CompareTask(pixels, pixels // 16 * 16))
         for result in engine.run(tasks):
             assert not isinstance(result, Exception), result
             if isinstance(result, ScoreResult):
@@ -97,8 +97,7 @@ def test_local_quality_and_kept_references(dtype: str, bound: float) -> None:
             assert np.abs(maps[0] - maps[1]).max() <= (1e-4 if dtype == "float32" else bound)
             assert np.abs(maps[0] - maps[2]).max() <= bound
     pairs = [
-        CompareTask(each, each // 16 * 16, signal=False, reference_key=str(number))
-        for number, each in enumerate(pixels)
+        CompareTask(each, each // 16 * 16, reference_key=str(number)) for number, each in enumerate(pixels)
     ]
     cold, mixed = cuda.compare(pairs[:3]), cuda.compare(pairs)
     assert cuda.references.held_bytes > 0

@@ -75,7 +75,7 @@ def test_what_costs_asks_for_a_key(client: TestClient, method: str, path: str, b
     is_problem(response, 401, "unauthorized")
     assert response.headers["www-authenticate"] == 'Bearer realm="iqa-service", error="invalid_token"'
     for headers in ({"X-API-Key": ANNA}, {"Authorization": f"Bearer {ANNA}"}):
-        assert client.request(method, base + path, headers=headers).status_code in (501, 503)
+        assert client.request(method, base + path, headers=headers).status_code == 503
 
 
 @pytest.mark.parametrize("base", ["", "/v1"])
@@ -101,7 +101,7 @@ def test_without_keys_everything_is_open(make: Make) -> None:
     client = make()
     for method, path in LOCKED:
         for headers in ({}, {"X-API-Key": "whatever"}):
-            assert client.request(method, path, headers=headers).status_code in (501, 503)
+            assert client.request(method, path, headers=headers).status_code == 503
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ def test_encoded_bodies_are_not_decoded(client: TestClient, path: str, encoding:
     response = client.post(path, headers={"Content-Encoding": encoding})
     body = is_problem(response, 415, "unsupported-media-type")
     assert "encoded bodies are not decoded" in str(body["detail"])
+    assert body["reason"] == "encoded-body"
 
 
 @pytest.mark.parametrize("encoding", ["identity", "Identity", "", "identity, identity"])

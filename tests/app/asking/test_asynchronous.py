@@ -88,7 +88,6 @@ def test_what_passes_is_asked_again_with_the_same_bytes(passing: httpx.Response 
         "invalid-parameter",
         "internal-error",
         "poison-input",
-        "not-implemented",
     ],
 )
 def test_what_does_not_pass_is_asked_once(slug: str) -> None:

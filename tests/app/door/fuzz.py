@@ -174,8 +174,8 @@ def _fault_of_problem(status: int, slug: str) -> str:
     problem = PROBLEMS.get(slug)
     if problem is None or problem.status != status:
         return f"{status} {slug}: no problem of the table"
-    # What a build does not have yet it says; everything else from 500 on is a fault of the server's.
-    return f"{status} {slug}" if status >= 500 and slug != "not-implemented" else ""
+    # From 500 on, it is a fault of the server's.
+    return f"{status} {slug}" if status >= 500 else ""
 
 
 def save(findings: Findings, seed: int, folder: Path) -> None:

@@ -47,7 +47,7 @@ def test_damage_is_done() -> None:
 @pytest.mark.parametrize(
     ("status", "slug", "sound"),
     [
-        (422, "invalid-image", True), (501, "not-implemented", True), (400, BARE, True),
+        (422, "invalid-image", True), (501, "not-implemented", False), (400, BARE, True),
         (500, "internal-error", False), (503, "worker-unavailable", False), (504, "deadline-exceeded", False),
         (422, "unheard-of", False), (400, "invalid-image", False), (500, BARE, False), (204, "", False),
     ],

@@ -56,6 +56,54 @@ def test_every_problem_of_the_contract_has_words_of_its_own(page: Page) -> None:
     assert unknown == {"title": "its own", "text": "The service gave no reason.", "again": False}
 
 
+@pytest.mark.parametrize(
+    ("suffixes", "taken"),
+    [
+        ([".jpg", ".heic"], ["a.JPG", "b.heic", "c"]),
+        ([], ["a.JPG", "b.heic", "c", "e.cfg"]),  # not known yet, or of a service before it named them
+        (None, ["a.JPG", "b.heic", "c", "e.cfg"]),
+    ],
+)
+def test_the_images_of_a_folder_are_told_by_what_the_service_takes(
+    page: Page, suffixes: list[str] | None, taken: list[str]
+) -> None:
+    chosen = page.evaluate(
+        """async (suffixes) => {
+            const { imagesOnly } = await import("./web/files.js");
+            const types = { "a.JPG": "", "b.heic": "", c: "image/png", "d.txt": "text/plain", "e.cfg": "" };
+            const files = Object.entries(types).map(([name, type]) => new File(["x"], name, { type }));
+            return imagesOnly(files, suffixes && { suffixes }).map((file) => file.name);
+        }""",
+        suffixes,
+    )
+    assert chosen == taken
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"reason": "no-image"}, True),
+        ({"reason": "decoder-missing"}, True),
+        ({"reason": "unknown-format"}, False),
+        ({}, False),  # of a service before it gave reasons, or of the page itself
+    ],
+)
+def test_why_a_format_is_not_read_is_shown_where_the_service_knows(
+    page: Page, fields: dict[str, str], shown: bool
+) -> None:
+    said = page.evaluate(
+        """async (fields) => {
+            const { explained } = await import("./web/problems.js");
+            const { Problem } = await import("./web/service.js");
+            // The sentence may be worded in any way: it decides nothing.
+            const detail = "HEIC. The body.";
+            return explained(new Problem("unsupported-media-type", { detail, fields })).text;
+        }""",
+        fields,
+    )
+    assert (said == "HEIC. The body.") is shown
+
+
 def test_each_problem_is_shown_on_its_photograph(page: Page) -> None:
     def answer(route: Route) -> None:
         slug = (route.request.post_data_buffer or b"").decode()

@@ -50,7 +50,7 @@ def pair(number: int, fault: int, keyed: bool, height: int = 64, width: int = 96
     """One of several distorted images of reference `number`; of one size, it has one key."""
     reference = image(number, height, width)
     distorted = (reference // (8 * fault + 1) * (8 * fault + 1)).astype(np.uint8)
-    return CompareTask(reference, distorted, signal=False, reference_key=f"{number}" if keyed else "")
+    return CompareTask(reference, distorted, reference_key=f"{number}" if keyed else "")
 
 
 def found(engine: Engine, tasks: list[CompareTask]) -> NDArray[np.float64]:
@@ -109,7 +109,7 @@ def test_references_differ_enough_to_be_told_apart(keeping: Engine) -> None:
     """Else the test above could pass with one reference in the place of another."""
     keeping.references.clear()
     distorted = image(0, 64, 96)
-    rows = found(keeping, [CompareTask(image(n, 64, 96), distorted, signal=False) for n in range(3)])
+    rows = found(keeping, [CompareTask(image(n, 64, 96), distorted) for n in range(3)])
     assert min(apart(first, second) for first, second in combinations(rows, 2)) > 1e-3
 
 
@@ -129,7 +129,7 @@ def test_each_reference_is_encoded_once(keeping: Engine) -> None:
     # Without a key nothing is kept, nor found, but one array is one reference within a batch.
     assert seen([pair(0, 3, False)]) == seen([pair(0, 3, False)]) == 2
     shared = image(5, 64, 96)
-    assert seen([CompareTask(shared, image(n, 64, 96), signal=False) for n in range(3)]) == 3 + 1
+    assert seen([CompareTask(shared, image(n, 64, 96)) for n in range(3)]) == 3 + 1
     assert len(keeping.references) == 3
 
 
@@ -192,7 +192,7 @@ def test_the_setting_is_the_bound(source: dict[str, str], setting: int | None, c
 
 
 def test_a_pair_of_two_sizes_fails_alone(keeping: Engine) -> None:
-    wrong = CompareTask(image(0, 64, 64), image(0, 64, 96), signal=False)
+    wrong = CompareTask(image(0, 64, 64), image(0, 64, 96))
     good, bad = keeping.compare([pair(0, 1, True), wrong])
     assert isinstance(good, CompareResult)
     assert isinstance(bad, ValueError)

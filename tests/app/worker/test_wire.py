@@ -9,7 +9,6 @@ from app.worker import wire
 from app.worker.tasks import CompareResult, CompareTask, ModelCard, ModelResult, ScoreResult, ScoreTask
 from app.worker.wire import Casualties, Done, Job, State, WireError
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
-from models.signal import Signal
 from tests.calibrations import calibration
 
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
@@ -31,7 +30,7 @@ def test_a_job_comes_out_as_it_went_in() -> None:
         144,
         (
             ScoreTask(PIXELS, ("bpclip",), ("moody",), quality_map="bpclip"),
-            CompareTask(PIXELS, OTHER, signal=False, reference_key="a4"),
+            CompareTask(PIXELS, OTHER, reference_key="a4"),
             ScoreTask(PIXELS, ("bpclip",)),
             CompareTask(PIXELS, OTHER),
         ),
@@ -45,14 +44,14 @@ def test_a_job_comes_out_as_it_went_in() -> None:
     score, compare, plain_score, plain_compare = out.tasks
     assert isinstance(score, ScoreTask)
     assert isinstance(compare, CompareTask)
-    assert (score.models, score.words, compare.signal) == (("bpclip",), ("moody",), False)
+    assert (score.models, score.words) == (("bpclip",), ("moody",))
     assert (score.pixels == PIXELS).all()
     assert (compare.reference == PIXELS).all()
     assert (compare.distorted == OTHER).all()
     assert (score.quality_map, compare.reference_key) == ("bpclip", "a4")
     assert isinstance(plain_score, ScoreTask)
     assert isinstance(plain_compare, CompareTask)
-    assert (plain_score.quality_map, plain_compare.reference_key, plain_compare.signal) == (None, "", True)
+    assert (plain_score.quality_map, plain_compare.reference_key) == (None, "")
 
 
 def test_pixels_are_not_copied() -> None:
@@ -71,10 +70,8 @@ def test_a_job_with_a_buffer_missing_is_refused() -> None:
 
 
 def test_results_come_out_as_they_went_in() -> None:
-    compared = CompareResult(RESULT, ScoreResult({}), ScoreResult({"bpclip": RESULT}), Signal(None, 1.0))
-    done = Done(
-        3, None, (ScoreResult({"qualiclip": MAPPED}), compared), 1.5, 0.25, 2, 288, 280, 300, True, 1e6
-    )
+    results = (ScoreResult({"qualiclip": MAPPED}), CompareResult(RESULT))
+    done = Done(3, None, results, 1.5, 0.25, 2, 288, 280, 300, True, 1e6)
     kind, header = wire.pack_done(done)
     assert kind == wire.DONE
     assert wire.unpack_done(header) == done
