@@ -4,21 +4,23 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import typer
 from rich import box
 from rich.table import Table
 
+from app import metering
 from app.api.schemas import Reason, Verdict
 from app.bulk.files import Scored
 from app.commands.panel import Panel
 from app.commands.score import report_failures
 from app.commands.scoring import FileFailure, Scorer
 from app.commands.terminal import SOME_FAILED, Meter, complain, console
+from app.exposure import Exposure
 from app.policies import Policy, choose, judge_measured, load, uncalibrated
 from app.settings import Settings
+from models.preprocessing import Pixels
 from models.training.photos import Split, list_photos
 from models.training.robustness import HARMLESS, ORDERED, Opinions, examine, images_of_each, levels_of
 
@@ -121,12 +123,21 @@ def measure(
 
 def _judge(path: Path, policy: Policy, panel: Panel, meter: Meter) -> _Judged:
     photo = panel.read(path)
+    # The examination hands opinions back and no pixels, so exposures are kept beside the opinions, by the
+    # identity of these: they live as long as `examined`.
+    exposures: dict[int, Exposure] = {}
+
+    def ask(pictures: Sequence[Pixels], reference: Pixels | None) -> list[Opinions]:
+        found = panel.judge(pictures, reference, meter.advance)
+        for opinions, picture in zip(found, pictures, strict=True):
+            exposures[id(opinions)] = metering.measure(picture)
+        return found
 
     def verdict(opinions: Opinions) -> Verdict:
-        return judge_measured(policy, panel.measured(opinions, photo.width, photo.height))
+        measured = panel.measured(opinions, exposures[id(opinions)], photo.width, photo.height)
+        return judge_measured(policy, measured)
 
-    asked = partial(panel.judge, advance=meter.advance)
-    examined = examine(photo.pixels, path.stem, asked, types=ORDERED)
+    examined = examine(photo.pixels, path.stem, ask, types=ORDERED)
     return _Judged(
         verdict(examined.untouched),
         {change: verdict(opinions) for change, opinions in examined.harmless.items()},
