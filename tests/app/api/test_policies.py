@@ -67,7 +67,10 @@ def test_what_is_too_dark_or_too_bright_is_told_by_its_exposure(remembering: htt
         assert alone["verdict"] == answer["verdict"]
         return answer
 
-    dark, bright = judged((0.15 * photo).astype(np.uint8)), judged(np.minimum(3.2 * photo, 255))
+    dark, bright = (
+        judged((0.15 * photo).astype(np.uint8)),
+        judged(np.minimum(3.2 * photo, 255).astype(np.uint8)),
+    )
     assert judged(photo)["verdict"] == {"policy": "light", "outcome": "pass", "reasons": []}
     assert dark["verdict"]["reasons"] == [
         {
