@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app import cautions
+from app import cautions, metering
 from app.errors import SizeMismatch
+from app.exposure import Exposure
 from app.images import Picture, Provenance
 from models.preprocessing import Preprocessing
 
@@ -46,11 +47,13 @@ class Fitted:
     Attributes:
         provenance: where it comes from.
         warnings: what to be careful about.
+        exposure: of the whole image at its own size, before it is scaled for any model.
         pixels: ``(H, W, 3)`` uint8 by slot; slots of the same size share an array.
     """
 
     provenance: Provenance
     warnings: tuple[str, ...]
+    exposure: Exposure
     pixels: dict[str, NDArray[np.uint8]]
 
     @property
@@ -75,8 +78,12 @@ class Comparison:
 
 def fit(picture: Picture, wanted: Wanted) -> Fitted:
     """The image as the models see it."""
-    provenance = picture.provenance
-    return Fitted(provenance, tuple(cautions.of_picture(picture)), _scaled(picture.pixels, wanted, {}))
+    return Fitted(
+        picture.provenance,
+        tuple(cautions.of_picture(picture)),
+        metering.measure(picture.pixels),
+        _scaled(picture.pixels, wanted, {}),
+    )
 
 
 def compare(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app import images
 from app.errors import ServiceError
+from app.exposure import Exposure
 from app.fitted import Comparison, Fitted, Size, Wanted, compare, fit
 from app.images import Header, Limits, Provenance
 from app.worker.tasks import FULL_REFERENCE, CompareTask, ModelCard, ScoreTask
@@ -38,10 +39,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A decoded image: where it comes from, what to be careful about, and a task per size it is scored at."""
+    """A decoded image: where it comes from, what to be careful about, how it is exposed, and a task per size
+    that it is scored at."""
 
     provenance: Provenance
     warnings: list[str]
+    exposure: Exposure
     tasks: tuple[ScoreTask, ...]
 
 
@@ -109,7 +112,7 @@ def prepared(fitted: Fitted, question: Question, state: State) -> Prepared:
         )
         for names in models_of.values()
     )
-    return Prepared(fitted.provenance, list(fitted.warnings), tasks)
+    return Prepared(fitted.provenance, list(fitted.warnings), fitted.exposure, tasks)
 
 
 def prepared_pair(

@@ -46,6 +46,7 @@ def score_answer(
         dimensions=answers[chosen].dimensions,
         models=answers,
         image=schemas.Image(**vars(prepared.provenance)),
+        facts=schemas.Facts(exposure=schemas.Exposure(**vars(prepared.exposure))),
         warnings=warnings,
         quality_map=quality_map(found[chosen]),
         batch=schemas.Batch(images=batch_images),

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from app.exposure import ExposureMeasure
 from models.adjectives import Dimension, Polarity
 from models.calibration import Calibration
 from models.faults import FaultName
@@ -91,6 +92,26 @@ class Image(Answer):
     color_converted: bool = Field(description="Whether an embedded ICC profile was converted to sRGB.")
 
 
+class Exposure(Answer):
+    """How bright the picture is and how much of it is clipped; measured on decoded pixels, without a model.
+
+    Luminance is linear (sRGB transfer curve undone, weights of ITU-R BT.709): 0 is black, 1 is white.
+    """
+
+    mean_luminance: Unit = Field(description="Mean of luminance; of most photographs 0.1 to 0.5.")
+    p99_luminance: Unit = Field(
+        description="99th percentile of luminance: how bright the brightest parts are."
+    )
+    clipped_shadows: Unit = Field(description="Share of pixels with a channel of at most 2 of 255.")
+    clipped_highlights: Unit = Field(description="Share of pixels with a channel of at least 253 of 255.")
+
+
+class Facts(Answer):
+    """What is measured on the picture without a model."""
+
+    exposure: Exposure
+
+
 class QualityMap(Answer):
     """Local quality on the stride-32 grid of the size that the answer's model scored; higher is better."""
 
@@ -119,10 +140,11 @@ class Batch(Answer):
 class Reason(Answer):
     """Why an image did not pass a policy: what was measured, and the limit that it does not keep to."""
 
-    measure: Literal["score", "dimension", "adjective", "size"]
-    model: str | None = Field(description="Null for sizes.")
+    measure: Literal["score", "dimension", "adjective", "exposure", "size"]
+    model: str | None = Field(description="Null for exposure and sizes.")
     dimension: Dimension | None
     adjective: str | None
+    exposure: ExposureMeasure | None = Field(default=None, description="Which measure of `facts.exposure`.")
     outcome: Literal["review", "fail"]
     value: float = Field(description="In [0, 1]; of sizes in pixels. An adjective's is its probability.")
     limit: float = Field(description="Likewise. A value exactly at the limit keeps to it.")
@@ -131,7 +153,7 @@ class Reason(Answer):
     @property
     def about(self) -> str:
         """What was measured, in a word."""
-        return self.dimension or self.adjective or self.measure
+        return self.dimension or self.adjective or self.exposure or self.measure
 
 
 class Verdict(Answer):
@@ -150,6 +172,9 @@ class UntimedScore(Answer):
     dimensions: Dimensions
     models: dict[str, ModelAnswer]
     image: Image
+    facts: Facts | None = Field(
+        default=None, description="Always given; null only in answers of earlier versions of the service."
+    )
     warnings: list[str] = Field(description="Why the score should be read with care: `code: sentence`.")
     verdict: Verdict | None = Field(default=None, description="Null where no policy was asked for.")
     quality_map: QualityMap | None = None
@@ -300,14 +325,18 @@ class LeastSize(Answer):
 
 
 class PolicyLimit(Answer):
-    """A limit of a policy for what a model says, in [0, 1]; null is no limit."""
+    """A limit of a policy for what a model says or for the exposure, in [0, 1]; null is no limit."""
 
-    measure: Literal["score", "dimension", "adjective"]
-    model: str | None = Field(description="Null for the model whose score is the answer's.")
+    measure: Literal["score", "dimension", "adjective", "exposure"]
+    model: str | None = Field(
+        description="Null for the model whose score is the answer's, and for exposure, which needs no model."
+    )
     dimension: Dimension | None
     adjective: str | None
+    exposure: ExposureMeasure | None = Field(default=None, description="Which measure of `facts.exposure`.")
     bad: Literal["below", "above"] = Field(
-        description="On which side of the limits an image does not pass: above, for negative adjectives."
+        description="On which side of the limits an image does not pass: above, for negative adjectives, and "
+        "as the policy says for exposure."
     )
     fail: Unit | None
     review: Unit | None

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from app.api.schemas import UntimedScore
 from app.bulk.files import Scored
+from app.exposure import ExposureMeasure
 from models.adjectives import DIMENSIONS
 from models.calibration import Calibration, Description, describe
 
@@ -22,6 +23,14 @@ ONLY_OVER_HTTP: Final = frozenset({"timing_ms", "batch", "quality_map"})
 """Fields of an answer that say nothing of the image, or too much for a line."""
 
 _DECIMALS: Final = 6  # beyond what float32 tells apart
+
+
+_EXPOSURE: Final[Mapping[ExposureMeasure, str]] = {
+    "mean_luminance": "of the picture, 0 to 1: mean of linear luminance",
+    "p99_luminance": "of the picture, 0 to 1: 99th percentile of linear luminance",
+    "clipped_shadows": "share of pixels with a channel at black, 0 to 1",
+    "clipped_highlights": "share of pixels with a channel at white, 0 to 1",
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ def columns(models: Sequence[str]) -> tuple[Column, ...]:
         Column("format", "text", "of the file"),
         Column("bytes", "whole", "of the file"),
         Column("sha256", "text", "of the file"),
+        *(Column(name, "number", meaning) for name, meaning in _EXPOSURE.items()),
         *_of_models(models),
     )
 
@@ -93,6 +103,9 @@ def flat(fields: Mapping[str, Any], calibrations: Calibrations) -> Row:
         "warnings": fields["warnings"],
         **{name: image[name] for name in ("width", "height", "format", "bytes", "sha256")},
     }
+    # Lines that an earlier version wrote, or a service of one, have no facts.
+    if (facts := fields.get("facts")) is not None:
+        row |= {name: _rounded(facts["exposure"][name]) for name in _EXPOSURE}
     for name, answer in fields["models"].items():
         row[f"{name}_score"] = _rounded(answer["score"])
         for dimension in DIMENSIONS:

@@ -16,6 +16,7 @@ from app.bulk.files import Scored
 from app.commands.scoring import FileFailure, Scorer
 from app.commands.terminal import Meter
 from app.errors import ServiceError
+from app.exposure import Exposure
 from app.images import Limits
 from app.policies import Measured
 from app.scheduling import Line, Waiting
@@ -158,11 +159,12 @@ class Panel:
         advance(len(pictures))
         return list(opinions)
 
-    def measured(self, opinions: Opinions, width: int, height: int) -> Measured:
+    def measured(self, opinions: Opinions, exposure: Exposure, width: int, height: int) -> Measured:
         """What the no-reference models said, in the form that policies judge.
 
         Args:
             opinions: of one image.
+            exposure: of that image.
             width: to be taken for the image's, in pixels.
             height: likewise.
         """
@@ -175,7 +177,7 @@ class Panel:
                 dict(zip(DIMENSIONS, dimension_scores(probabilities).tolist(), strict=True)),
                 dict(zip(WORDS, probabilities.tolist(), strict=True)),
             )
-        return Measured(width, height, answering(self._engine.models), found)
+        return Measured(width, height, answering(self._engine.models), found, exposure)
 
     def _run(self, tasks: Sequence[Task]) -> list[Result]:
         """Results in the order of the tasks, in batches as the service forms them."""

@@ -53,8 +53,9 @@ def _show(policy: "LoadedPolicy") -> None:
         if size is not None:
             table.add_row(what, "the image", *_bounds(size, "below"), cell(size.message))
     for limit in policy.limits:
-        what = limit.dimension or limit.adjective or "score"
-        table.add_row(what, limit.model or "the answer", *_bounds(limit, limit.bad), cell(limit.message))
+        what = limit.dimension or limit.adjective or limit.exposure or "score"
+        of = "the image" if limit.exposure is not None else limit.model or "the answer"
+        table.add_row(what, of, *_bounds(limit, limit.bad), cell(limit.message))
     out.print(table)
 
 

@@ -128,6 +128,14 @@ def _show_one(path: Path, answer: UntimedScore, described: Mapping[str, Descript
     out.print(grid)
     for name, each in described.items():
         out.print(f"{name}: {_in_words(each)}.", soft_wrap=True)
+    if answer.facts is not None:
+        light = answer.facts.exposure
+        out.print(
+            f"exposure: luminance {light.mean_luminance:.3f} on average and {light.p99_luminance:.3f} in the "
+            f"brightest hundredth; {light.clipped_shadows:.1%} clipped to black, "
+            f"{light.clipped_highlights:.1%} to white.",
+            soft_wrap=True,
+        )
     if answer.verdict is not None:
         out.print(f"{cell(answer.verdict.policy)}: {answer.verdict.outcome}", soft_wrap=True)
         for reason in answer.verdict.reasons:

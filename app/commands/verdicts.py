@@ -11,13 +11,16 @@ import typer
 from rich import box
 from rich.table import Table
 
+from app import metering
 from app.api.schemas import Reason, Verdict
 from app.commands.panel import Panel, Photograph
 from app.commands.score import report_failures
 from app.commands.scoring import Scorer
 from app.commands.terminal import SOME_FAILED, complain, console
+from app.exposure import Exposure
 from app.policies import Policy, choose, judge_measured, load, uncalibrated
 from app.settings import Settings
+from models.preprocessing import Pixels
 from models.training.photos import Split, list_photos
 from models.training.robustness import HARMLESS, ORDERED, Judge, Opinions, examine, images_of_each, levels_of
 
@@ -111,10 +114,21 @@ def measure(
 
 
 def _judge(policy: Policy, panel: Panel, photo: Photograph, name: str, judge: Judge) -> _Judged:
-    def verdict(opinions: Opinions) -> Verdict:
-        return judge_measured(policy, panel.measured(opinions, photo.width, photo.height))
+    # The examination hands opinions back and no pixels, so exposures are kept beside the opinions, by the
+    # identity of these: they live as long as `examined`.
+    exposures: dict[int, Exposure] = {}
 
-    examined = examine(photo.pixels, name, judge, types=ORDERED)
+    def ask(pictures: Sequence[Pixels], reference: Pixels | None) -> Sequence[Opinions]:
+        found = judge(pictures, reference)
+        for opinions, picture in zip(found, pictures, strict=True):
+            exposures[id(opinions)] = metering.measure(picture)
+        return found
+
+    def verdict(opinions: Opinions) -> Verdict:
+        measured = panel.measured(opinions, exposures[id(opinions)], photo.width, photo.height)
+        return judge_measured(policy, measured)
+
+    examined = examine(photo.pixels, name, ask, types=ORDERED)
     return _Judged(
         verdict(examined.untouched),
         {change: verdict(opinions) for change, opinions in examined.harmless.items()},

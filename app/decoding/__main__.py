@@ -106,7 +106,7 @@ def _answer(
     measures = None
     if comparison is not None:
         measures = SignalMeasures(comparison.signal.psnr_db, comparison.signal.ssim)
-    answer = Answer(result.provenance, result.warnings, measures)
+    answer = Answer(result.provenance, result.warnings, result.exposure, measures)
     arrays = map(np.ascontiguousarray, wire.arrays_of(result, comparison))
     if original is None:
         channel.send(wire.REPLY, answer, *arrays)

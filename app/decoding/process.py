@@ -213,7 +213,7 @@ class Decoder:
         own_count = len(set(sizes.values()))
         own = dict(received[:own_count])
         pixels = {slot: own[each] for slot, each in sizes.items()}
-        fitted = Fitted(answer.provenance, answer.warnings, pixels)
+        fitted = Fitted(answer.provenance, answer.warnings, answer.exposure, pixels)
         if against is None or answer.signal is None:
             return Decoded(fitted, original)
         from models.signal import Signal

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
+from app.exposure import Exposure
 from app.fitted import Comparison, Fitted, Size, Wanted
 from app.images import Header, Limits, Provenance
 
@@ -106,6 +107,7 @@ class Answer:
 
     provenance: Provenance
     warnings: tuple[str, ...]
+    exposure: Exposure
     signal: SignalMeasures | None = None
     kind: Literal["answer"] = "answer"
 

@@ -1,7 +1,8 @@
 """Policies: what a photograph has to reach, and the verdict on one that was scored.
 
 A policy is a table of a TOML file, named as the policy is. Each limit is about the score, one dimension or
-one adjective of a model, or about the size. A value that lies exactly at a limit keeps to it.
+one adjective of a model, about the exposure of the picture, or about the size. Limits are inclusive: a value
+equal to the limit passes.
 
     [upload]
     description = "Photographs that people upload."
@@ -13,6 +14,11 @@ one adjective of a model, or about the size. A value that lies exactly at a limi
     fail = 0.2                     # below it the photograph fails; above it, for a negative adjective
     review = 0.4                   # likewise, a person should look at it
     message = "The photograph is not sharp enough."
+
+    [[upload.limits]]
+    exposure = "mean_luma"         # a measure of the picture itself (app/exposure.py), so of no model
+    bad = "below"                  # "below": the limits are minima; "above": they are maxima
+    fail = 0.05
 """
 
 from app.policies.definition import OUTCOMES, Limit, Outcome, PoliciesError, Policy, PolicyRefused, SizeLimit

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from app.exposure import ExposureMeasure
 from app.settings import NO_REFERENCE, answering
 from models.adjectives import ADJECTIVES, WORDS, Dimension
 
@@ -14,6 +15,8 @@ MOST_PIXELS: Final = 10**10
 
 Outcome = Literal["pass", "review", "fail"]
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+Side = Literal["below", "above"]
+"""On which side of a limit a value is bad."""
 
 _NEGATIVE: Final = frozenset(word.word for word in ADJECTIVES if word.polarity == "negative")
 _DEFAULT_MESSAGES: Final[Mapping[Dimension, str]] = {
@@ -23,6 +26,18 @@ _DEFAULT_MESSAGES: Final[Mapping[Dimension, str]] = {
     "contrast": "The photograph has too little contrast.",
     "noisiness": "The photograph is too noisy.",
     "overall": "The photograph has too many faults.",
+}
+_EXPOSURE_MESSAGES: Final[Mapping[tuple[ExposureMeasure, Side], str]] = {
+    ("mean_luminance", "below"): "The photograph is too dark: use more light or a longer exposure.",
+    ("mean_luminance", "above"): "The photograph is too bright: use less light or a shorter exposure.",
+    ("p99_luminance", "below"): "The photograph is too dark: nothing in it is bright. Use more light or a "
+    "longer exposure.",
+    ("p99_luminance", "above"): "The photograph is too bright: use less light or a shorter exposure.",
+    ("clipped_shadows", "below"): "The photograph has no deep shadows: raise its contrast.",
+    ("clipped_shadows", "above"): "The photograph is too dark: large parts have lost their detail to black.",
+    ("clipped_highlights", "below"): "The photograph has no bright highlights: raise its contrast.",
+    ("clipped_highlights", "above"): "The photograph is too bright: large parts have lost their detail to "
+    "white.",
 }
 
 
@@ -95,31 +110,39 @@ class SizeLimit(Written):
 
 
 class Limit(Written):
-    """What a score, a dimension or the probability of an adjective may be, in [0, 1]."""
+    """What a score, a dimension, the probability of an adjective or a measure of exposure may be, in [0, 1].
+
+    A measure of exposure is of the picture and of no model, so its limit names none. It says with `bad`
+    whether it is a minimum ("below") or a maximum ("above"); for all others that follows from their subject.
+    """
 
     score: _True | None = None
     dimension: Dimension | None = None
     adjective: _Word | None = None
+    exposure: ExposureMeasure | None = None
+    bad: Side | None = None
     model: _Model | None = None
     fail: _Unit | None = None
     review: _Unit | None = None
     message: _Text | None = None
 
     @property
-    def measure(self) -> Literal["score", "dimension", "adjective"]:
+    def measure(self) -> Literal["score", "dimension", "adjective", "exposure"]:
         if self.score is not None:
             return "score"
+        if self.exposure is not None:
+            return "exposure"
         return "adjective" if self.dimension is None else "dimension"
 
     @property
     def is_upper(self) -> bool:
-        """Whether it is what lies above that is bad: so it is of negative adjectives."""
-        return self.adjective in _NEGATIVE
+        """Whether values above the limit are bad: as written for exposure, and for negative adjectives."""
+        return self.bad == "above" or self.adjective in _NEGATIVE
 
     @property
     def about(self) -> str:
         """What is limited, in a word."""
-        return self.dimension or self.adjective or "score"
+        return self.dimension or self.adjective or self.exposure or "score"
 
     @property
     def sentence(self) -> str:
@@ -128,6 +151,8 @@ class Limit(Written):
             return self.message
         if self.dimension is not None:
             return _DEFAULT_MESSAGES[self.dimension]
+        if self.exposure is not None:
+            return _EXPOSURE_MESSAGES[self.exposure, "above" if self.is_upper else "below"]
         if self.adjective is None:
             return "The quality of the photograph is too low."
         word = self.adjective
@@ -135,8 +160,18 @@ class Limit(Written):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if sum(each is not None for each in (self.score, self.dimension, self.adjective)) != 1:
-            raise ValueError("has to be about one thing: `score = true`, a `dimension` or an `adjective`")
+        if sum(each is not None for each in (self.score, self.dimension, self.adjective, self.exposure)) != 1:
+            raise ValueError(
+                "has to be about one thing: `score = true`, a `dimension`, an `adjective` or an `exposure`"
+            )
+        if self.exposure is not None and self.model is not None:
+            raise ValueError("is about the picture and not about what a model says, so it takes no `model`")
+        if (self.exposure is None) != (self.bad is None):
+            raise ValueError(
+                'needs `bad`, which says on which side of it values are bad: "below" or "above"'
+                if self.bad is None
+                else "takes no `bad`, which only limits of an `exposure` have"
+            )
         _check_order(self.fail, self.review, upper=self.is_upper)
         return self
 
@@ -157,8 +192,12 @@ class Table(Written):
             raise ValueError("limits nothing: it needs `side`, `pixels`, or a table [[NAME.limits]]")
         seen = set()
         for limit in self.limits:
-            if (key := (limit.measure, limit.about, limit.model)) in seen:
-                raise ValueError(f"limits {limit.about} of {limit.model or 'no named model'} twice")
+            if (key := (limit.measure, limit.about, limit.model, limit.bad)) in seen:
+                raise ValueError(
+                    f"limits {limit.about} twice on the same side"
+                    if limit.exposure is not None
+                    else f"limits {limit.about} of {limit.model or 'no named model'} twice"
+                )
             seen.add(key)
         return self
 
@@ -174,7 +213,7 @@ class Policy(Table):
         weights: by model, the name or the SHA-256 of the weights that the limits were found with.
         side: least pixels of the shorter side.
         pixels: least pixels of the whole image.
-        limits: of what the models say.
+        limits: of what the models say, and of the picture's exposure.
     """
 
     name: str
@@ -184,9 +223,10 @@ class Policy(Table):
         """The models without which it cannot be applied, of these that are loaded or of others.
 
         Limits that name none are about the same model always, whichever are asked: what is right for one is
-        not for another.
+        not for another. Limits of exposure need no model.
         """
-        return tuple(dict.fromkeys(limit.model or answering(loaded) for limit in self.limits))
+        by_models = (limit for limit in self.limits if limit.exposure is None)
+        return tuple(dict.fromkeys(limit.model or answering(loaded) for limit in by_models))
 
     @property
     def sizes(self) -> Iterator[tuple[Literal["side", "pixels"], SizeLimit, str]]:

@@ -39,6 +39,7 @@ def _limit(limit: Limit) -> PolicyLimit:
         model=limit.model,
         dimension=limit.dimension,
         adjective=limit.adjective,
+        exposure=limit.exposure,
         bad="above" if limit.is_upper else "below",
         fail=limit.fail,
         review=limit.review,

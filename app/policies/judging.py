@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from app.api.schemas import Reason, UntimedScore, Verdict
+from app.exposure import Exposure
 from app.policies.definition import Limit, PoliciesError, Policy, PolicyRefused, SizeLimit
 from models.adjectives import DIMENSIONS, WORDS, Dimension
 
@@ -33,12 +34,14 @@ class Measured:
         height: likewise.
         model: whose score is the answer's.
         opinions: by model.
+        exposure: of the picture; None where the answer is of a service that does not measure it.
     """
 
     width: int
     height: int
     model: str
     opinions: Mapping[str, Opinion]
+    exposure: Exposure | None = None
 
     @classmethod
     def of(cls, answer: UntimedScore) -> "Measured":
@@ -51,7 +54,8 @@ class Measured:
                 {dimension: getattr(model.dimensions, dimension) for dimension in DIMENSIONS},
                 {word: value for word, value in probabilities.items() if value is not None},
             )
-        return cls(answer.image.width, answer.image.height, answer.model, opinions)
+        exposure = None if answer.facts is None else Exposure(**answer.facts.exposure.model_dump())
+        return cls(answer.image.width, answer.image.height, answer.model, opinions, exposure)
 
 
 class Weights(Protocol):
@@ -64,7 +68,11 @@ class Weights(Protocol):
 
 
 def judge(policy: Policy, answer: UntimedScore) -> Verdict:
-    """The verdict of a policy on an answer that has all models of the policy."""
+    """The verdict of a policy on an answer that has all models of the policy.
+
+    Raises:
+        ValueError: as of :func:`judge_measured`.
+    """
     return judge_measured(policy, Measured.of(answer))
 
 
@@ -72,6 +80,9 @@ def judge_measured(policy: Policy, measured: Measured) -> Verdict:
     """The verdict of a policy on an image: the worst of its reasons, or that it passes.
 
     Failures come first among the reasons; apart from that they have the policy's order.
+
+    Raises:
+        ValueError: the policy limits the exposure, and that was not measured.
     """
     reasons = [*_size_reasons(policy, measured), *_reasons(policy, measured)]
     reasons.sort(key=lambda reason: reason.outcome != "fail")
@@ -143,6 +154,7 @@ def _size_reasons(policy: Policy, measured: Measured) -> Iterator[Reason]:
                     model=None,
                     dimension=None,
                     adjective=None,
+                    exposure=None,
                     outcome=outcome,
                     value=value,
                     limit=bound,
@@ -153,12 +165,7 @@ def _size_reasons(policy: Policy, measured: Measured) -> Iterator[Reason]:
 
 def _reasons(policy: Policy, measured: Measured) -> Iterator[Reason]:
     for limit in policy.limits:
-        model = measured.model if limit.model is None else limit.model
-        opinion = measured.opinions[model]
-        if limit.dimension is not None:
-            value = opinion.dimensions[limit.dimension]
-        else:
-            value = opinion.score if limit.adjective is None else opinion.probabilities[limit.adjective]
+        model, value = _value(limit, measured)
         for outcome, bound in _bounds(limit):
             if value > bound if limit.is_upper else value < bound:
                 yield Reason(
@@ -166,12 +173,28 @@ def _reasons(policy: Policy, measured: Measured) -> Iterator[Reason]:
                     model=model,
                     dimension=limit.dimension,
                     adjective=limit.adjective,
+                    exposure=limit.exposure,
                     outcome=outcome,
                     value=value,
                     limit=bound,
                     message=limit.sentence,
                 )
                 break
+
+
+def _value(limit: Limit, measured: Measured) -> tuple[str | None, float]:
+    """The model that is asked, None where none is, and what is held against the limit, in [0, 1]."""
+    if limit.exposure is not None:
+        if measured.exposure is None:
+            raise ValueError(f"The policy limits {limit.exposure}, which was not measured.")
+        return None, getattr(measured.exposure, limit.exposure)
+    model = measured.model if limit.model is None else limit.model
+    opinion = measured.opinions[model]
+    if limit.dimension is not None:
+        return model, opinion.dimensions[limit.dimension]
+    if limit.adjective is not None:
+        return model, opinion.probabilities[limit.adjective]
+    return model, opinion.score
 
 
 def _bounds(limit: Limit | SizeLimit) -> Iterator[tuple[Literal["fail", "review"], float]]:

@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from app import textfile
+from app.exposure import MEASURES
 from app.policies.definition import (
     LONGEST_TEXT,
     MOST_LIMITS,
@@ -46,6 +47,8 @@ _WANTED: Final = {
     "score": "true, or left out",
     "dimension": f"one of {', '.join(DIMENSIONS)}",
     "adjective": 'one of the 40 adjectives, as "blurry"',
+    "exposure": f"one of {', '.join(MEASURES)}",
+    "bad": '"below" or "above"',
     "model": f"one of {', '.join(NO_REFERENCE)}",
     "fail": "a number from 0 to 1",
     "review": "a number from 0 to 1",

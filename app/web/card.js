@@ -4,7 +4,7 @@ import { dimensionBars } from "./bars.js";
 import { el, parts } from "./dom.js";
 import { drawMap } from "./map.js";
 import { explained, waitingText } from "./problems.js";
-import { bytes, cautions, count, hundred, modelName, reading, sentence } from "./words.js";
+import { bytes, cautions, count, hundred, modelName, percent, reading, sentence } from "./words.js";
 
 const MAP_SIDE = 240; // pixels; the card's picture is small
 const MOST_REASONS = 3;
@@ -53,6 +53,7 @@ function listOf(reasons, found) {
 
 function measured({ measure, value, limit }) {
   if (measure === "size") return `${count(value)} pixels; the limit is ${count(limit)}`;
+  if (measure === "exposure") return `${percent(value)}; the limit is ${percent(limit)}`;
   return `${hundred(value)}; the limit is ${hundred(limit)}`;
 }
 

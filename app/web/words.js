@@ -160,6 +160,11 @@ export function hundred(value) {
   return String(Math.round(100 * value));
 }
 
+/** A measure of exposure in [0, 1], of which a thousandth may matter. */
+export function percent(value) {
+  return `${(100 * value).toFixed(1)}\u00a0%`;
+}
+
 export function signed(value) {
   const rounded = Math.round(100 * value);
   return rounded === 0 ? "0" : `${rounded > 0 ? "+" : "−"}${Math.abs(rounded)}`;

@@ -12,6 +12,7 @@ from PIL import Image
 from app.commands.panel import Panel
 from app.commands.scoring import Scorer
 from app.commands.terminal import SOME_FAILED, UNUSABLE
+from app.metering import measure
 from app.policies import Measured
 from app.settings import read_settings
 from models.loading import load_model
@@ -27,6 +28,7 @@ pixels = { fail = 20000, message = "Come nearer." }
 limits = [
     { score = true, model = "bpclip", review = 0.5 },
     { adjective = "dark", fail = 0.75 },
+    { exposure = "clipped_highlights", bad = "above", fail = 0.5, message = "Washed out." },
 ]
 
 [size]
@@ -55,6 +57,7 @@ def test_the_policies_are_listed_with_their_limits(file: Path) -> None:
         "pixels the image below 20000 - Come nearer.",
         "score bpclip - below 0.5 The quality of the photograph is too low.",
         "dark the answer above 0.75 - The photograph is too dark.",
+        "clipped_highlights the image above 0.5 - Washed out.",
         "shorter side, px the image - below 100 The photograph's shorter side has too few pixels.",
     ):
         assert row in lines
@@ -162,6 +165,29 @@ def test_each_level_is_judged_by_the_scores_of_the_plain_model(
         assert found == expected.tolist()
 
 
+def test_each_picture_is_judged_by_its_own_exposure(
+    tmp_path: Path, weights_environment: dict[str, str]
+) -> None:
+    folder = save_photographs(tmp_path / "good", "coffee")
+    photo = np.array(Image.open(folder / "coffee.png"))
+    # Between the photograph and what its highlights become when it is darkened most.
+    darkened = spoilt(photo, "darken", seed_of("coffee", "darken"))
+    levels = [measure(picture).mean_luminance for picture in darkened]
+    limit = (levels[-2] + levels[-1]) / 2
+    file = tmp_path / "policies.toml"
+    file.write_text(f'[light]\nlimits = [{{ exposure = "mean_luminance", bad = "below", fail = {limit} }}]')
+    arguments = ("--policy", "light", "--policies-file", file, "--models", "bpclip", "--json")
+    result = invoke("evaluate", folder, *arguments, environment=weights_environment)
+    assert result.exit_code == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert printed["untouched"]["fail"] == 0
+    shares = [share["fail"] for share in printed["distortions"]["darken"].values()]
+    assert shares == [float(level < limit) for level in levels[1:]]
+    assert shares[-1] == 1
+    assert printed["distortions"]["darken"]["5"]["reasons"]["fail"] == {"mean_luminance": 1.0}
+    assert all(share["fail"] == 0 for share in printed["distortions"]["brighten"].values())
+
+
 def test_photographs_are_measured_as_the_service_does(
     tmp_path: Path, weights_environment: dict[str, str]
 ) -> None:
@@ -172,11 +198,12 @@ def test_photographs_are_measured_as_the_service_does(
     path = save_photographs(tmp_path / "good", "coffee") / "coffee.png"
     photo = panel.read(path)
     (opinions,) = panel.judge([photo.pixels], None, lambda _: None)
-    found = panel.measured(opinions, photo.width, photo.height)
+    found = panel.measured(opinions, measure(photo.pixels), photo.width, photo.height)
     (scored,) = scorer.score([path])
     assert scored.answer is not None
     expected = Measured.of(scored.answer)
     assert (found.width, found.height, found.model) == (expected.width, expected.height, expected.model)
+    assert found.exposure == expected.exposure
     assert list(found.opinions) == list(expected.opinions) == ["qualiclip", "bpclip"]
     for name, opinion in found.opinions.items():
         wanted = expected.opinions[name]

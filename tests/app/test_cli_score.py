@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from app import cautions
 from app.api.schemas import ScoreAnswer
@@ -16,6 +18,7 @@ from app.bulk.files import Meant
 from app.commands.scoring import Scorer
 from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, SOME_FAILED, UNUSABLE
 from app.images import Picture
+from app.metering import measure
 from app.settings import Settings
 from app.worker.engine import OutOfMemory
 from models.calibration import READINGS, Thresholds
@@ -116,6 +119,7 @@ def test_scores_are_those_of_the_service(
         answer = client.post("/score", content=Path(line["file"]).read_bytes()).json()
         assert line["image"] == answer["image"]
         assert line["warnings"] == answer["warnings"]
+        assert line["facts"] == answer["facts"]
         for name, model in answer["models"].items():
             assert line["models"][name]["weights"] == model["weights"]
             assert line["models"][name]["scored"] == model["scored"]
@@ -177,6 +181,13 @@ def test_a_single_file_is_told_in_full(photos: Path, weights_environment: dict[s
     assert "JPEG, 160 x 120" in result.stdout
     assert "sharpness" in result.stdout
     assert re.search(r"^qualiclip: [a-z]+ \(its weights carry no calibration", result.stdout, re.MULTILINE)
+    with Image.open(photos / "000.jpg") as image:
+        light = measure(np.array(image))
+    assert (
+        f"exposure: luminance {light.mean_luminance:.3f} on average and {light.p99_luminance:.3f} in the "
+        f"brightest hundredth; {light.clipped_shadows:.1%} clipped to black, "
+        f"{light.clipped_highlights:.1%} to white."
+    ) in result.stdout.splitlines()
 
 
 def test_only_the_models_asked_for_answer(photos: Path, weights_environment: dict[str, str]) -> None:

@@ -25,6 +25,18 @@ limits = [
 [of-others]
 weights = { bpclip = "bpclip-tiny", qualiclip = "qualiclip-large" }
 limits = [{ score = true, model = "bpclip", fail = 0.0 }]
+
+[[light.limits]]
+exposure = "p99_luminance"
+bad = "below"
+fail = 0.05
+review = 0.1
+message = "Too dark: turn on the light."
+
+[[light.limits]]
+exposure = "clipped_highlights"
+bad = "above"
+fail = 0.5
 """
 
 

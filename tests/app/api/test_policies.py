@@ -13,6 +13,7 @@ from tests.app.running import Server, metric
 from tests.photographs import named
 
 BATCHES = "iqa_batch_images_count"
+_TOO_BRIGHT = "The photograph is too bright: large parts have lost their detail to white."
 
 
 def _picture(seed: int) -> bytes:
@@ -39,6 +40,7 @@ def test_a_verdict_says_what_was_missed_and_by_how_much(remembering: httpx.Clien
         "model": "qualiclip",
         "dimension": "sharpness",
         "adjective": None,
+        "exposure": None,
         "outcome": "fail",
         "value": answer["models"]["qualiclip"]["dimensions"]["sharpness"],
         "limit": 1.0,
@@ -51,6 +53,40 @@ def test_a_verdict_says_what_was_missed_and_by_how_much(remembering: httpx.Clien
     assert (side["measure"], side["model"], side["outcome"]) == ("size", None, "review")
     assert (side["value"], side["limit"], side["message"]) == (300, 1000, "Come nearer.")
     assert (score["measure"], score["model"], score["value"]) == ("score", "bpclip", answer["score"])
+
+
+def test_what_is_too_dark_or_too_bright_is_told_by_its_exposure(remembering: httpx.Client) -> None:
+    photo = named()["chelsea"]
+
+    def judged(pixels: Any) -> dict[str, Any]:
+        picture = encoded(pixels, quality=90)
+        answer = _untimed(remembering.post("/score?policy=light", content=picture))
+        # The limits of exposure need no model, so any one is enough.
+        alone = _untimed(remembering.post("/score?policy=light&models=qualiclip", content=picture))
+        assert alone["verdict"] == answer["verdict"]
+        return answer
+
+    dark, bright = (
+        judged((0.15 * photo).astype(np.uint8)),
+        judged(np.minimum(3.2 * photo, 255).astype(np.uint8)),
+    )
+    assert judged(photo)["verdict"] == {"policy": "light", "outcome": "pass", "reasons": []}
+    assert dark["verdict"]["reasons"] == [
+        {
+            "measure": "exposure",
+            "model": None,
+            "dimension": None,
+            "adjective": None,
+            "exposure": "p99_luminance",
+            "outcome": "fail",
+            "value": dark["facts"]["exposure"]["p99_luminance"],
+            "limit": 0.05,
+            "message": "Too dark: turn on the light.",
+        }
+    ]
+    assert [(each["exposure"], each["message"]) for each in bright["verdict"]["reasons"]] == [
+        ("clipped_highlights", _TOO_BRIGHT)
+    ]
 
 
 def test_who_passes_has_no_reasons(remembering: httpx.Client) -> None:
@@ -100,7 +136,7 @@ def test_the_log_tells_of_limits_of_other_weights(remembering_server: tuple[Serv
 def test_verdicts_are_counted_from_the_start_and_once_for_each_answer(remembering: httpx.Client) -> None:
     series = {
         (policy, outcome): f'iqa_verdicts_total{{outcome="{outcome}",policy="{policy}"}}'
-        for policy in ("everything", "nothing", "of-others", "upload")
+        for policy in ("everything", "nothing", "of-others", "light", "upload")
         for outcome in ("pass", "review", "fail")
     }
     text = remembering.get("/metrics").text
@@ -124,9 +160,9 @@ def test_verdicts_are_counted_from_the_start_and_once_for_each_answer(rememberin
 def test_an_unknown_policy_is_refused_with_those_that_there_are(remembering: httpx.Client, path: str) -> None:
     body = is_problem(remembering.post(f"{path}?policy=uplaod"), 422, "invalid-parameter")
     assert body["parameter"] == "policy"
-    assert body["known"] == ["upload", "everything", "nothing", "of-others"]
+    assert body["known"] == ["upload", "everything", "nothing", "of-others", "light"]
     assert body["detail"] == (
-        "There is no policy 'uplaod'; there are: upload, everything, nothing, of-others."
+        "There is no policy 'uplaod'; there are: upload, everything, nothing, of-others, light."
     )
 
 
@@ -148,7 +184,7 @@ def test_where_no_verdict_is_made_none_can_be_asked_for(remembering: httpx.Clien
 
 @pytest.mark.parametrize("base", ["", "/v1"])
 def test_the_policies_are_listed_with_their_limits(remembering: httpx.Client, base: str) -> None:
-    upload, everything, nothing, others = remembering.get(f"{base}/policies").json()["policies"]
+    upload, everything, nothing, others, light = remembering.get(f"{base}/policies").json()["policies"]
     assert (upload["name"], upload["built_in"]) == ("upload", True)
     assert upload["description"]
     assert upload["origin"]
@@ -173,6 +209,7 @@ def test_the_policies_are_listed_with_their_limits(remembering: httpx.Client, ba
         "model": None,
         "dimension": None,
         "adjective": None,
+        "exposure": None,
         "bad": "below",
         "fail": None,
         "review": 1.0,
@@ -182,11 +219,30 @@ def test_the_policies_are_listed_with_their_limits(remembering: httpx.Client, ba
     assert (blurry["adjective"], blurry["bad"]) == ("blurry", "above")
     assert others["weights"] == {"bpclip": "bpclip-tiny", "qualiclip": "qualiclip-large"}
     assert len(others["warnings"]) == 1
+    assert light["models"] == []
+    assert light["limits"] == [
+        {
+            "measure": "exposure",
+            "model": None,
+            "dimension": None,
+            "adjective": None,
+            "exposure": exposure,
+            "bad": bad,
+            "fail": fail,
+            "review": review,
+            "message": message,
+        }
+        for exposure, bad, fail, review, message in (
+            ("p99_luminance", "below", 0.05, 0.1, "Too dark: turn on the light."),
+            ("clipped_highlights", "above", 0.5, None, _TOO_BRIGHT),
+        )
+    ]
 
 
 def test_the_document_names_the_policies(remembering: httpx.Client) -> None:
     paths = remembering.get("/openapi.json").json()["paths"]
     for path in ("/score", "/score/batch"):
         parameters = {each["name"]: each for each in paths[path]["post"]["parameters"]}
-        assert parameters["policy"]["schema"]["enum"] == ["upload", "everything", "nothing", "of-others"]
+        known = ["upload", "everything", "nothing", "of-others", "light"]
+        assert parameters["policy"]["schema"]["enum"] == known
     assert "policy" not in [each["name"] for each in paths["/compare"]["post"]["parameters"]]

@@ -1,6 +1,7 @@
 """POST /score on a running server."""
 
 import hashlib
+import io
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.metering import measure
 from models.adjectives import DIMENSIONS, PAIRS, WORDS
 from models.qualiclip import PROMPT_PAIRS
 from tests.app.files import encoded, png_header, turned
@@ -20,8 +22,8 @@ def test_the_answer_has_the_shape_of_the_contract(client: httpx.Client, photo: b
     assert response.status_code == 200
     answer = response.json()
     assert set(answer) == {
-        "score", "model", "dimensions", "models", "image", "warnings", "verdict", "quality_map", "timing_ms",
-        "batch",
+        "score", "model", "dimensions", "models", "image", "facts", "warnings", "verdict", "quality_map",
+        "timing_ms", "batch",
     }  # fmt: skip
     assert answer["model"] == "bpclip"
     assert list(answer["models"]) == ["qualiclip", "bpclip"]
@@ -42,6 +44,9 @@ def test_the_answer_has_the_shape_of_the_contract(client: httpx.Client, photo: b
         "orientation_applied": False,
         "color_converted": False,
     }
+    with Image.open(io.BytesIO(photo)) as image:
+        exposure = measure(np.array(image))
+    assert answer["facts"] == {"exposure": vars(exposure)}
     for name, model in answer["models"].items():
         assert 0 <= model["score"] <= 1
         assert list(model["dimensions"]) == list(DIMENSIONS)

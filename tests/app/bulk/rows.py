@@ -56,6 +56,11 @@ def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> schemas.U
         "dimensions": dimensions,
         "models": models,
         "image": image,
+        "facts": schemas.Facts(
+            exposure=schemas.Exposure(
+                mean_luminance=0.2, p99_luminance=0.9, clipped_shadows=0.0, clipped_highlights=0.0123
+            )
+        ),
         "warnings": [],
         "batch": schemas.Batch(images=1),
         **fields,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.bulk.pipeline import Pipeline
+from app.exposure import Exposure
 from app.images import Provenance
 from app.preparation import Prepared
 from app.scheduling import Budget
@@ -22,7 +23,7 @@ def _prepare(path: Path) -> Prepared | str:
         return "The image is empty."
     pixels = np.zeros((_SIDE, _SIDE, 3), np.uint8)
     provenance = Provenance(_SIDE, _SIDE, "JPEG", 1, path.name, 1, False, False)
-    return Prepared(provenance, [], (ScoreTask(pixels, ("bpclip",)),))
+    return Prepared(provenance, [], Exposure(0, 0, 1, 0), (ScoreTask(pixels, ("bpclip",)),))
 
 
 class _Device:

@@ -2,14 +2,30 @@
 
 import pytest
 
-from app.bulk.rows import columns
+from app.bulk.rows import answer_fields, columns, flat
+from app.exposure import MEASURES
 from models.calibration import Thresholds
-from tests.app.bulk.rows import MODELS, row
+from tests.app.bulk.rows import MODELS, row, scored
 from tests.calibrations import calibration
 
 
 def test_a_row_has_the_columns_that_there_are() -> None:
     assert set(row("a.jpg")) | {"problem"} == {column.name for column in columns(MODELS)}
+
+
+def test_a_row_tells_the_exposure_where_it_is_known() -> None:
+    found = row("a.jpg")
+    assert {name: found[name] for name in MEASURES} == {
+        "mean_luminance": 0.2,
+        "p99_luminance": 0.9,
+        "clipped_shadows": 0.0,
+        "clipped_highlights": 0.0123,
+    }
+    # A service of an earlier version measures none, and a journal of one has not even the key.
+    assert not set(row("a.jpg", facts=None)) & set(MEASURES)
+    line = answer_fields(scored("a.jpg"))
+    del line["facts"]
+    assert not set(flat(line, {})) & set(MEASURES)
 
 
 def test_words_are_faults_and_no_compliments() -> None:

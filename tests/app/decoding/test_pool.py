@@ -91,6 +91,7 @@ def _same_as_here(timed: Timed, data: bytes) -> None:
     here = fitted.fit(images.decode(data, LIMITS), WANTED)
     there = timed.result.fitted
     assert (there.provenance, there.warnings) == (here.provenance, here.warnings)
+    assert there.exposure == here.exposure
     assert list(there.pixels) == list(here.pixels)
     for slot, pixels in here.pixels.items():
         assert np.array_equal(there.pixels[slot], pixels)

@@ -1,5 +1,6 @@
 """The messages: what is not one is noticed, and nothing is left open by it."""
 
+import json
 import os
 import socket
 import tempfile
@@ -17,6 +18,7 @@ from app import fitted
 from app.decoding import wire
 from app.decoding.original import Original, keep
 from app.decoding.wire import Against, Channel, Order, Ready, Verdict, WireError
+from app.exposure import Exposure
 from app.fitted import Size, Wanted
 from app.images import Limits, Picture, Provenance
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
@@ -35,6 +37,23 @@ def _message(header: bytes) -> bytes:
     return len(header).to_bytes(4, "big") + header
 
 
+def _answer(**measures: float | None) -> bytes:
+    """The JSON of an answer about a grey picture, but for some measures of its exposure."""
+    provenance = vars(Provenance(40, 40, "PNG", 1, "", 1, False, False))
+    exposure = vars(Exposure(0.2, 0.2, 0.0, 0.0)) | measures
+    return json.dumps(
+        {"kind": "answer", "provenance": provenance, "warnings": [], "exposure": exposure}
+    ).encode()
+
+
+def test_an_answer_brings_the_exposure() -> None:
+    with _ends() as (ours, channel):
+        ours.sendall(_message(_answer(clipped_shadows=0.25)))
+        found, _ = channel.receive(wire.REPLY)
+    assert isinstance(found, wire.Answer)
+    assert found.exposure == Exposure(0.2, 0.2, 0.25, 0.0)
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -47,6 +66,9 @@ def _message(header: bytes) -> bytes:
         _message(b'{"kind":"ready"')[:-1],
         _message(b'{"kind":"seen","header":{"format":"JPEG","width":"wide","height":1}}'),
         _message(b'{"kind":"failed","slug":1,"detail":"","fields":{}}'),
+        _message(_answer(mean_luminance=1.5)),
+        _message(_answer(clipped_shadows=-1)),
+        _message(_answer(p99_luminance=None)),
     ],
 )
 def test_what_is_no_message_is_noticed(sent: bytes) -> None:

@@ -1,6 +1,7 @@
 """Policies, what they judge and answers that carry it, for tests."""
 
 from app.api import schemas
+from app.exposure import Exposure
 from app.policies import Measured, Opinion, Policy, parse
 from models.adjectives import ADJECTIVES, DIMENSIONS, WORDS
 
@@ -12,8 +13,9 @@ def opinion(value: float = 0.5) -> Opinion:
 
 
 def measured(value: float = 0.5, width: int = 640, height: int = 480) -> Measured:
-    """A photograph of which both models say the same number of everything."""
-    return Measured(width, height, "bpclip", {"qualiclip": opinion(value), "bpclip": opinion(value)})
+    """A photograph of which everything, by both models and of its exposure, is the same number."""
+    opinions = {"qualiclip": opinion(value), "bpclip": opinion(value)}
+    return Measured(width, height, "bpclip", opinions, Exposure(value, value, value, value))
 
 
 def policy(text: str) -> Policy:
@@ -60,6 +62,7 @@ def answer(value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")
             orientation_applied=False,
             color_converted=False,
         ),
+        facts=schemas.Facts(exposure=schemas.Exposure(**vars(Exposure(value, value, value, value)))),
         warnings=["scaled-down: a warning of before."],
         batch=schemas.Batch(images=1),
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app import policies
 from app.api import schemas
+from app.exposure import MEASURES, Exposure
 from app.policies import (
     BUILT_IN,
     Limit,
@@ -109,6 +110,67 @@ def test_sizes_are_of_the_shorter_side_and_of_the_whole_image() -> None:
     assert all((each.measure, each.model) == ("size", None) for each in small.reasons)
 
 
+@given(
+    value=UNITS,
+    fail=UNITS | st.none(),
+    review=UNITS | st.none(),
+    about=st.sampled_from(MEASURES),
+    bad=st.sampled_from(["below", "above"]),
+)
+def test_exposure_has_a_minimum_or_a_maximum(
+    value: float, fail: float | None, review: float | None, about: Any, bad: str
+) -> None:
+    table = {"exposure": about, "bad": bad, "fail": fail, "review": review}
+    ordered = fail is None or review is None or (review < fail if bad == "above" else review > fail)
+    if not ordered or fail is review is None:
+        with pytest.raises(ValueError, match="fail"):
+            Limit.model_validate(table)
+        return
+    limit = Limit.model_validate(table)
+    mine = Policy(name="mine", built_in=False, limits=(limit,))
+    # Nothing else has that number.
+    others = dict.fromkeys(MEASURES, 1 - value) | {about: value}
+    verdict = judge_measured(mine, replace(measured(1 - value), exposure=Exposure(**others)))
+
+    def beyond(bound: float | None) -> bool:
+        return bound is not None and (value > bound if bad == "above" else value < bound)
+
+    expected = "fail" if beyond(fail) else "review" if beyond(review) else "pass"
+    assert verdict.outcome == expected
+    assert len(verdict.reasons) == (expected != "pass")
+    for reason in verdict.reasons:
+        assert (reason.measure, reason.exposure, reason.about) == ("exposure", about, about)
+        assert (reason.model, reason.dimension, reason.adjective) == (None, None, None)
+        assert (reason.value, reason.limit) == (value, fail if expected == "fail" else review)
+        assert reason.message == limit.sentence
+
+
+def test_exposure_needs_no_model_and_may_have_both_limits() -> None:
+    mine = policy(
+        """
+        limits = [
+            { exposure = "mean_luminance", bad = "below", fail = 0.1, message = "Too dark." },
+            { exposure = "mean_luminance", bad = "above", fail = 0.9 },
+        ]
+        """
+    )
+    assert mine.needs(BOTH) == ()
+    assert usable({"mine": mine}, ("qualiclip",)) == {"mine": mine}
+    assert [judge_measured(mine, measured(value)).outcome for value in (0.0999, 0.1, 0.9, 0.9001)] == [
+        "fail", "pass", "pass", "fail"
+    ]  # fmt: skip
+    assert judge_measured(mine, measured(0)).reasons[0].message == "Too dark."
+    assert judge_measured(mine, measured(1)).reasons[0].message.startswith("The photograph is too bright: ")
+
+
+def test_what_was_not_measured_is_not_judged() -> None:
+    mine = policy('limits = [{ exposure = "clipped_shadows", bad = "above", fail = 0.5 }]')
+    with pytest.raises(ValueError, match="limits clipped_shadows, which was not measured"):
+        judge(mine, answer().model_copy(update={"facts": None}))
+    other = policy("limits = [{ score = true, fail = 0.1 }]")
+    assert judge(other, answer().model_copy(update={"facts": None})).outcome == "pass"
+
+
 def test_each_limit_is_about_its_own_model() -> None:
     mine = policy(
         'limits = [{ score = true, model = "qualiclip", fail = 0.5 }, { score = true, fail = 0.5 }]'
@@ -129,6 +191,7 @@ def test_an_answer_of_the_service_is_judged_by_what_it_holds(value: float) -> No
             { score = true, fail = 0.3 },
             { dimension = "contrast", model = "qualiclip", fail = 0.4 },
             { adjective = "grainy", model = "bpclip", review = 0.8 },
+            { exposure = "clipped_highlights", bad = "above", review = 0.6 },
         ]
         """
     )
@@ -234,3 +297,21 @@ def test_what_is_described_is_what_is_judged_by() -> None:
     assert (found.side, found.models, found.built_in, found.origin) == (None, ["bpclip"], False, None)
     (limit,) = found.limits
     assert (limit.adjective, limit.bad, limit.review, limit.fail) == ("dark", "above", 0.5, None)
+    assert limit.exposure is None
+
+
+def test_limits_of_exposure_are_described_with_their_side() -> None:
+    mine = policy(
+        """
+        limits = [
+            { exposure = "p99_luminance", bad = "below", fail = 0.1 },
+            { exposure = "p99_luminance", bad = "above", review = 0.9 },
+        ]
+        """
+    )
+    found = described(mine, BOTH, {})
+    assert found.models == []
+    assert [(each.measure, each.model, each.exposure, each.bad) for each in found.limits] == [
+        ("exposure", None, "p99_luminance", "below"),
+        ("exposure", None, "p99_luminance", "above"),
+    ]

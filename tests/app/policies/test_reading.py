@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.exposure import MEASURES
 from app.policies import OUTCOMES, Limit, PoliciesError, Policy, judge_measured, load, parse
 from app.policies.reading import MOST_POLICIES
 from models.adjectives import DIMENSIONS, WORDS
@@ -35,7 +36,7 @@ def test_the_built_in_policy_says_what_it_is_for_and_where_its_limits_come_from(
     assert upload.origin
     assert upload.limits
     assert upload.side is not None
-    assert all(limit.model is not None for limit in upload.limits)
+    assert all(limit.model is not None for limit in upload.limits if limit.exposure is None)
 
 
 def test_the_built_in_limits_are_of_the_bundled_weights() -> None:
@@ -110,6 +111,17 @@ def test_every_limit_has_a_sentence_of_its_own(about: str) -> None:
         assert f" {about}" in sentence
 
 
+@pytest.mark.parametrize("about", MEASURES)
+@pytest.mark.parametrize("bad", ["below", "above"])
+def test_limits_of_exposure_have_sentences_that_say_what_to_do(about: str, bad: str) -> None:
+    written = {"exposure": about, "bad": bad, "fail": 0.5}
+    sentence = Limit.model_validate(written).sentence
+    assert sentence.startswith("The photograph ")
+    assert ": " in sentence
+    assert sentence.endswith(".")
+    assert Limit.model_validate({**written, "message": "Mine."}).sentence == "Mine."
+
+
 def _is_a_sentence(text: str) -> bool:
     return text.endswith(".") and text.isprintable() and len(text) < 400
 
@@ -169,6 +181,33 @@ def test_a_text_without_policies_is_refused_in_a_sentence(text: str, said: str) 
             ", limits score of no named ",
         ),
         (f"limits = [{'{ score = true, fail = 0 }, ' * 101}]", ": `limits` has to be at most 100 tables"),
+        (
+            "limits = [{ exposure = 'luma', bad = 'below', fail = 0.1 }]",
+            ", limit 1: `exposure` has to be one of mean_luminance, p99_luminance, clipped_shadows, ",
+        ),
+        ("limits = [{ exposure = 'mean_luminance', fail = 0.1 }]", ", limit 1, needs `bad`, which says"),
+        (
+            "limits = [{ exposure = 'mean_luminance', bad = 'low', fail = 0.1 }]",
+            ', limit 1: `bad` has to be "below" or "above"; it is "low".',
+        ),
+        ("limits = [{ score = true, bad = 'below', fail = 0.1 }]", ", limit 1, takes no `bad`, which only"),
+        (
+            "limits = [{ exposure = 'mean_luminance', bad = 'below', model = 'bpclip', fail = 0.1 }]",
+            ", limit 1, is about the picture and not about what a model says, so it takes no `model`.",
+        ),
+        (
+            "limits = [{ exposure = 'mean_luminance', bad = 'below', score = true, fail = 0.1 }]",
+            ", limit 1, has to be about one thing: `score = true`, a `dimension`, an `adjective` or an ",
+        ),
+        (
+            "limits = [{ exposure = 'mean_luminance', bad = 'above', fail = 0.1, review = 0.2 }]",
+            ", limit 1, has to have `review` below `fail`: ",
+        ),
+        (
+            "limits = [{ exposure = 'p99_luminance', bad = 'above', fail = 0.1 }, "
+            "{ exposure = 'p99_luminance', bad = 'above', review = 0.1 }]",
+            ", limits p99_luminance twice on the same side.",
+        ),
         ("side = 200", ": `side` has to be a table of pixels, as { fail = 200 }; it is 200."),
         ("side = {}", ", side, needs `fail`, `review`, or both."),
         (
@@ -227,13 +266,29 @@ def test_what_is_wrong_in_a_limit_is_said_with_its_place(lines: str, said: str) 
 
 
 _KEYS = st.sampled_from(
-    ["limits", "side", "pixels", "weights", "fail", "review", "score", "dimension", "adjective", "model", "x"]
+    [
+        *(
+            "limits",
+            "side",
+            "pixels",
+            "weights",
+            "fail",
+            "review",
+            "score",
+            "dimension",
+            "adjective",
+            "model",
+        ),
+        *("exposure", "bad", "x"),
+    ]
 )
 _VALUES = st.recursive(
     st.booleans()
     | st.integers(-3, 300)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from(["sharpness", "blurry", "sharp", "bpclip", "bpclip-compact", "", "\0", "é"]),
+    | st.sampled_from(
+        ["sharpness", "blurry", "sharp", "bpclip", "bpclip-compact", "p99_luminance", "above", "", "\0", "é"]
+    ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
     max_leaves=12,
 )
