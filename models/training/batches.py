@@ -112,12 +112,12 @@ Choice = Callable[[Variants, int, random.Random], Sequence[Unit]]
 
 
 def of_every_kind(variants: Variants, index: int, draw: random.Random) -> list[Unit]:
-    """Some chains, a part, a ladder, and every other time a compound: of good photographs."""
+    """Some chains, a part, ladders, and every other time a compound: of good photographs."""
     compounds = draw.sample(variants.compounds, index % 2)
     return [
         *draw.sample(variants.chains, 3),
         *draw.sample(variants.parts, 1),
-        *draw.sample(variants.ladders, 1),
+        *draw.sample(variants.ladders, min(2, len(variants.ladders))),
         *compounds,
     ]
 

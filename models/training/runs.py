@@ -49,7 +49,7 @@ OF_GOOD: Mapping[str, Any] = {
     "chains": 13,
     "parts": 3,
     "compounds": 2,
-    "ladders": ("export-jpeg", "gain", "saturation-gain"),
+    "ladders": ("export-jpeg", "webp", "gain", "saturation-gain"),
 }
 OF_OTHERS: Mapping[str, Any] = {"side": 512, "chains": 3, "parts": 1, "compounds": 0}
 """What is made of each good photograph, and of each of :data:`OTHERS` photographs as people take them."""
