@@ -49,7 +49,7 @@ tests/web/node_modules/.package-lock.json: tests/web/package.json tests/web/pack
 	cd tests/web && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-# What the encoder sees is kept once for both no-reference models, which so share their encoder, too.
+# What the encoder sees is kept once for all three, which so share their encoder, too.
 iqa_train = $(VENV)/bin/iqa train $(1) --pristine '$(DATA)/pristine' --run runs/$(1) --cells runs/cells --workers $(WORKERS) \
 	--out models/weights/$(1)-compact.safetensors --license 'Trained on BIQ2021 photographs, which were published for \
 	research without a licence of their own, and on freely licensed photographs (CC0, CC BY-SA 4.0, Unsplash); \
