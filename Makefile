@@ -57,7 +57,7 @@ iqa_train = $(VENV)/bin/iqa train $(1) --pristine '$(DATA)/pristine' --run runs/
 
 train-bundled: $(VENV)/installed-dev
 	@test -d '$(DATA)/pristine' || { echo "Say where the photographs are: make train-bundled DATA=folder" >&2; exit 1; }
-	$(call iqa_train,qualiclip) --unlabelled '$(DATA)/biq2021' --minutes 25
+	$(call iqa_train,qualiclip) --unlabelled '$(DATA)/biq2021' --minutes 20
 	$(call iqa_train,bpclip) --scored '$(DATA)/biq2021' --minutes 40
 	$(call iqa_train,bpclip-fr) --unlabelled '$(DATA)/biq2021' --minutes 20
 
