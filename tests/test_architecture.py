@@ -88,7 +88,7 @@ def test_the_science_does_not_know_the_service() -> None:
 
 
 def test_nothing_imports_what_only_tests_have() -> None:
-    for_tests = {"tests", "pytest", "hypothesis", "skimage", "sklearn"}
+    for_tests = {"tests", "pytest", "hypothesis", "skimage"}
     assert _those(_SERVICE + _SCIENCE, lambda module: _packages(module) & for_tests) == {}
 
 

@@ -224,7 +224,7 @@ class PairBatches(_Batches[PairCells]):
         cells, targets, labels = [], [], []
         for photograph in self._photographs(index):
             rows = draw.sample(range(self.cells.shape[1]), self._rows)
-            cells.append(_cut(torch.from_numpy(self.cells[photograph, rows]), cut, draw))
+            cells.append(_cut(torch.from_numpy(np.array(self.cells[photograph, rows])), cut, draw))
             targets.append(self._targets[photograph, rows])
             labels.append(self._labels[photograph, rows])
         return PairCells(torch.cat(cells), torch.cat(targets), torch.cat(labels))

@@ -205,7 +205,7 @@ class _Looking:
         from models.training.teachers import Teachers, common_scale  # only here its packages are needed
 
         pictures = PhotographVariants(tuple(paths), good=True, **OF_PAIRS)
-        measured = torch.from_numpy(self._look_at(pictures, Teachers()))
+        measured = torch.from_numpy(np.array(self._look_at(pictures, Teachers())))
         targets = common_scale().targets(measured.flatten(0, 1)).unflatten(0, measured.shape[:2])
         cells = self._look_at(pictures, PairEncoder(self.encoder))
         return PairBatches(cells, pictures.plans, targets, seed=self.job.seed)

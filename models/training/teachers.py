@@ -158,7 +158,7 @@ def scale_of(values: NDArray[np.float32]) -> Scale:
     Args:
         values: ``(photographs, rows, len(MEASURES))``.
     """
-    known = torch.from_numpy(values)
+    known = torch.from_numpy(np.array(values))
     identical = known[:, 0].median(dim=0).values
     return Scale.fit(known[:, 1:].flatten(0, 1), identical)
 

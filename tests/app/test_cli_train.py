@@ -118,14 +118,13 @@ def test_what_stops_a_training_is_one_sentence(
 
 
 def test_without_the_extra_it_is_said_what_to_install(
-    pristine: Path, tmp_path: Path, weights_folder: Path, monkeypatch: pytest.MonkeyPatch
+    pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("bpclip_fr", "teachers"):
         monkeypatch.delitem(sys.modules, f"models.training.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "piq", None)
-    start = weights_folder / "bpclip.safetensors"
     where = ("--pristine", pristine, "--out", tmp_path / "x", "--run", tmp_path / "run")
-    result = invoke("train", "bpclip-fr", *where, "--init", start, "--minutes", 1)
+    result = invoke("train", "bpclip-fr", *where, "--minutes", 1)
     assert result.exit_code == UNUSABLE
     assert "pip install 'iqa-service[train]'" in result.stderr
 

@@ -49,13 +49,13 @@ def test_what_was_said_of_variants_becomes_a_scale(photo_folder: Path, tmp_path:
     values = look_at(pictures, Teachers(), tmp_path, quiet=True)
     assert values.shape == (2, 8, len(MEASURES))
     assert values.dtype == np.float32
-    first = [torch.from_numpy(each)[None] for each in values[0]]
+    first = [torch.from_numpy(each)[None] for each in np.array(values[0])]
     made = to_float(pictures.make(0))
     torch.testing.assert_close(first[2], measure(made[2:3], made[:1]))
     scale = scale_of(values)
     assert (scale.quantiles.diff(dim=0) >= 0).all()
     assert (scale.quantiles[-1] <= scale.identical).all()
-    found = scale.targets(torch.from_numpy(values[0]))
+    found = scale.targets(torch.from_numpy(np.array(values[0])))
     assert found[0] == 1
     assert (found[2:] < 1).all()
 
