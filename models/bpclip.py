@@ -241,7 +241,7 @@ class BPCLIP(nn.Module):
         grid = distorted.extents[-1].padded
         pooled = []
         for place, pooling in enumerate(cast(list[GatedLocalPooling], self.pooling)):
-            if pooling.is_open:
+            if reference is None and pooling.is_open:
                 # Other heads pool the same means; the mask would only scale them.
                 pooled.append(pooling.from_means(distorted.means[place]))
             else:

@@ -62,10 +62,11 @@ class GatedLocalPooling(nn.Module):
             given = rectify(distorted) if self.rectified else distorted
             mask = self.mask(distorted, extents)
             return cast(Tensor, self.project(self.weigh(pool(mask * given, window), pool(mask, window))))
-        difference = smooth_abs(distorted - reference)
-        mask = self.mask(difference, extents)
-        pooled = [pool(mask * part, window) for part in (distorted, reference, difference)]
-        return cast(Tensor, self.project(torch.cat(pooled, dim=1)))
+        parts = compared(distorted, reference)
+        if self.is_open:
+            return self.from_means(torch.cat([pool(part, window) for part in parts], dim=1))
+        mask = self.mask(parts[-1], extents)
+        return cast(Tensor, self.project(torch.cat([pool(mask * part, window) for part in parts], dim=1)))
 
     def from_means(self, means: Tensor) -> Tensor:
         """``G_i`` under a mask that is the same everywhere, from window means that are known already.
@@ -113,10 +114,17 @@ class GatedLocalPooling(nn.Module):
 
     @torch.no_grad()
     def fold(self) -> None:
-        """For inference: `Wf` and the projection that follows it are both linear, so one matrix does."""
-        if self.full_reference or self.feature is None:
+        """For inference: `Wf` and the projection that follows it are both linear, so one matrix does.
+
+        A full-reference model has no `Wf`; of it only the mask is looked at.
+        """
+        opened = not bool(cast(nn.Conv2d, self.phi[-1]).weight.any())
+        if self.full_reference:
+            self.is_open = opened
             return
-        self.is_open = self.rectified and not bool(cast(nn.Conv2d, self.phi[-1]).weight.any())
+        if self.feature is None:
+            return
+        self.is_open = self.rectified and opened
         before, after = self.feature, cast(nn.Conv2d, self.project[0])
         assert before.bias is not None
         matrix, then = before.weight.flatten(1), after.weight.flatten(1)
@@ -165,6 +173,11 @@ def level_means(features: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return tuple(found)
 
 
+def compared(distorted: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Eq. 1's three parts of a level, ``(B, C, h, w)`` each: both images' features, and how they differ."""
+    return distorted, reference, smooth_abs(distorted - reference)
+
+
 def compared_means(distorted: Sequence[Tensor], reference: Sequence[Tensor]) -> Tensor:
     """Means of both images' features and of their differences' magnitudes over the same cells, float32.
 
@@ -180,7 +193,7 @@ def compared_means(distorted: Sequence[Tensor], reference: Sequence[Tensor]) -> 
         [
             pool(values, (first.shape[-2] // grid[0], first.shape[-1] // grid[1]))
             for first, second in zip(distorted, reference, strict=True)
-            for values in (first, second, smooth_abs(first - second))
+            for values in compared(first, second)
         ],
         dim=1,
     )

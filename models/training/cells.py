@@ -202,63 +202,57 @@ def look_at(
     return known
 
 
-class CellEncoder:
-    """See :class:`Look`: the cells of each picture, ``(rows, side / 32, side / 32, 1024)``.
+class _Encoder:
+    """A frozen encoder made ready, and the shape of what is kept of it: see :class:`Look`.
 
     Args:
         network: the encoder; it is copied, not changed.
     """
 
     dtype = np.float16
+    kind: str
+    kinds: int
+    """Numbers of a cell by channel of the encoder."""
 
     def __init__(self, network: EfficientNetLite) -> None:
         self._folded = FoldedEfficientNet(network)
-        self._width = 2 * sum(network.channels)
-        self.name = f"cells {_digest(network)}"
+        self._width = self.kinds * sum(network.channels)
+        self.name = f"{self.kind} {_digest(network)}"
 
     def shape(self, rows: int, side: int) -> tuple[int, ...]:
         return rows, side // STRIDE, side // STRIDE, self._width
 
-    def __call__(self, pictures: Tensor) -> CellArray:
-        # One by one: the maps at stride 2 are large.
-        return torch.stack([self.cells(picture).half() for picture in pictures]).numpy()
+    def _maps(self, picture: Tensor) -> list[Tensor]:
+        size = (picture.shape[-2], picture.shape[-1])
+        return [values for values, _ in self._folded(normalised(picture[None]), Extents((size,), size))]
+
+
+class CellEncoder(_Encoder):
+    """See :class:`Look`: the cells of each picture, ``(rows, side / 32, side / 32, 1024)``."""
+
+    kind, kinds = "cells", 2
 
     @torch.inference_mode()
-    def cells(self, picture: Tensor) -> Tensor:
-        """``(3, H, W)`` uint8, sides multiples of 32 px -> ``(H / 32, W / 32, 1024)`` float32."""
-        return cell_means(_maps(self._folded, picture))[0].permute(1, 2, 0)
+    def __call__(self, pictures: Tensor) -> CellArray:
+        # One by one: the maps at stride 2 are large.
+        found = [cell_means(self._maps(picture))[0].half() for picture in pictures]
+        return torch.stack(found).permute(0, 2, 3, 1).numpy()
 
 
-class PairEncoder:
+class PairEncoder(_Encoder):
     """See :class:`Look`: each picture beside the untouched one, ``(rows, side / 32, side / 32, 1536)``.
 
     The numbers of a cell are, level by level, the means of both pictures' features and of their absolute
     differences (eq. 1 of BPCLIP under an open mask).
-
-    Args:
-        network: the encoder; it is copied, not changed.
     """
 
-    dtype = np.float16
-
-    def __init__(self, network: EfficientNetLite) -> None:
-        self._folded = FoldedEfficientNet(network)
-        self._width = 3 * sum(network.channels)
-        self.name = f"pairs {_digest(network)}"
-
-    def shape(self, rows: int, side: int) -> tuple[int, ...]:
-        return rows, side // STRIDE, side // STRIDE, self._width
+    kind, kinds = "pairs", 3
 
     @torch.inference_mode()
     def __call__(self, pictures: Tensor) -> CellArray:
-        reference = _maps(self._folded, pictures[0])
-        found = [compared_means(_maps(self._folded, picture), reference)[0] for picture in pictures]
-        return torch.stack(found).permute(0, 2, 3, 1).half().numpy()
-
-
-def _maps(network: FoldedEfficientNet, picture: Tensor) -> list[Tensor]:
-    size = (picture.shape[-2], picture.shape[-1])
-    return [values for values, _ in network(normalised(picture[None]), Extents((size,), size))]
+        reference = self._maps(pictures[0])
+        found = [compared_means(self._maps(picture), reference)[0].half() for picture in pictures]
+        return torch.stack(found).permute(0, 2, 3, 1).numpy()
 
 
 class _Looking(Dataset[NDArray[Any]]):

@@ -140,6 +140,21 @@ def test_full_reference_pooling_gates_by_the_difference() -> None:
     torch.testing.assert_close(pooling(distorted, reference, whole(distorted), (1, 1)), expected)
 
 
+def test_a_mask_that_is_the_same_everywhere_is_not_computed_for_pairs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(3)
+    pooling = GatedLocalPooling(8, True, mask_width=4, inner_width=16)
+    features = images(2, 8, 8, 12), images(2, 8, 8, 12, seed=1)
+    pooling.fold()
+    assert not pooling.is_open  # it has learned, or not been opened
+    pooling.open_mask()
+    expected = pooling(*features, whole(features[0]), (2, 3))
+    pooling.fold()
+    monkeypatch.setattr(pooling, "mask", lambda *_: pytest.fail("computed"))
+    torch.testing.assert_close(pooling(*features, whole(features[0]), (2, 3)), expected)
+
+
 def test_the_absolute_value_has_a_gradient_at_zero() -> None:
     zero = torch.zeros(3, requires_grad=True)
     smooth_abs(zero).sum().backward()
