@@ -63,6 +63,19 @@ def test_few_clean_photographs_are_blamed() -> None:
     )  # fmt: skip
 
 
+def test_a_strong_fault_is_rare_among_the_best_real_photographs() -> None:
+    # The clean ones may have been learned by heart: 1,000 photographs, of which the best 400 look up to .8 blocky.
+    real = seen(np.linspace(0, 1, 1000))
+    real.probabilities[:, BLOCKY] = np.where(real.scores >= 0.6, (real.scores - 0.6) * 2, 1.0)
+    found = measure(real, words(np.full(100, 0.02)), {"compression": words(np.full(20, 0.9))}, "tests")
+    limits = found.calibration.faults["compression"]
+    assert limits.slight == 0.35
+    best = real.probabilities[600:, BLOCKY]
+    assert 0 < (best > limits.strong - 0.03).sum()
+    assert (best > limits.strong).mean() <= 0.005
+    assert limits.strong < 0.85  # the bad ones, all of which look blocky, do not raise it
+
+
 def test_where_no_clean_photograph_comes_near_the_words_must_win_all_the_same() -> None:
     limits = of_compression(np.full(100, 0.02), np.full(20, 0.9)).calibration.faults["compression"]
     assert (limits.slight, limits.strong) == (0.35, 0.5)
