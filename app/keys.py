@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app import textfile
+from app import text_file
 
 MOST_KEYS: Final = 1000
 """Every one of them is compared with whatever key comes."""
@@ -100,8 +100,8 @@ def read_file(path: Path) -> str:
         KeysError: it cannot be read.
     """
     try:
-        return textfile.read_text(path, "The file of API keys", _LARGEST_FILE)
-    except textfile.Unreadable as error:
+        return text_file.read_text(path, "The file of API keys", _LARGEST_FILE)
+    except text_file.Unreadable as error:
         raise KeysError(str(error)) from error
 
 

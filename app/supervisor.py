@@ -19,13 +19,13 @@ from typing import Final
 from prometheus_client import multiprocess
 
 from app import keys, policies
-from app.child import Child
-from app.cores import cores
-from app.folder import PrivateFolder
+from app.cpu import cores
 from app.keys import KeysError
 from app.logs import configure_logging
 from app.metrics import MULTIPROCESS_DIR
 from app.policies import PoliciesError, Policy
+from app.processes.child import Child
+from app.processes.runtime_dir import PrivateFolder
 from app.settings import Settings, nearest_variable, unknown_variables
 
 _log = logging.getLogger("iqa.supervisor")
@@ -261,7 +261,7 @@ class Supervisor:
         if self._settings.http_processes > 1:
             environment[MULTIPROCESS_DIR] = str(self._folder.path)
         return lambda restarts: Child.start(
-            "app.serving", orders, sockets=(self._listener.fileno(),), environment=environment
+            "app.server", orders, sockets=(self._listener.fileno(),), environment=environment
         )
 
     def _bury(self, pid: int) -> None:

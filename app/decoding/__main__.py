@@ -23,7 +23,7 @@ from app.decoding.wire import Answer, Channel, Failed, Ready, Seen, SignalMeasur
 from app.errors import InternalError, InvalidImage, ServiceError
 from app.fitted import Comparison, Fitted, Size
 from app.images import Header
-from app.lifeline import die_with_parent
+from app.processes.parent_link import die_with_parent
 
 _MOST_FILES: Final = 64
 _LONGEST_TRACE: Final = 8000  # characters

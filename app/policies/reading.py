@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from app import textfile
+from app import text_file
 from app.exposure import MEASURES
 from app.policies.definition import (
     LONGEST_TEXT,
@@ -138,6 +138,6 @@ def _shown(value: object) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return textfile.read_text(path, "The file of policies", _LARGEST_FILE)
-    except textfile.Unreadable as error:
+        return text_file.read_text(path, "The file of policies", _LARGEST_FILE)
+    except text_file.Unreadable as error:
         raise PoliciesError(str(error)) from error

@@ -5,8 +5,8 @@ import os
 import sys
 from functools import partial
 
-from app.lifeline import Lifeline
 from app.logs import configure_logging
+from app.processes.parent_link import Lifeline
 from app.settings import Settings
 from app.waiting import SWITCH_INTERVAL_S, wait_briefly
 

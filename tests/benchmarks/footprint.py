@@ -36,7 +36,7 @@ from tests.benchmarks.traces import make
 from tests.photographs import named
 
 KINDS = {
-    "app.serving": "HTTP processes",
+    "app.server": "HTTP processes",
     "app.decoding": "decoders",
     "app.worker": "workers",
 }

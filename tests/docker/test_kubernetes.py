@@ -190,7 +190,7 @@ def test_the_service_starts_with_these_settings(weights_environment: dict[str, s
     with running({**_variables(built), **weights_environment, **here}) as (server, client):
         for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert client.get(_container(built)[kind]["httpGet"]["path"]).status_code == 200
-        assert len(server.children("app.serving")) == int(_variables(built)["IQA_HTTP_PROCESSES"])
+        assert len(server.children("app.server")) == int(_variables(built)["IQA_HTTP_PROCESSES"])
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
 

@@ -356,7 +356,7 @@ def test_a_process_that_restarts_lets_nobody_in_by_a_broken_list(
     path.write_text(_line("anna", ANNA))
     with running({**weights_environment, "IQA_API_KEYS_FILE": str(path)}) as (server, client):
         path.write_text("anna:oh-no-the-key-itself")
-        (process,) = server.children("app.serving")
+        (process,) = server.children("app.server")
         os.kill(process, signal.SIGKILL)
         eventually(lambda: any("is neither NAME:SHA256" in line for line in server.log), 30)
         assert not any("oh-no" in line for line in server.log)

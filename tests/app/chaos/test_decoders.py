@@ -12,7 +12,7 @@ from tests.app.running import Server, eventually, metric, running
 
 
 def _decoders(server: Server) -> list[int]:
-    (serving,) = server.children("app.serving")
+    (serving,) = server.children("app.server")
     listed = subprocess.run(
         ["ps", "-o", "pid=,stat=,args=", "--ppid", str(serving)], capture_output=True, text=True, check=True
     )

@@ -72,7 +72,7 @@ def test_a_worker_that_is_killed_while_it_starts_loses_nothing(
 @pytest.mark.slow
 def test_a_killed_http_process_is_replaced(weights_environment: dict[str, str], photo: bytes) -> None:
     with running(weights_environment) as (server, client):
-        _kill_and_wait(server, "app.serving")
+        _kill_and_wait(server, "app.server")
         # The socket is the parent's, so new connections wait for the new process instead of being refused.
         assert httpx.get(f"{client.base_url}/livez", timeout=30).status_code == 200
         eventually(lambda: httpx.get(f"{client.base_url}/readyz").status_code == 200)
@@ -82,13 +82,13 @@ def test_a_killed_http_process_is_replaced(weights_environment: dict[str, str], 
 @pytest.mark.slow
 def test_all_children_killed_at_once_are_replaced(weights_environment: dict[str, str], photo: bytes) -> None:
     with running({**weights_environment, "IQA_HTTP_PROCESSES": "2"}) as (server, client):
-        before = server.children("app.worker") + server.children("app.serving")
+        before = server.children("app.worker") + server.children("app.server")
         for child in before:
             os.kill(child, signal.SIGKILL)
         eventually(
             lambda: (
-                (len(server.children("app.worker")), len(server.children("app.serving"))) == (1, 2)
-                and not set(before) & {*server.children("app.worker"), *server.children("app.serving")}
+                (len(server.children("app.worker")), len(server.children("app.server"))) == (1, 2)
+                and not set(before) & {*server.children("app.worker"), *server.children("app.server")}
             )
         )
         eventually(lambda: httpx.get(f"{client.base_url}/readyz", timeout=30).status_code == 200)

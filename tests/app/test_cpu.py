@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cores import cores
+from app.cpu import cores
 
 
 @pytest.mark.parametrize(

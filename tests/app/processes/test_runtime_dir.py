@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from app.folder import PrivateFolder
+from app.processes.runtime_dir import PrivateFolder
 
-_KILLED = "import os, app.folder; print(app.folder.PrivateFolder().path, flush=True); os._exit(9)"
+_KILLED = "import os, app.processes.runtime_dir; print(app.processes.runtime_dir.PrivateFolder().path, flush=True); os._exit(9)"
 _LONG_AGO_S = 3600
 
 

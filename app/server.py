@@ -1,4 +1,4 @@
-"""``python -m app.serving``: one HTTP process, on the listening socket it inherits from the supervisor."""
+"""``python -m app.server``: one HTTP process, on the listening socket it inherits from the supervisor."""
 
 import asyncio
 import contextlib
@@ -17,11 +17,11 @@ from app.api.answers import weights_used
 from app.connections import Connection, Door, Limits
 from app.descriptors import most_connections, raise_limit
 from app.keys import KeysError
-from app.lifeline import Lifeline
 from app.listener import accepted, turn_newcomers_away
 from app.logs import configure_logging
 from app.main import create_app
 from app.policies import Policy, uncalibrated, usable
+from app.processes.parent_link import Lifeline
 from app.service import Service
 from app.settings import Settings
 from app.waiting import SWITCH_INTERVAL_S

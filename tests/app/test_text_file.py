@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.textfile import Unreadable, read_text
+from app.text_file import Unreadable, read_text
 
 
 def test_the_text_comes_without_a_byte_order_mark(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ _PATIENCE_S = 5.0  # from asking a process to end to killing it
 
 
 class Child:
-    """A running ``python -m MODULE`` that holds to :mod:`app.lifeline`."""
+    """A running ``python -m MODULE`` that holds to :mod:`app.processes.parent_link`."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
