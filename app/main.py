@@ -15,9 +15,9 @@ from app import errors
 from app.access import Access
 from app.api import batch, compare, documentation, health, models, page, policies, problems, score
 from app.api.dependencies import KEY, STRICT
-from app.cors import Cors
+from app.http.cors import Cors
+from app.http.middleware import RequestScope, allowed, problem, record_of
 from app.logs import log_fields
-from app.middleware import RequestScope, allowed, problem, record_of
 from app.policies import Policy, load, usable
 from app.service import Service
 from app.settings import Settings

@@ -118,8 +118,8 @@ def test_uvicorn_is_one_whose_private_classes_are_known() -> None:
     assert {bound.operator for bound in asked.specifier} == {">=", "<"}
     installed = version("uvicorn")
     assert installed in asked.specifier, (
-        f"uvicorn {installed} is installed, and app/connections.py is tested with {asked.specifier}. Install "
-        "that, or change pyproject.toml's bounds once tests/app/test_connections.py and tests/app/chaos pass."
+        f"uvicorn {installed} is installed, and app/http/connections.py is tested with {asked.specifier}. Install "
+        "that, or change pyproject.toml's bounds once tests/app/http/test_connections.py and tests/app/chaos pass."
     )
 
 

@@ -14,10 +14,10 @@ from app.api import rendering
 from app.api.dependencies import ROOM, Asked, AskedOfOneDep, RecordDep, ServiceDep, disconnected
 from app.api.documentation import problems
 from app.api.score import BODY_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
-from app.body import Reading, Refused, read_batch
 from app.errors import InternalError, ServiceError
+from app.http.middleware import Record
+from app.http.request_body import Reading, Refused, read_batch
 from app.intake import Account, Upload
-from app.middleware import Record
 from app.service import Service
 
 router = APIRouter(tags=["quality"])

@@ -10,7 +10,7 @@ from app.api.dependencies import ROOM, AskedDep, RecordDep, ServiceDep, while_co
 from app.api.documentation import cached, multipart, problems
 from app.api.schemas import CompareAnswer
 from app.api.score import BODY_PROBLEMS, IMAGE_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
-from app.body import Reading, read_files
+from app.http.request_body import Reading, read_files
 
 router = APIRouter(tags=["quality"])
 

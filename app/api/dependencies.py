@@ -16,9 +16,9 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import Headers
 
 from app.access import Access, Caller
-from app.body import ClientGone
 from app.errors import InvalidParameter, TextEncoderMissing, UnknownModel, UnsupportedMediaType
-from app.middleware import Record, record_of
+from app.http.middleware import Record, record_of
+from app.http.request_body import ClientGone
 from app.policies import Policy, PolicyRefused, choose
 from app.preparation import Question
 from app.service import Service

@@ -14,8 +14,8 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from app.api.schemas import BatchLine, Problem
 from app.errors import InternalError, NotFound, ServiceError, TemporaryError, Unauthorized
 from app.formats import FORMATS
-from app.middleware import PROBLEM_JSON
-from app.security import CONTENT_POLICY, content_policy, inline
+from app.http.middleware import PROBLEM_JSON
+from app.http.security_headers import CONTENT_POLICY, content_policy, inline
 
 IMAGE_TYPES: Final = tuple(each.media_type for each in FORMATS)
 _SWAGGER_UI: Final = Path(str(files("fastapi_offline"))) / "static"

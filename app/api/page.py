@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from app.api.documentation import problems
 from app.errors import NotFound
-from app.security import CONTENT_POLICY, content_policy
+from app.http.security_headers import CONTENT_POLICY, content_policy
 
 router = APIRouter(tags=["service"])
 

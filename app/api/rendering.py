@@ -10,8 +10,8 @@ from app.api.answers import compare_answer, score_answer
 from app.api.dependencies import Asked
 from app.api.schemas import TimingMs, UntimedScore
 from app.cache import Outcome
+from app.http.middleware import Record
 from app.intake import Upload
-from app.middleware import Record
 from app.policies import Policy, with_verdict
 from app.preparation import Question, weights
 from app.service import Rendered, Scored, Service, Timing

@@ -14,7 +14,7 @@ from app.api.dependencies import (
 )
 from app.api.documentation import cached, multipart, problems, raw_image
 from app.api.schemas import ScoreAnswer
-from app.body import Reading, read_image
+from app.http.request_body import Reading, read_image
 
 router = APIRouter(tags=["quality"])
 

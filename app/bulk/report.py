@@ -73,7 +73,7 @@ def page(about: About, summary: Summary) -> str:
     """The page; the files of the images that it shows are read once more."""
     from jinja2 import Environment, StrictUndefined
 
-    from app.security import inline
+    from app.http.security_headers import inline
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from app.listener import accepted, turn_newcomers_away
+from app.http.listener import accepted, turn_newcomers_away
 
 
 def test_those_who_wait_are_taken() -> None:

@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.body import ClientGone
 from app.errors import InternalError, ServiceError, Unauthorized
+from app.http.request_body import ClientGone
+from app.http.security_headers import secure
 from app.logs import log_fields
 from app.metrics import Metrics
-from app.security import secure
 
 PROBLEM_JSON: Final = "application/problem+json"
 

@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from app.descriptors import most_connections, raise_limit
+from app.http.file_descriptors import most_connections, raise_limit
 
 
 @pytest.mark.parametrize(

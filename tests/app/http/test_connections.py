@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from app.connections import Connection, Door, Limits
+from app.http.connections import Connection, Door, Limits
 from tests.app.running import eventually
 
 _PATIENCE_S = 30.0
