@@ -12,9 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app import errors
-from app.access import Access
 from app.api import batch, compare, documentation, health, models, page, policies, problems, score
 from app.api.dependencies import KEY, STRICT
+from app.auth.access import Access
 from app.http.cors import Cors
 from app.http.middleware import RequestScope, allowed, problem, record_of
 from app.logs import log_fields

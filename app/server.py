@@ -14,10 +14,10 @@ import uvicorn
 import uvloop
 
 from app.api.answers import weights_used
+from app.auth.api_keys import KeysError
 from app.http.connections import Connection, Door, Limits
 from app.http.file_descriptors import most_connections, raise_limit
 from app.http.listener import accepted, turn_newcomers_away
-from app.keys import KeysError
 from app.logs import configure_logging
 from app.main import create_app
 from app.policies import Policy, uncalibrated, usable

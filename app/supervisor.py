@@ -18,9 +18,10 @@ from typing import Final
 
 from prometheus_client import multiprocess
 
-from app import keys, policies
+from app import policies
+from app.auth import api_keys
+from app.auth.api_keys import KeysError
 from app.cpu import cores
-from app.keys import KeysError
 from app.logs import configure_logging
 from app.metrics import MULTIPROCESS_DIR
 from app.policies import PoliciesError, Policy
@@ -50,7 +51,7 @@ def serve(settings: Settings) -> int:
         nearest = nearest_variable(name)
         _log.warning("unknown variable %s is ignored; the nearest setting is %s", name, nearest)
     try:
-        keys.load(settings.api_keys_file, settings.api_keys)
+        api_keys.load(settings.api_keys_file, settings.api_keys)
         known = policies.load(settings.policies_file)
         policies.usable(known, settings.models)
     except (KeysError, PoliciesError) as error:

@@ -15,7 +15,7 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import Headers
 
-from app.access import Access, Caller
+from app.auth.access import Access, Caller
 from app.errors import InvalidParameter, TextEncoderMissing, UnknownModel, UnsupportedMediaType
 from app.http.middleware import Record, record_of
 from app.http.request_body import ClientGone

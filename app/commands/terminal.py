@@ -47,7 +47,7 @@ _EXPECTED: Final = (
     ("app.errors", "ServiceError"),
     ("app.asking.errors", "ClientError"),
     ("app.bulk.errors", "OutputError"),
-    ("app.keys", "KeysError"),
+    ("app.auth.api_keys", "KeysError"),
     ("app.policies", "PoliciesError"),
     ("app.supervisor", "CannotStart"),
     ("app.worker.canary", "CanaryFailed"),

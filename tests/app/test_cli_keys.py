@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from app.auth.api_keys import MOST_KEYS, Key, digest_of, find, load
 from app.cli import app
 from app.commands.terminal import UNUSABLE
-from app.keys import MOST_KEYS, Key, digest_of, find, load
 from tests.app.command_line import ROOT, invoke, start
 
 

@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from app.asking.patience import Clock
+from app.auth.api_keys import Key, digest_of, new_key
 from app.client import AsyncClient, Client, ClientError, ImageUnreadable, Problem, Scored, Unreachable
-from app.keys import Key, digest_of, new_key
 from tests.app.asking.answers import JPEG, Service, VirtualClock, problem, scored
 from tests.app.files import encoded
 from tests.app.running import Server

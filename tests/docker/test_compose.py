@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.keys import parse
+from app.auth.api_keys import parse
 from app.settings import PREFIX, Settings, unknown_variables
 
 _ROOT = Path(__file__).parents[2]

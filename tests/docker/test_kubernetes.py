@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from app.api import health
-from app.keys import KeyRing
+from app.auth.api_keys import KeyRing
 from app.metrics import Metrics
 from app.settings import PREFIX, Settings, unknown_variables
 from tests.app.running import running

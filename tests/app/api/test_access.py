@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app.api.dependencies import KEY, ROOM, CallerDep
-from app.keys import Key, digest_of
+from app.auth.api_keys import Key, digest_of
 from app.main import create_app
 from app.settings import Settings
 from tests.app.problems import is_problem

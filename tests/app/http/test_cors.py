@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from app.keys import Key, digest_of
+from app.auth.api_keys import Key, digest_of
 from app.main import create_app
 from app.settings import Settings
 from tests.app.problems import is_problem

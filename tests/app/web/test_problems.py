@@ -6,8 +6,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from app.auth.api_keys import Key, digest_of
 from app.errors import PROBLEMS, TemporaryError
-from app.keys import Key, digest_of
 from tests.app.files import encoded, png_header
 from tests.app.running import running
 from tests.app.web.browser import await_counts, card, drop, opened

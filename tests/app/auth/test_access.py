@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.access import EVERYBODY, Access
+from app.auth.access import EVERYBODY, Access
+from app.auth.api_keys import Key, KeysError, digest_of
 from app.errors import RateLimited, Unauthorized
-from app.keys import Key, KeysError, digest_of
 from app.settings import Settings
 
 ANNA, BOB, CARL = b"anna's key", b"bob's key", b"carl's key"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app import keys
-from app.keys import MOST_KEYS, Key, KeyRing, KeysError, digest_of, find, load, new_key, parse
+from app.auth import api_keys
+from app.auth.api_keys import MOST_KEYS, Key, KeyRing, KeysError, digest_of, find, load, new_key, parse
 
 
 def _line(name: str, key: str, *rest: str) -> str:
@@ -126,13 +126,13 @@ def test_there_is_a_limit_to_how_many_are_compared() -> None:
 def test_a_key_is_found_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = [Key(str(number), digest_of(str(number).encode())) for number in range(5)]
     compared: list[bytes] = []
-    compare = keys.hmac.compare_digest
+    compare = api_keys.hmac.compare_digest
 
     def counting(stored: bytes, presented: bytes) -> bool:
         compared.append(stored)
         return compare(stored, presented)
 
-    monkeypatch.setattr(keys.hmac, "compare_digest", counting)
+    monkeypatch.setattr(api_keys.hmac, "compare_digest", counting)
     assert find(listed, b"0") is listed[0]
     assert find(listed, b"4") is listed[4]
     assert find(listed, b"5") is None
@@ -171,7 +171,7 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest
     path, clock = tmp_path / "keys", Clock()
     path.write_text(_line("a", "1"))
     ring = KeyRing(path, None, clock)
-    monkeypatch.delattr(keys, "read_file")
+    monkeypatch.delattr(api_keys, "read_file")
     for clock.now in (1.5, 3, 10):
         assert _names(ring) == ["a"]
 
@@ -217,7 +217,7 @@ def test_what_could_not_be_read_for_a_moment_is_read_later(
         def fail(_: Path) -> str:
             raise KeysError("Too many open files.")
 
-        patch.setattr(keys, "read_file", fail)
+        patch.setattr(api_keys, "read_file", fail)
         clock.now = 2
         assert _names(ring) == ["a"]
     clock.now = 4

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.budgets import BURST_S, Bucket
+from app.auth.token_bucket import BURST_S, Bucket
 
 _RATES = st.integers(1, 10**9).map(float)
 _PAUSES = st.floats(0, 1000, allow_nan=False)

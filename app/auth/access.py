@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.budgets import Bucket
+from app.auth.api_keys import Key, KeyRing, find
+from app.auth.token_bucket import Bucket
 from app.errors import RateLimited, Unauthorized
-from app.keys import Key, KeyRing, find
 from app.settings import Settings
 
 
