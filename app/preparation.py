@@ -4,11 +4,11 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from app import images
 from app.errors import ServiceError
-from app.exposure import Exposure
-from app.fitted import Comparison, Fitted, Size, Wanted, compare, fit
-from app.images import Header, Limits, Provenance
+from app.imaging import decode
+from app.imaging.decode import Header, Limits, Provenance
+from app.imaging.model_inputs import Comparison, Fitted, Size, Wanted, compare, fit
+from app.schemas.exposure import Exposure
 from app.worker.tasks import FULL_REFERENCE, CompareTask, ModelCard, ScoreTask
 from app.worker.wire import State
 from models.signal import Signal
@@ -153,7 +153,7 @@ def prepare(data: bytes, limits: Limits, question: Question, state: State) -> Pr
     Raises:
         ServiceError: it cannot be decoded, or is over a limit.
     """
-    picture = images.decode(data, limits)
+    picture = decode.decode(data, limits)
     return prepared(fit(picture, wanted(question.models, state)), question, state)
 
 
@@ -166,9 +166,9 @@ def prepare_pair(
         ServiceError: one cannot be decoded (the field ``field`` says which), or the sizes differ.
     """
     with blamed_on("reference"):
-        first = images.decode(reference, limits)
+        first = decode.decode(reference, limits)
     with blamed_on("distorted"):
-        second = images.decode(distorted, limits)
+        second = decode.decode(distorted, limits)
     own = fit(second, wanted(question.models, state))
     comparison = compare(first.pixels, second, own, resize, wanted((FULL_REFERENCE,), state))
     both = wanted((FULL_REFERENCE, *question.models), state)

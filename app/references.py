@@ -3,8 +3,8 @@
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from app.decoding.original import Original
-from app.fitted import Fitted
+from app.imaging.model_inputs import Fitted
+from app.imaging.sandbox.shared_pixels import Original
 from app.worker.tasks import Result
 
 _MOST_SCORED = 8

@@ -8,12 +8,13 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app import heatmap, preparation
+from app import preparation
 from app.admission import Admission, Room
 from app.cache import Cache, Outcome
-from app.decoding.pool import Decoders, Timed
 from app.errors import Draining, PoisonInput, Starting, WorkerUnavailable
-from app.images import Header, Limits
+from app.imaging import heatmap
+from app.imaging.decode import Header, Limits
+from app.imaging.sandbox.pool import Decoders, Timed
 from app.intake import Intake, Upload
 from app.metrics import Metrics
 from app.policies import Policy, usable

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Shape = tuple[int, int]  # height, width: the order of a tensor's axes, unlike app.fitted.Size
+Shape = tuple[int, int]  # height, width: the order of a tensor's axes, unlike app.imaging.model_inputs.Size
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from app import cautions
 from app.api import schemas
-from app.fitted import Size
+from app.imaging import score_warnings
+from app.imaging.model_inputs import Size
 from app.preparation import Prepared, PreparedPair, Question, card
 from app.settings import answering
 from app.worker.tasks import FULL_REFERENCE, CompareResult, ModelCard, ModelResult, Result, ScoreResult
@@ -37,7 +37,7 @@ def score_answer(
     answers = {}
     for name in question.models:
         scored = found[name].width, found[name].height
-        warnings += cautions.of_size(name, size, scored, card(name, state).validated_sides)
+        warnings += score_warnings.of_size(name, size, scored, card(name, state).validated_sides)
         answers[name] = _model(found[name], card(name, state), question.words)
     chosen = answering(question.models)
     return schemas.UntimedScore(
@@ -75,7 +75,7 @@ def compare_answer(
     full_reference = _model(result, full_reference_card, ())
     size = pair.reference.provenance.width, pair.reference.provenance.height
     warnings = list(
-        cautions.of_size(
+        score_warnings.of_size(
             FULL_REFERENCE, size, (result.width, result.height), full_reference_card.validated_sides
         )
     )

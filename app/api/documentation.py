@@ -13,9 +13,9 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from app.api.schemas import BatchLine, Problem
 from app.errors import InternalError, NotFound, ServiceError, TemporaryError, Unauthorized
-from app.formats import FORMATS
 from app.http.middleware import PROBLEM_JSON
 from app.http.security_headers import CONTENT_POLICY, content_policy, inline
+from app.imaging.formats.registry import FORMATS
 
 IMAGE_TYPES: Final = tuple(each.media_type for each in FORMATS)
 _SWAGGER_UI: Final = Path(str(files("fastapi_offline"))) / "static"

@@ -7,8 +7,8 @@ from app.api.answers import weights_used
 from app.api.dependencies import ServiceDep
 from app.api.documentation import problems
 from app.api.schemas import AdjectivePair, KnownFault, Limits, LoadedModel, ModelsAnswer
-from app.formats import SUFFIXES
-from app.images import supported_formats
+from app.imaging.decode import supported_formats
+from app.imaging.formats.registry import SUFFIXES
 from app.worker.tasks import FULL_REFERENCE
 from models.adjectives import DIMENSIONS, PAIRS
 from models.faults import FAULTS

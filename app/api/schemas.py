@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from app.exposure import ExposureMeasure
+from app.schemas.exposure import ExposureMeasure
 from models.adjectives import Dimension, Polarity
 from models.calibration import Calibration
 from models.faults import FaultName

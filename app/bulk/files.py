@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.api.schemas import UntimedScore
 from app.bulk.names import Names
-from app.formats import SUFFIXES
+from app.imaging.formats.registry import SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from app.api.schemas import UntimedScore
 from app.bulk.files import Scored
-from app.exposure import ExposureMeasure
+from app.schemas.exposure import ExposureMeasure
 from models.adjectives import DIMENSIONS
 from models.calibration import Calibration, Description, describe
 

@@ -8,9 +8,9 @@ from typing import Final
 
 from PIL import Image
 
-from app import images
 from app.errors import ServiceError
-from app.images import Limits
+from app.imaging import decode
+from app.imaging.decode import Limits
 
 _SIDE: Final = 320  # pixels: sharp at half the size on screens of double density
 _MOST_BYTES: Final = 15 * 1024  # a third more as an address
@@ -34,7 +34,7 @@ def thumbnail(path: Path, sha256: str, limits: Limits) -> str | None:
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != sha256:
             return None
-        picture = Image.fromarray(images.decode(data, limits).pixels)
+        picture = Image.fromarray(decode.decode(data, limits).pixels)
     except (OSError, ValueError, ServiceError, MemoryError):
         return None
     picture.thumbnail((_SIDE, _SIDE))

@@ -9,17 +9,18 @@ from typing import TypeVar
 
 import torch
 
-from app import images, policies
+from app import policies
 from app.api.answers import weights_used
 from app.api.schemas import WeightsUsed
 from app.bulk.files import Scored
 from app.commands.scoring import FileFailure, Scorer
 from app.commands.terminal import Meter
 from app.errors import ServiceError
-from app.exposure import Exposure
-from app.images import Limits
+from app.imaging import decode
+from app.imaging.decode import Limits
 from app.policies import Measured
 from app.scheduling import Line, Waiting
+from app.schemas.exposure import Exposure
 from app.settings import Settings, answering
 from app.worker.assembly import budget_for
 from app.worker.tasks import (
@@ -90,7 +91,7 @@ class Panel:
         try:
             data = path.read_bytes()
             # The limit of bytes is for uploads; these are read already.
-            pixels = images.decode(data, replace(self._limits, max_bytes=len(data))).pixels
+            pixels = decode.decode(data, replace(self._limits, max_bytes=len(data))).pixels
         except OSError as error:
             raise FileFailure(f"It cannot be read: {error.strerror or error}.") from error
         except ServiceError as error:

@@ -18,7 +18,7 @@ from app.bulk.pipeline import Outcome, Pipeline
 from app.commands.official import fetch_with_progress
 from app.commands.terminal import shown
 from app.errors import ServiceError, SizeMismatch
-from app.images import Limits
+from app.imaging.decode import Limits
 from app.preparation import Prepared, Question
 from app.settings import Settings
 from app.waiting import SWITCH_INTERVAL_S

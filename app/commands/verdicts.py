@@ -11,14 +11,14 @@ import typer
 from rich import box
 from rich.table import Table
 
-from app import metering
 from app.api.schemas import Reason, Verdict
 from app.commands.panel import Panel, Photograph
 from app.commands.score import report_failures
 from app.commands.scoring import Scorer
 from app.commands.terminal import SOME_FAILED, complain, console
-from app.exposure import Exposure
+from app.imaging import metering
 from app.policies import Policy, choose, judge_measured, load, uncalibrated
+from app.schemas.exposure import Exposure
 from app.settings import Settings
 from models.preprocessing import Pixels
 from models.training.photos import Split, list_photos

@@ -16,7 +16,7 @@ equal to the limit passes.
     message = "The photograph is not sharp enough."
 
     [[upload.limits]]
-    exposure = "mean_luminance"    # a measure of the picture itself (app/exposure.py), so of no model
+    exposure = "mean_luminance"    # a measure of the picture itself (app/schemas/exposure.py), so of no model
     bad = "below"                  # "below": the limits are minima; "above": they are maxima
     fail = 0.05
 """

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from app.exposure import ExposureMeasure
+from app.schemas.exposure import ExposureMeasure
 from app.settings import NO_REFERENCE, answering
 from models.adjectives import ADJECTIVES, WORDS, Dimension
 

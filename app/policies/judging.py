@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from app.api.schemas import Reason, UntimedScore, Verdict
-from app.exposure import Exposure
 from app.policies.definition import Limit, PoliciesError, Policy, PolicyRefused, SizeLimit
+from app.schemas.exposure import Exposure
 from models.adjectives import DIMENSIONS, WORDS, Dimension
 
 

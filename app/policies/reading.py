@@ -12,7 +12,6 @@ from typing import Final
 from pydantic import ValidationError
 
 from app import text_file
-from app.exposure import MEASURES
 from app.policies.definition import (
     LONGEST_TEXT,
     MOST_LIMITS,
@@ -24,6 +23,7 @@ from app.policies.definition import (
     Table,
     Written,
 )
+from app.schemas.exposure import MEASURES
 from app.settings import NO_REFERENCE
 from models.adjectives import DIMENSIONS
 

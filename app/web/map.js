@@ -1,6 +1,6 @@
 // The map of local quality over a photograph, drawn from an answer's values as POST /score/map draws it.
 
-// sRGB from quality 1 down to 0, as in app/heatmap.py, whose comment says why: blue against yellow is told apart by
+// sRGB from quality 1 down to 0, as in app/imaging/heatmap.py, whose comment says why: blue against yellow is told apart by
 // all common kinds of colour vision, and the lightness rises all the way.
 const ANCHORS = [
   [5, 32, 92],

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.images import Header, Limits, opened
+from app.imaging.decode import Header, Limits, opened
 from app.intake import Arriving, Intake, Upload
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from app.commands.panel import Panel
 from app.commands.scoring import Scorer
 from app.commands.terminal import SOME_FAILED, UNUSABLE
-from app.metering import measure
+from app.imaging.metering import measure
 from app.policies import Measured
 from app.settings import read_settings
 from models.loading import load_model

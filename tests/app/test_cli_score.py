@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import cautions
 from app.api.schemas import ScoreAnswer
 from app.bulk.files import Meant
 from app.commands.scoring import Scorer
 from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, SOME_FAILED, UNUSABLE
-from app.images import Picture
-from app.metering import measure
+from app.imaging import score_warnings
+from app.imaging.decode import Picture
+from app.imaging.metering import measure
 from app.settings import Settings
 from app.worker.engine import OutOfMemory
 from models.calibration import READINGS, Thresholds
@@ -320,7 +320,7 @@ def test_no_more_files_are_read_ahead_than_are_needed(
 def test_a_bug_in_one_file_stops_nothing(
     photos: Path, weights_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of_picture = cautions.of_picture
+    of_picture = score_warnings.of_picture
     seen = 0
 
     def stumbling(picture: Picture) -> list[str]:
@@ -328,7 +328,7 @@ def test_a_bug_in_one_file_stops_nothing(
         seen += 1
         return of_picture(picture) if seen != 2 else [str(1 / 0)]
 
-    monkeypatch.setattr(cautions, "of_picture", stumbling)
+    monkeypatch.setattr(score_warnings, "of_picture", stumbling)
     arguments = ("score", photos, "--json", "--decode-processes", 1)
     result = invoke(*arguments, environment=weights_environment)
     assert result.exit_code == SOME_FAILED

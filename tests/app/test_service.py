@@ -11,8 +11,8 @@ from typing import NoReturn
 import pytest
 from starlette.testclient import TestClient
 
-from app.decoding.pool import Decoders
 from app.errors import DeadlineExceeded, InvalidImage, Overloaded, PoisonInput
+from app.imaging.sandbox.pool import Decoders
 from app.main import create_app
 from app.preparation import Question
 from app.service import Service
@@ -20,8 +20,8 @@ from app.settings import Settings
 from app.worker.tasks import ModelCard
 from app.worker.wire import State
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
-from tests.app.decoding.programs import ON_MARK, held_until, marked, misbehaving
 from tests.app.files import upload
+from tests.app.imaging.sandbox.programs import ON_MARK, held_until, marked, misbehaving
 from tests.app.problems import is_problem
 from tests.app.running import eventually
 

@@ -37,7 +37,7 @@ from tests.photographs import named
 
 KINDS = {
     "app.server": "HTTP processes",
-    "app.decoding": "decoders",
+    "app.imaging.sandbox": "decoders",
     "app.worker": "workers",
 }
 SUPERVISOR = "supervisor"
@@ -165,7 +165,7 @@ def report(phases: Mapping[str, Most]) -> str:
 
 def _decoders(server: Server) -> int:
     """How many images the service decodes at a time."""
-    return max(1, sum(kind == KINDS["app.decoding"] for _, kind in _family(server.process.pid)))
+    return max(1, sum(kind == KINDS["app.imaging.sandbox"] for _, kind in _family(server.process.pid)))
 
 
 def _family(pid: int) -> Iterator[tuple[int, str]]:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import torch
 
 from app import preparation
-from app.images import Limits
+from app.imaging.decode import Limits
 from app.preparation import Prepared, Question
 from app.scheduling import Waiting
 from app.settings import read_settings

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.metering import measure
+from app.imaging.metering import measure
 from models.adjectives import DIMENSIONS, PAIRS, WORDS
 from models.qualiclip import PROMPT_PAIRS
 from tests.app.files import encoded, png_header, turned

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from app.bulk.pipeline import Pipeline
-from app.exposure import Exposure
-from app.images import Provenance
+from app.imaging.decode import Provenance
 from app.preparation import Prepared
 from app.scheduling import Budget
+from app.schemas.exposure import Exposure
 from app.worker.tasks import Result, ScoreTask
 
 _SIDE = 32

@@ -3,7 +3,7 @@
 import pytest
 
 from app.bulk.rows import answer_fields, columns, flat
-from app.exposure import MEASURES
+from app.schemas.exposure import MEASURES
 from models.calibration import Thresholds
 from tests.app.bulk.rows import MODELS, row, scored
 from tests.calibrations import calibration

@@ -16,7 +16,7 @@ def _decoders(server: Server) -> list[int]:
     listed = subprocess.run(
         ["ps", "-o", "pid=,stat=,args=", "--ppid", str(serving)], capture_output=True, text=True, check=True
     )
-    lines = [line.split() for line in listed.stdout.splitlines() if "-m app.decoding" in line]
+    lines = [line.split() for line in listed.stdout.splitlines() if "-m app.imaging.sandbox" in line]
     return [int(pid) for pid, state, *_ in lines if not state.startswith("Z")]
 
 

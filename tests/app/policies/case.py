@@ -1,8 +1,8 @@
 """Policies, what they judge and answers that carry it, for tests."""
 
 from app.api import schemas
-from app.exposure import Exposure
 from app.policies import Measured, Opinion, Policy, parse
+from app.schemas.exposure import Exposure
 from models.adjectives import ADJECTIVES, DIMENSIONS, WORDS
 
 BOTH = ("qualiclip", "bpclip")

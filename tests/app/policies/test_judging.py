@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from app import policies
 from app.api import schemas
-from app.exposure import MEASURES, Exposure
 from app.policies import (
     BUILT_IN,
     Limit,
@@ -26,6 +25,7 @@ from app.policies import (
     usable,
     with_verdict,
 )
+from app.schemas.exposure import MEASURES, Exposure
 from models.adjectives import ADJECTIVES, DIMENSIONS
 from tests.app.policies.case import BOTH, answer, measured, opinion, policy
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.exposure import MEASURES
 from app.policies import OUTCOMES, Limit, PoliciesError, Policy, judge_measured, load, parse
 from app.policies.reading import MOST_POLICIES
+from app.schemas.exposure import MEASURES
 from models.adjectives import DIMENSIONS, WORDS
 from models.weights import bundled_path
 from tests.app.policies.case import BOTH, measured, policy

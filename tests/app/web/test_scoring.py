@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from app import heatmap
 from app.errors import Overloaded
+from app.imaging import heatmap
 from models.adjectives import DIMENSIONS
 from tests.app.files import encoded
 from tests.app.web.browser import await_counts, card, drop, hundred, names, opened

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.heatmap import render, scale
+from app.imaging.heatmap import render, scale
 from tests.photographs import named
 
 

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.exposure import Exposure
+from app.schemas.exposure import Exposure
 
 BLACK: Final = 2
 """A sample of at most this, of 255, is clipped to black."""

@@ -1,4 +1,4 @@
-"""``python -m app.decoding DESCRIPTOR MEMORY``: a process that decodes, as an HTTP process starts it.
+"""``python -m app.imaging.sandbox DESCRIPTOR MEMORY``: a process that decodes, as an HTTP process starts it.
 
 It reads what strangers send with libraries written in C. So it holds nothing of value, has little memory to
 ask for, talks to nobody but its parent, and goes with it.
@@ -16,13 +16,13 @@ from typing import Final
 
 import numpy as np
 
-from app import fitted, images
-from app.decoding import wire
-from app.decoding.original import Original, keep
-from app.decoding.wire import Answer, Channel, Failed, Ready, Seen, SignalMeasures, WireError
 from app.errors import InternalError, InvalidImage, ServiceError
-from app.fitted import Comparison, Fitted, Size
-from app.images import Header
+from app.imaging import decode, model_inputs
+from app.imaging.decode import Header
+from app.imaging.model_inputs import Comparison, Fitted, Size
+from app.imaging.sandbox import protocol
+from app.imaging.sandbox.protocol import Answer, Channel, Failed, Ready, Seen, SignalMeasures, WireError
+from app.imaging.sandbox.shared_pixels import Original, keep
 from app.processes.parent_link import die_with_parent
 
 _MOST_FILES: Final = 64
@@ -36,11 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
     # Some send their signals to all processes of a service (systemd does); the parent says when to end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    images.supported_formats()  # loads what reads HEIC, before there is less memory
+    decode.supported_formats()  # loads what reads HEIC, before there is less memory
     _confine(memory_bytes)
     channel = Channel(socket.socket(fileno=descriptor))
     with suppress(WireError):
-        channel.send(wire.REPLY, Ready())
+        channel.send(protocol.REPLY, Ready())
         while True:
             _obey(channel)
     return 0
@@ -67,24 +67,24 @@ def _obey(channel: Channel) -> None:
     Raises:
         WireError: the parent is gone.
     """
-    order, descriptor = channel.receive(wire.ORDER)
+    order, descriptor = channel.receive(protocol.ORDER)
     reference = None
     if order.against is not None and descriptor is not None:
         reference = Original(order.against.size, descriptor)
     data = channel.receive_bytes(order.bytes)
     try:
-        with images.opened(data, order.limits) as image:
+        with decode.opened(data, order.limits) as image:
             if order.against is not None and not order.against.resize:
                 _check_header(image.header, order.against.size)
-            channel.send(wire.REPLY, Seen(image.header))
-            verdict, _ = channel.receive(wire.VERDICT)
+            channel.send(protocol.REPLY, Seen(image.header))
+            verdict, _ = channel.receive(protocol.VERDICT)
             if not verdict.go:
                 return
             picture = image.decode()
-        result = fitted.fit(picture, order.wanted)
+        result = model_inputs.fit(picture, order.wanted)
         comparison = None
         if order.against is not None and reference is not None:
-            comparison = fitted.compare(
+            comparison = model_inputs.compare(
                 reference.pixels(), picture, result, order.against.resize, order.against.wanted
             )
         original = keep(picture.pixels) if order.keep else None
@@ -92,7 +92,7 @@ def _obey(channel: Channel) -> None:
         raise
     except Exception as error:
         # If the parent went in the meantime, this is where it is noticed.
-        channel.send(wire.REPLY, _failure(error))
+        channel.send(protocol.REPLY, _failure(error))
         return
     finally:
         if reference is not None:
@@ -107,18 +107,18 @@ def _answer(
     if comparison is not None:
         measures = SignalMeasures(comparison.signal.psnr_db, comparison.signal.ssim)
     answer = Answer(result.provenance, result.warnings, result.exposure, measures)
-    arrays = map(np.ascontiguousarray, wire.arrays_of(result, comparison))
+    arrays = map(np.ascontiguousarray, protocol.arrays_of(result, comparison))
     if original is None:
-        channel.send(wire.REPLY, answer, *arrays)
+        channel.send(protocol.REPLY, answer, *arrays)
         return
     with original:
-        channel.send(wire.REPLY, answer, *arrays, descriptors=[original.descriptor])
+        channel.send(protocol.REPLY, answer, *arrays, descriptors=[original.descriptor])
 
 
 def _check_header(header: Header, reference: Size) -> None:
     """Refuses a size that no turning can make the reference's, so nothing needs to be decoded."""
     if {header.width, header.height} != set(reference):
-        raise fitted.mismatch(reference, (header.width, header.height))
+        raise model_inputs.mismatch(reference, (header.width, header.height))
 
 
 def _failure(error: Exception) -> Failed:

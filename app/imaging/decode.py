@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, features
 
-from app import containers, frames, segments
 from app.errors import (
     BodyTooLarge,
     ImageTooLarge,
@@ -28,7 +27,8 @@ from app.errors import (
     ServiceError,
     UnsupportedMediaType,
 )
-from app.formats import FORMATS
+from app.imaging.formats import frame_count, isobmff, piece_count
+from app.imaging.formats.registry import FORMATS
 from models.preprocessing import UnknownWhite, upright_srgb
 
 if TYPE_CHECKING:  # processes that decode have no settings, and are to start quickly
@@ -144,7 +144,7 @@ class Opened:
         self.header = Header(_display(image.format or ""), image.width, image.height)
         self._data = data
         self._image = image
-        self._frames = frames
+        self._frames = frame_count
 
     def decode(self) -> Picture:
         """The first frame as upright sRGB pixels; once."""
@@ -167,7 +167,7 @@ class Opened:
         return Picture(upright.pixels, provenance, upright.orientation_unknown, upright.profile_ignored)
 
     def _turned_by_its_reader(self) -> bool:
-        return self.header.format == "HEIC" and containers.is_turned(self._data)
+        return self.header.format == "HEIC" and isobmff.is_turned(self._data)
 
 
 @contextmanager
@@ -190,9 +190,9 @@ def opened(data: bytes, limits: Limits) -> Iterator[Opened]:
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     try:
         counted = _check_pieces(format, data, limits)
-        if containers.is_container(data):
+        if isobmff.is_container(data):
             # Their libraries call a size that they find too large damage.
-            for width, height in containers.claimed_sizes(data):
+            for width, height in isobmff.claimed_sizes(data):
                 if width * height > limits.max_pixels:
                     raise _too_many_pixels(limits, width=width, height=height)
         with Image.open(io.BytesIO(data), formats=(format,)) as image:
@@ -246,7 +246,7 @@ def _sniff(data: bytes) -> str:
     # Two letters are no signature: the size of the second header tells a bitmap from a text.
     if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
         return "BMP"
-    if containers.is_container(data):
+    if isobmff.is_container(data):
         return _sniff_container(data)
     raise UnsupportedMediaType(
         f"The bytes are not an image in a format that is read here: {', '.join(supported_formats())}.",
@@ -256,7 +256,7 @@ def _sniff(data: bytes) -> str:
 
 
 def _sniff_container(data: bytes) -> str:
-    match containers.kind(data):
+    match isobmff.kind(data):
         case "AVIF" if "AVIF" in supported_formats():
             return "AVIF"
         case "AVIF":
@@ -321,9 +321,9 @@ def _check_compression(image: Image.Image) -> None:
 
 def _check_pieces(format: str, data: bytes, limits: Limits) -> int | None:
     """The number of frames, where it can be told before Pillow goes through them all."""
-    if segments.are_too_many(format, data):
+    if piece_count.are_too_many(format, data):
         raise InvalidImage(f"The {_display(format)} image is made of more pieces than are read.")
-    counted = frames.count(format, data, limits.max_frames)
+    counted = frame_count.count(format, data, limits.max_frames)
     if counted is not None:
         _check_frames(counted, limits)
     return counted

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
-from app.exposure import Exposure
-from app.fitted import Comparison, Fitted, Size, Wanted
-from app.images import Header, Limits, Provenance
+from app.imaging.decode import Header, Limits, Provenance
+from app.imaging.model_inputs import Comparison, Fitted, Size, Wanted
+from app.schemas.exposure import Exposure
 
 _T = TypeVar("_T")
 

@@ -13,7 +13,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from app import cautions, images
 from app.errors import (
     BodyTooLarge,
     ImageTooLarge,
@@ -23,7 +22,8 @@ from app.errors import (
     ServiceError,
     UnsupportedMediaType,
 )
-from app.images import Limits, Picture, decode, supported_formats
+from app.imaging import decode, score_warnings
+from app.imaging.decode import Limits, Picture, decode, supported_formats
 from tests.app.files import encoded, inspect, png_chunk, png_header, turned
 from tests.photographs import named
 
@@ -195,7 +195,7 @@ def test_why_a_format_is_not_read_is_said_in_a_field(data: bytes, reason: str) -
 
 def test_heic_without_its_reader_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(CAT, "HEIF")
-    monkeypatch.setattr(images, "_has_heif", lambda: False)
+    monkeypatch.setattr(decode, "_has_heif", lambda: False)
     supported_formats.cache_clear()
     try:
         with pytest.raises(UnsupportedMediaType, match=r"iqa-service\[heic\]") as caught:
@@ -316,7 +316,7 @@ def test_the_first_of_several_frames(format: str) -> None:
 
 
 def test_a_multi_picture_file_is_no_animation() -> None:
-    assert cautions.of_picture(decode(_animated("MPO"), LIMITS)) == []
+    assert score_warnings.of_picture(decode(_animated("MPO"), LIMITS)) == []
 
 
 def test_the_aspect_is_limited() -> None:
@@ -327,7 +327,7 @@ def test_the_aspect_is_limited() -> None:
 
 
 def _codes(picture: Picture) -> list[str]:
-    return [caution.partition(":")[0] for caution in cautions.of_picture(picture)]
+    return [caution.partition(":")[0] for caution in score_warnings.of_picture(picture)]
 
 
 def _profile(padding: int = 0) -> bytes:

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app import images
-from app.formats import FORMATS, SUFFIXES, Format
+from app.imaging import decode
+from app.imaging.formats.registry import FORMATS, SUFFIXES, Format
 from models.training import photos
 
-_APP = Path(images.__file__).parent
+_APP = Path(decode.__file__).parent
 _OF_PILLOW = {"HEIC": "HEIF", "WebP": "WEBP"}
 _RELATED = {"JPEG": ["MPO"], "BMP": ["DIB"]}
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
 def test_pillow_takes_each_suffix_for_the_same_format(format: Format) -> None:
-    if format.name not in images.supported_formats():
+    if format.name not in decode.supported_formats():
         pytest.skip(f"{format.name} is not read by this installation")
     Image.init()
     own = {_OF_PILLOW.get(format.name, format.name), *_RELATED.get(format.name, ())}

@@ -1,6 +1,6 @@
 """The exposure of a picture: how bright it is and how much of it is clipped.
 
-The names alone, which clients need too; :mod:`app.metering` measures and says how.
+The names alone, which clients need too; :mod:`app.imaging.metering` measures and says how.
 """
 
 from dataclasses import dataclass

@@ -11,14 +11,24 @@ from dataclasses import dataclass
 from typing import Final
 
 from app import errors
-from app.decoding import wire
-from app.decoding.original import Original
-from app.decoding.wire import Against, Answer, Channel, Failed, Order, Ready, Seen, Verdict, WireError
 from app.errors import InternalError, ServiceError
-from app.fitted import Comparison, Fitted, Wanted
-from app.images import Header, Limits
+from app.imaging.decode import Header, Limits
+from app.imaging.model_inputs import Comparison, Fitted, Wanted
+from app.imaging.sandbox import protocol
+from app.imaging.sandbox.protocol import (
+    Against,
+    Answer,
+    Channel,
+    Failed,
+    Order,
+    Ready,
+    Seen,
+    Verdict,
+    WireError,
+)
+from app.imaging.sandbox.shared_pixels import Original
 
-COMMAND: Final = (sys.executable, "-P", "-m", "app.decoding")
+COMMAND: Final = (sys.executable, "-P", "-m", "app.imaging.sandbox")
 
 _START_S: Final = 30.0  # on a machine that is busy with loading models
 _END_S: Final = 5.0  # that a killed process takes to be gone
@@ -53,7 +63,7 @@ class DecoderLost(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted of a file; see :class:`app.decoding.wire.Order`."""
+    """What is wanted of a file; see :class:`app.imaging.sandbox.protocol.Order`."""
 
     data: bytes
     limits: Limits
@@ -110,7 +120,7 @@ class Decoder:
             raise DecoderLost(f"it cannot be started ({error.strerror})") from error
         self._channel.deadline = time.monotonic() + _START_S
         try:
-            reply, _ = self._channel.receive(wire.REPLY)
+            reply, _ = self._channel.receive(protocol.REPLY)
             if not isinstance(reply, Ready):
                 raise WireError("It is not ready.")
         except (WireError, TimeoutError) as error:
@@ -167,8 +177,8 @@ class Decoder:
         order = Order(len(request.data), request.limits, request.wanted, request.keep, request.against)
         descriptors = [] if request.reference is None else [request.reference.descriptor]
         channel = self._channel
-        channel.send(wire.ORDER, order, request.data, descriptors=descriptors)
-        seen, _ = channel.receive(wire.REPLY)
+        channel.send(protocol.ORDER, order, request.data, descriptors=descriptors)
+        seen, _ = channel.receive(protocol.REPLY)
         if isinstance(seen, Failed):
             raise _problem(seen)
         if not isinstance(seen, Seen):
@@ -179,10 +189,10 @@ class Decoder:
         try:
             on_header(seen.header)
         except BaseException:
-            channel.send(wire.VERDICT, Verdict(go=False))
+            channel.send(protocol.VERDICT, Verdict(go=False))
             raise
-        channel.send(wire.VERDICT, Verdict(go=True))
-        answer, descriptor = channel.receive(wire.REPLY)
+        channel.send(protocol.VERDICT, Verdict(go=True))
+        answer, descriptor = channel.receive(protocol.REPLY)
         if isinstance(answer, Failed):
             _close(descriptor)
             raise _problem(answer)
@@ -209,7 +219,7 @@ class Decoder:
         if against is not None and not same and not against.resize:
             raise WireError("Images of two sizes were compared.")
         sizes = order.wanted.sizes(size)
-        received = [(each, self._channel.receive_array(each)) for each in wire.sizes_of(order, size)]
+        received = [(each, self._channel.receive_array(each)) for each in protocol.sizes_of(order, size)]
         own_count = len(set(sizes.values()))
         own = dict(received[:own_count])
         pixels = {slot: own[each] for slot, each in sizes.items()}

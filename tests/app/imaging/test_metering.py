@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.exposure import MEASURES, Exposure
-from app.metering import measure
+from app.imaging.metering import measure
+from app.schemas.exposure import MEASURES, Exposure
 from tests.photographs import named
 
 Pixels = NDArray[np.uint8]

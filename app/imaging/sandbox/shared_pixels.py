@@ -11,7 +11,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.fitted import Size
+from app.imaging.model_inputs import Size
 
 if sys.platform == "linux":
     import fcntl

@@ -8,7 +8,7 @@ _WRAPPED = """
 import os, signal, socket, sys, time
 from pathlib import Path
 from app import images
-from app.decoding import __main__ as child, wire
+from app.imaging.sandbox import __main__ as child, wire
 decode = images.Opened.decode
 def misbehaving(opened):
     {body}

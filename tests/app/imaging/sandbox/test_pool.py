@@ -18,10 +18,6 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from app import fitted, images
-from app.decoding.original import Original
-from app.decoding.pool import Decoders, Timed
-from app.decoding.process import COMMAND
 from app.errors import (
     DeadlineExceeded,
     ImageTooLarge,
@@ -32,12 +28,16 @@ from app.errors import (
     UnsupportedMediaType,
     WorkerUnavailable,
 )
-from app.fitted import Wanted
-from app.images import Header, Limits
+from app.imaging import decode, model_inputs
+from app.imaging.decode import Header, Limits
+from app.imaging.model_inputs import Wanted
+from app.imaging.sandbox.pool import Decoders, Timed
+from app.imaging.sandbox.process import COMMAND
+from app.imaging.sandbox.shared_pixels import Original
 from models import signal as signals
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
-from tests.app.decoding.programs import ON_MARK, held_until, marked, misbehaving
 from tests.app.files import encoded, inspect, png_header, turned
+from tests.app.imaging.sandbox.programs import ON_MARK, held_until, marked, misbehaving
 from tests.app.running import eventually
 from tests.photographs import named
 
@@ -88,7 +88,7 @@ def _pids(decoders: Decoders) -> list[int]:
 
 
 def _same_as_here(timed: Timed, data: bytes) -> None:
-    here = fitted.fit(images.decode(data, LIMITS), WANTED)
+    here = model_inputs.fit(decode.decode(data, LIMITS), WANTED)
     there = timed.result.fitted
     assert (there.provenance, there.warnings) == (here.provenance, here.warnings)
     assert there.exposure == here.exposure
@@ -124,7 +124,7 @@ def test_problems_are_the_same_too(decoders: Decoders) -> None:
         with pytest.raises(problem) as there:
             _decode(decoders, data)
         with pytest.raises(problem) as here:
-            images.decode(data, LIMITS)
+            decode.decode(data, LIMITS)
         assert (there.value.detail, there.value.fields) == (here.value.detail, here.value.fields)
     before = _pids(decoders)
     _same_as_here(_decode(decoders, encoded(CAT)), encoded(CAT))
@@ -164,7 +164,7 @@ def test_a_kept_reference_serves_many_comparisons(decoders: Decoders) -> None:
         _same_as_here(timed, distorted)
         comparison = timed.result.comparison
         assert comparison is not None
-        assert comparison.signal == signals.measure(CAT, images.decode(distorted, LIMITS).pixels)
+        assert comparison.signal == signals.measure(CAT, decode.decode(distorted, LIMITS).pixels)
         assert comparison.resized_from is None
         assert comparison.pixels["pair"] is timed.result.fitted.pixels["small"]
     same = _compare(decoders, original, encoded(CAT, "PNG")).result.comparison
@@ -220,8 +220,8 @@ def test_sizes_that_differ(decoders: Decoders) -> None:
     assert comparison.resized_from == (300, 200)
     assert comparison.pixels["pair"].shape == (85, 128, 3)
     assert timed.result.fitted.pixels["full"].shape == (200, 300, 3)
-    expected = fitted.compare(
-        CAT, images.decode(small, LIMITS), fitted.fit(images.decode(small, LIMITS), WANTED), True, PAIR
+    expected = model_inputs.compare(
+        CAT, decode.decode(small, LIMITS), model_inputs.fit(decode.decode(small, LIMITS), WANTED), True, PAIR
     )
     assert np.array_equal(comparison.pixels["pair"], expected.pixels["pair"])
     assert comparison.signal == expected.signal
@@ -376,12 +376,12 @@ def test_processes_that_do_not_start_are_an_outage(caplog: pytest.LogCaptureFixt
 
 def test_a_process_loads_only_what_decoding_needs() -> None:
     found = subprocess.run(
-        [sys.executable, "-c", "import sys, app.decoding.__main__; print(*sys.modules)"],
+        [sys.executable, "-c", "import sys, app.imaging.sandbox.__main__; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[4],
     )
     loaded = set(found.stdout.split())
     assert {"PIL.Image", "numpy"} <= loaded
@@ -390,8 +390,8 @@ def test_a_process_loads_only_what_decoding_needs() -> None:
 
 _PARENT = """
 import sys, time
-from app.decoding.pool import Decoders
-from app.images import Limits
+from app.imaging.sandbox.pool import Decoders
+from app.imaging.decode import Limits
 decoders = Decoders(2, Limits(), 60, command=(sys.executable, "-P", "-c", sys.argv[1]))
 decoders.open()
 while len(decoders._running) < 2:
@@ -403,7 +403,7 @@ time.sleep(1000)
 
 @pytest.mark.parametrize("hanging", [False, True])
 def test_processes_go_with_their_parent(hanging: bool) -> None:
-    program = "import sys\nfrom app.decoding import __main__ as child\n"
+    program = "import sys\nfrom app.imaging.sandbox import __main__ as child\n"
     if hanging:  # in C, with the interpreter waiting for it: it reads no input any more
         program += "import ctypes\nchild._obey = lambda channel: ctypes.PyDLL(None).sleep(1000)\n"
     program += "child.main(sys.argv[1:])"
@@ -411,7 +411,7 @@ def test_processes_go_with_their_parent(hanging: bool) -> None:
         [sys.executable, "-c", _PARENT, program],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[4],
     )
     assert parent.stdout is not None
     with parent.stdout:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app import cautions, metering
 from app.errors import SizeMismatch
-from app.exposure import Exposure
-from app.images import Picture, Provenance
+from app.imaging import metering, score_warnings
+from app.imaging.decode import Picture, Provenance
+from app.schemas.exposure import Exposure
 from models.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # it brings scipy, which takes longer to load than all that decoding needs
@@ -80,7 +80,7 @@ def fit(picture: Picture, wanted: Wanted) -> Fitted:
     """The image as the models see it."""
     return Fitted(
         picture.provenance,
-        tuple(cautions.of_picture(picture)),
+        tuple(score_warnings.of_picture(picture)),
         metering.measure(picture.pixels),
         _scaled(picture.pixels, wanted, {}),
     )

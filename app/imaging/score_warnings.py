@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.images import Picture
+from app.imaging.decode import Picture
 
 _SAMPLES: Final = 40_000
 _UNIFORM_DEVIATION: Final = 2.0

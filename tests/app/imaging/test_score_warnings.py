@@ -5,8 +5,8 @@ import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from app.cautions import of_picture, of_size
-from app.images import Limits, decode
+from app.imaging.decode import Limits, decode
+from app.imaging.score_warnings import of_picture, of_size
 from tests.app.files import encoded
 from tests.photographs import named
 

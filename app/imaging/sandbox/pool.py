@@ -15,12 +15,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.decoding.original import Original
-from app.decoding.process import COMMAND, Decoded, Decoder, DecoderLost, Request
-from app.decoding.wire import Against
 from app.errors import DeadlineExceeded, InternalError, InvalidImage, ServiceError, WorkerUnavailable
-from app.fitted import Wanted
-from app.images import Header, Limits
+from app.imaging.decode import Header, Limits
+from app.imaging.model_inputs import Wanted
+from app.imaging.sandbox.process import COMMAND, Decoded, Decoder, DecoderLost, Request
+from app.imaging.sandbox.protocol import Against
+from app.imaging.sandbox.shared_pixels import Original
 from app.logs import log_fields
 
 _log = logging.getLogger("iqa.decoding")
@@ -67,7 +67,7 @@ class Decoders:
         limits: of the images.
         timeout_s: longest that one image may take.
         on_restart: called from a thread each time that a process is to be replaced.
-        command: that starts a process, see :class:`app.decoding.process.Decoder`.
+        command: that starts a process, see :class:`app.imaging.sandbox.process.Decoder`.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Decoders:
             keep: whether its pixels at full size are wanted too, for others to be compared with.
 
         Raises:
-            ServiceError: as :func:`app.images.opened`; InvalidImage also where it takes too long, or ended
+            ServiceError: as :func:`app.imaging.decode.opened`; InvalidImage also where it takes too long, or ended
                 two processes.
             DeadlineExceeded: it could not begin in time.
             WorkerUnavailable: the processes cannot be started.

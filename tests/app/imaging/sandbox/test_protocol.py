@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import fitted
-from app.decoding import wire
-from app.decoding.original import Original, keep
-from app.decoding.wire import Against, Channel, Order, Ready, Verdict, WireError
-from app.exposure import Exposure
-from app.fitted import Size, Wanted
-from app.images import Limits, Picture, Provenance
+from app.imaging import model_inputs
+from app.imaging.decode import Limits, Picture, Provenance
+from app.imaging.model_inputs import Size, Wanted
+from app.imaging.sandbox import protocol
+from app.imaging.sandbox.protocol import Against, Channel, Order, Ready, Verdict, WireError
+from app.imaging.sandbox.shared_pixels import Original, keep
+from app.schemas.exposure import Exposure
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 
 
@@ -49,8 +49,8 @@ def _answer(**measures: float | None) -> bytes:
 def test_an_answer_brings_the_exposure() -> None:
     with _ends() as (ours, channel):
         ours.sendall(_message(_answer(clipped_shadows=0.25)))
-        found, _ = channel.receive(wire.REPLY)
-    assert isinstance(found, wire.Answer)
+        found, _ = channel.receive(protocol.REPLY)
+    assert isinstance(found, protocol.Answer)
     assert found.exposure == Exposure(0.2, 0.2, 0.25, 0.0)
 
 
@@ -76,21 +76,21 @@ def test_what_is_no_message_is_noticed(sent: bytes) -> None:
         ours.sendall(sent)
         ours.shutdown(socket.SHUT_WR)
         with pytest.raises(WireError):
-            channel.receive(wire.REPLY)
+            channel.receive(protocol.REPLY)
 
 
 def test_what_never_comes_is_not_waited_for_too_long() -> None:
     with _ends() as (ours, channel):
         channel.deadline = time.monotonic() + 0.05
         with pytest.raises(TimeoutError):
-            channel.receive(wire.REPLY)
+            channel.receive(protocol.REPLY)
         channel.deadline = time.monotonic() + 0.05
         ours.sendall(b"\0\0")
         with pytest.raises(TimeoutError):
-            channel.receive(wire.REPLY)
+            channel.receive(protocol.REPLY)
         channel.deadline = time.monotonic() + 0.05
         with pytest.raises(TimeoutError):
-            channel.send(wire.VERDICT, Verdict(go=True), bytes(64 << 20))
+            channel.send(protocol.VERDICT, Verdict(go=True), bytes(64 << 20))
         with pytest.raises(TimeoutError):
             channel.receive_array((10, 10))
 
@@ -101,7 +101,7 @@ def test_who_is_gone_is_noticed() -> None:
         with pytest.raises(WireError):
             channel.receive_array((10, 10))
         with pytest.raises(WireError):
-            channel.send(wire.VERDICT, Verdict(go=True), bytes(1 << 20))
+            channel.send(protocol.VERDICT, Verdict(go=True), bytes(1 << 20))
 
 
 def _files() -> int:
@@ -114,10 +114,10 @@ def test_descriptors_that_come_with_nonsense_are_closed() -> None:
         for sent in (_message(b"{}"), _message(b"nonsense"), (2**20 + 1).to_bytes(4, "big")):
             socket.send_fds(ours, [sent], [file.fileno()])
             with pytest.raises(WireError):
-                channel.receive(wire.REPLY)
+                channel.receive(protocol.REPLY)
             assert _files() == before
         socket.send_fds(ours, [_message(b'{"kind":"ready"}')], [file.fileno(), file.fileno()])
-        reply, descriptor = channel.receive(wire.REPLY)
+        reply, descriptor = channel.receive(protocol.REPLY)
         assert reply == Ready()
         assert descriptor is not None
         assert not os.get_inheritable(descriptor)
@@ -170,12 +170,12 @@ def test_both_ends_agree_on_what_follows_an_answer(
     size: Size, other: Size, same: bool, compared: bool, wanted: Wanted, of_pair: Wanted
 ) -> None:
     picture = _picture(size)
-    result = fitted.fit(picture, wanted)
+    result = model_inputs.fit(picture, wanted)
     order, comparison = Order(1, Limits(), wanted), None
     if compared:
         reference = _picture(size if same else other)
         reference_size = reference.provenance.width, reference.provenance.height
         order = Order(1, Limits(), wanted, against=Against(reference_size, True, of_pair))
-        comparison = fitted.compare(reference.pixels, picture, result, True, of_pair)
-    sent = [(array.shape[1], array.shape[0]) for array in wire.arrays_of(result, comparison)]
-    assert sent == wire.sizes_of(order, size)
+        comparison = model_inputs.compare(reference.pixels, picture, result, True, of_pair)
+    sent = [(array.shape[1], array.shape[0]) for array in protocol.arrays_of(result, comparison)]
+    assert sent == protocol.sizes_of(order, size)

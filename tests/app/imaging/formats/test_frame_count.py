@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.frames import count
+from app.imaging.formats.frame_count import count
 from tests.app.files import encoded
 
 _PAGES = [Image.fromarray(np.full((40, 40, 3), 30 * page, np.uint8)) for page in range(7)]
