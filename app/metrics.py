@@ -25,7 +25,7 @@ from app.policies import OUTCOMES
 from app.version import version
 
 if TYPE_CHECKING:  # the supervisor, which needs only a name from here, is not to load what those stand on
-    from app.worker.wire import Done, State
+    from app.inference.protocol import Done, State
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"

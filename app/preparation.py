@@ -8,9 +8,9 @@ from app.errors import ServiceError
 from app.imaging import decode
 from app.imaging.decode import Header, Limits, Provenance
 from app.imaging.model_inputs import Comparison, Fitted, Size, Wanted, compare, fit
+from app.inference.protocol import State
+from app.inference.tasks import FULL_REFERENCE, CompareTask, ModelCard, ScoreTask
 from app.schemas.exposure import Exposure
-from app.worker.tasks import FULL_REFERENCE, CompareTask, ModelCard, ScoreTask
-from app.worker.wire import State
 from models.signal import Signal
 
 
@@ -126,7 +126,7 @@ def prepared_pair(
     """A pair that was decoded for the question's models, ready to be compared.
 
     Args:
-        reference: decoded for :data:`app.worker.tasks.FULL_REFERENCE` too.
+        reference: decoded for :data:`app.inference.tasks.FULL_REFERENCE` too.
         distorted: at its own size.
         comparison: of the two, made for that model.
         question: what is asked.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from app.imaging.model_inputs import Fitted
 from app.imaging.sandbox.shared_pixels import Original
-from app.worker.tasks import Result
+from app.inference.tasks import Result
 
 _MOST_SCORED = 8
 """Questions about one reference whose answers are remembered with it."""

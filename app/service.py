@@ -15,16 +15,16 @@ from app.errors import Draining, PoisonInput, Starting, WorkerUnavailable
 from app.imaging import heatmap
 from app.imaging.decode import Header, Limits
 from app.imaging.sandbox.pool import Decoders, Timed
+from app.inference.pending import RESTART_S
+from app.inference.pool import Pool
+from app.inference.protocol import Done, State
+from app.inference.tasks import FULL_REFERENCE, ModelResult, ScoreResult, Task, scores_of
 from app.intake import Intake, Upload
 from app.metrics import Metrics
 from app.policies import Policy, usable
 from app.preparation import Prepared, PreparedPair, Question
 from app.references import Reference
 from app.settings import Settings
-from app.worker.client import Pool
-from app.worker.pending import RESTART_S
-from app.worker.tasks import FULL_REFERENCE, ModelResult, ScoreResult, Task, scores_of
-from app.worker.wire import Done, State
 
 _PATIENCE: Final = 0.5
 """Longest queue, as a part of the time in which work must start: rates change, and workers restart."""

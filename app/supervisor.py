@@ -249,7 +249,7 @@ class Supervisor:
             "device": device,
             "threads": threads,
         }
-        return lambda restarts: Child.start("app.worker", {**orders, "restarts": restarts})
+        return lambda restarts: Child.start("app.inference.worker", {**orders, "restarts": restarts})
 
     def _front(self) -> Callable[[int], Awaitable[Child]]:
         orders = {

@@ -125,17 +125,17 @@ def test_uvicorn_is_one_whose_private_classes_are_known() -> None:
 
 def test_scheduling_is_pure() -> None:
     impure = {"torch", "numpy", "fastapi", "starlette", "zmq", "asyncio", "models"}
-    command = "import sys, app.scheduling; print(*sys.modules)"
+    command = "import sys, app.inference.scheduling; print(*sys.modules)"
     found = subprocess.run(
         [sys.executable, "-c", command], capture_output=True, text=True, check=True, cwd=_ROOT, timeout=60
     )
     assert impure & set(found.stdout.split()) == set()
-    assert _packages("app/scheduling.py") & {"time", "datetime", "threading", "asyncio"} == set()
+    assert _packages("app/inference/scheduling.py") & {"time", "datetime", "threading", "asyncio"} == set()
 
 
 def test_only_the_engine_touches_a_device() -> None:
     users = _those(_SERVICE, lambda module: _device_uses(_tree(module)))
-    assert set(users) == {"app/worker/engine.py"}, users
+    assert set(users) == {"app/inference/engine.py"}, users
 
 
 def _aliases(module: str) -> set[str]:

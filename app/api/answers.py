@@ -6,10 +6,10 @@ from typing import Any, Final
 from app.api import schemas
 from app.imaging import score_warnings
 from app.imaging.model_inputs import Size
+from app.inference.protocol import State
+from app.inference.tasks import FULL_REFERENCE, CompareResult, ModelCard, ModelResult, Result, ScoreResult
 from app.preparation import Prepared, PreparedPair, Question, card
 from app.settings import answering
-from app.worker.tasks import FULL_REFERENCE, CompareResult, ModelCard, ModelResult, Result, ScoreResult
-from app.worker.wire import State
 from models.adjectives import ADJECTIVES, DIMENSIONS
 
 FULL_REFERENCE_MODEL: Final = "bpclip"

@@ -19,11 +19,11 @@ from app.auth.access import Access, Caller
 from app.errors import InvalidParameter, TextEncoderMissing, UnknownModel, UnsupportedMediaType
 from app.http.middleware import Record, record_of
 from app.http.request_body import ClientGone
+from app.inference.tasks import FULL_REFERENCE
 from app.policies import Policy, PolicyRefused, choose
 from app.preparation import Question
 from app.service import Service
 from app.settings import NO_REFERENCE, answering
-from app.worker.tasks import FULL_REFERENCE
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from app.api.documentation import problems
 from app.api.schemas import AdjectivePair, KnownFault, Limits, LoadedModel, ModelsAnswer
 from app.imaging.decode import supported_formats
 from app.imaging.formats.registry import SUFFIXES
-from app.worker.tasks import FULL_REFERENCE
+from app.inference.tasks import FULL_REFERENCE
 from models.adjectives import DIMENSIONS, PAIRS
 from models.faults import FAULTS
 

@@ -11,11 +11,11 @@ from app.api.dependencies import Asked
 from app.api.schemas import TimingMs, UntimedScore
 from app.cache import Outcome
 from app.http.middleware import Record
+from app.inference.tasks import FULL_REFERENCE
 from app.intake import Upload
 from app.policies import Policy, with_verdict
 from app.preparation import Question, weights
 from app.service import Rendered, Scored, Service, Timing
-from app.worker.tasks import FULL_REFERENCE
 
 CACHE_HEADER: Final = "X-Cache"
 

@@ -18,12 +18,9 @@ from app.commands.terminal import Meter
 from app.errors import ServiceError
 from app.imaging import decode
 from app.imaging.decode import Limits
-from app.policies import Measured
-from app.scheduling import Line, Waiting
-from app.schemas.exposure import Exposure
-from app.settings import Settings, answering
-from app.worker.assembly import budget_for
-from app.worker.tasks import (
+from app.inference.build import budget_for
+from app.inference.scheduling import Line, Waiting
+from app.inference.tasks import (
     FULL_REFERENCE,
     CompareTask,
     ModelResult,
@@ -33,6 +30,9 @@ from app.worker.tasks import (
     Task,
     items_of,
 )
+from app.policies import Measured
+from app.schemas.exposure import Exposure
+from app.settings import Settings, answering
 from models.adjectives import DIMENSIONS, WORDS, dimension_scores, pair_probabilities
 from models.preprocessing import Pixels
 from models.training.robustness import SHORTEST_SIDE, Judge, Opinion, Opinions

@@ -14,8 +14,8 @@ from app.commands.plots import check_plot, draw
 from app.commands.score import report_failures
 from app.commands.scoring import Scorer
 from app.commands.terminal import SOME_FAILED, complain, console
+from app.inference.tasks import FULL_REFERENCE
 from app.settings import Settings
-from app.worker.tasks import FULL_REFERENCE
 from models.training.photos import Split, list_photos
 from models.training.robustness import HARMLESS, Figures, Teacher, examine, figures, images_of_each
 

@@ -19,13 +19,13 @@ from app.commands.official import fetch_with_progress
 from app.commands.terminal import shown
 from app.errors import ServiceError, SizeMismatch
 from app.imaging.decode import Limits
+from app.inference.build import budget_for, engine_for, state_of
+from app.inference.engine import Engine
+from app.inference.tasks import Result, Task
+from app.inference.worker.executor import run_tasks
 from app.preparation import Prepared, Question
 from app.settings import Settings
 from app.waiting import SWITCH_INTERVAL_S
-from app.worker.assembly import budget_for, engine_for, state_of
-from app.worker.engine import Engine
-from app.worker.runner import run_tasks
-from app.worker.tasks import Result, Task
 
 _BYTES_PER_PIXEL: Final = 8
 """Of the densest files there are, uncompressed 16-bit colour with alpha. The byte limit of the settings is

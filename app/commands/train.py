@@ -85,7 +85,7 @@ def train(
     from what the encoder saw. Ctrl-C loses a minute at most: the same command goes on.
     """
     _require_writable(out)
-    from app.worker.engine import resolve_device
+    from app.inference.engine import resolve_device
     from models.training.loop import Budget
     from models.training.photos import DataError
     from models.training.runs import Job, run_job

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import zmq
 
-from app.worker import wire
+from app.inference import protocol
 
 _ROOT = Path(__file__).parents[2]
 _MAIN = """
@@ -101,7 +101,7 @@ class Server:
         """The log so far."""
         return [json.loads(line) for line in list(self.log) if line.startswith("{")]
 
-    def worker_states(self) -> list[wire.State]:
+    def worker_states(self) -> list[protocol.State]:
         """What the workers say of themselves, asked as an HTTP process asks."""
         sockets = sorted(self.folder.glob("iqa-*/worker-*"))
         return [_state_of(socket) for socket in sockets]
@@ -154,11 +154,11 @@ def metric(client: httpx.Client, name: str) -> float:
     return 0.0
 
 
-def _state_of(path: Path) -> wire.State:
+def _state_of(path: Path) -> protocol.State:
     with zmq.Context() as context, context.socket(zmq.DEALER) as asking:
         asking.linger = 0
         asking.connect(f"ipc://{path}")
-        asking.send(wire.HELLO)
+        asking.send(protocol.HELLO)
         assert asking.poll(int(1000 * _PATIENCE_S)), "the worker does not answer"
         _, header = asking.recv_multipart()
-        return wire.unpack_state(header)
+        return protocol.unpack_state(header)

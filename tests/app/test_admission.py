@@ -229,7 +229,7 @@ def test_threads_settle_at_the_same_time() -> None:
 def _full(environment: dict[str, str], photo: bytes) -> Iterator[tuple[Server, httpx.Client]]:
     """A server whose queue is full, since its worker has been stopped with a request."""
     with running({**environment, "IQA_QUEUE_PIXELS": "1"}) as (server, client), ThreadPoolExecutor(1) as pool:
-        (worker,) = server.children("app.worker")
+        (worker,) = server.children("app.inference.worker")
         os.kill(worker, signal.SIGSTOP)
         held: Future[httpx.Response] = pool.submit(client.post, "/score", content=photo)
         eventually(lambda: metric(client, "iqa_queued_pixels") > 0)

@@ -19,8 +19,8 @@ from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, SOME_FAILED, UNUSABL
 from app.imaging import score_warnings
 from app.imaging.decode import Picture
 from app.imaging.metering import measure
+from app.inference.engine import OutOfMemory
 from app.settings import Settings
-from app.worker.engine import OutOfMemory
 from models.calibration import READINGS, Thresholds
 from tests.app.command_line import cut_off, invoke, lines_of_json, save_crops, start
 from tests.calibrations import calibrated

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from app.errors import PROBLEMS
+from app.inference.protocol import State
+from app.inference.tasks import CompareResult, ModelCard, ModelResult, ScoreResult, scores_of
 from app.metrics import Metrics
 from app.version import version
-from app.worker.tasks import CompareResult, ModelCard, ModelResult, ScoreResult, scores_of
-from app.worker.wire import State
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 
 _HELP = re.compile(r"# HELP (\S+) (.*)")

@@ -13,12 +13,12 @@ from starlette.testclient import TestClient
 
 from app.errors import DeadlineExceeded, InvalidImage, Overloaded, PoisonInput
 from app.imaging.sandbox.pool import Decoders
+from app.inference.protocol import State
+from app.inference.tasks import ModelCard
 from app.main import create_app
 from app.preparation import Question
 from app.service import Service
 from app.settings import Settings
-from app.worker.tasks import ModelCard
-from app.worker.wire import State
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from tests.app.files import upload
 from tests.app.imaging.sandbox.programs import ON_MARK, held_until, marked, misbehaving

@@ -111,7 +111,7 @@ def test_a_signal_drains_and_exits_with_zero(
     weights_environment: dict[str, str], photo: bytes, number: signal.Signals
 ) -> None:
     with running({**weights_environment, "IQA_DRAIN_DELAY_S": "1.5"}) as (server, client):
-        children = server.children("app.worker") + server.children("app.server")
+        children = server.children("app.inference.worker") + server.children("app.server")
         assert len(children) == 2
         assert client.get("/readyz").status_code == 200
         server.signal(number)
@@ -150,7 +150,7 @@ def test_what_was_accepted_is_answered(weights_environment: dict[str, str]) -> N
 
 def test_children_do_not_outlive_their_parent(weights_environment: dict[str, str]) -> None:
     with running(weights_environment) as (server, _):
-        children = server.children("app.worker") + server.children("app.server")
+        children = server.children("app.inference.worker") + server.children("app.server")
         server.signal(signal.SIGKILL)
         server.wait()
         eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children), 10)
@@ -161,7 +161,7 @@ def test_metrics_of_several_http_processes_add_up(weights_environment: dict[str,
     height, width = 96, 160
     small = encoded(named()["coffee"][:height, :width], "PNG")
     with running({**weights_environment, "IQA_HTTP_PROCESSES": "2"}) as (server, client):
-        assert (len(server.children("app.worker")), len(server.children("app.server"))) == (1, 2)
+        assert (len(server.children("app.inference.worker")), len(server.children("app.server"))) == (1, 2)
         with ThreadPoolExecutor(4) as pool:  # a connection for each request, so that both processes get some
 
             def ask(number: int) -> tuple[int, int]:
@@ -235,7 +235,7 @@ def test_a_worker_that_cannot_come_back_says_why(weights_environment: dict[str, 
         hidden = weights.with_suffix(".hidden")
         weights.rename(hidden)
         try:
-            (worker,) = server.children("app.worker")
+            (worker,) = server.children("app.inference.worker")
             os.kill(worker, signal.SIGKILL)
             sentence = "There is no weights file at"
             eventually(lambda: any(sentence in entry["message"] for entry in server.entries()))

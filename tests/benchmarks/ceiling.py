@@ -91,7 +91,7 @@ class Ceiling:
         Raises:
             Exception: an image could not be decoded or scored.
         """
-        from app.scheduling import Line
+        from app.inference.scheduling import Line
 
         local, line = self.local, Line[int]()
         prepared: dict[int, Prepared] = {}

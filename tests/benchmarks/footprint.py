@@ -38,7 +38,7 @@ from tests.photographs import named
 KINDS = {
     "app.server": "HTTP processes",
     "app.imaging.sandbox": "decoders",
-    "app.worker": "workers",
+    "app.inference.worker": "workers",
 }
 SUPERVISOR = "supervisor"
 _SAMPLE_S = 0.05

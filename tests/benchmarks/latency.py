@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from app.worker.engine import resolve_dtype
+from app.inference.engine import resolve_dtype
 from models.bpclip import BPCLIP, BPCLIPConfig
 from models.inference import InferenceModel
 from models.loading import load_model

@@ -9,12 +9,12 @@ import torch
 
 from app import preparation
 from app.imaging.decode import Limits
+from app.inference.build import budget_for, engine_for, state_of
+from app.inference.canary import score_canary
+from app.inference.scheduling import Waiting
+from app.inference.tasks import items_of
 from app.preparation import Prepared, Question
-from app.scheduling import Waiting
 from app.settings import read_settings
-from app.worker.assembly import budget_for, engine_for, state_of
-from app.worker.canary import score_canary
-from app.worker.tasks import items_of
 
 K = TypeVar("K", bound=Hashable)
 

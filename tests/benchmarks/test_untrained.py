@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from app.inference.engine import Engine
+from app.inference.tasks import ScoreResult, ScoreTask
 from app.settings import read_settings
-from app.worker.engine import Engine
-from app.worker.tasks import ScoreResult, ScoreTask
 from models.loading import LoadedModel, load_model
 from models.qualiclip import QualiCLIP, QualiCLIPConfig
 from models.weights import ModelName, WeightsUntrained, read, save

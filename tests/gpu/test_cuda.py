@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from app.worker.canary import score_canary
-from app.worker.engine import Engine
-from app.worker.tasks import CompareResult, CompareTask, ScoreResult, ScoreTask
+from app.inference.canary import score_canary
+from app.inference.engine import Engine
+from app.inference.tasks import CompareResult, CompareTask, ScoreResult, ScoreTask
 from models.preprocessing import Pixels
 from tests.photographs import named
 

@@ -94,7 +94,7 @@ def test_both_begin_as_the_libraries_do() -> None:
 def test_an_inference_process_does_without_the_libraries() -> None:
     """They take longer to import than all else; only a text encoder needs one."""
     program = (
-        "import sys, app.processes.child, app.worker.assembly\n"
+        "import sys, app.processes.child, app.inference.build\n"
         "print(sorted({'timm', 'open_clip', 'torchvision', 'torch._dynamo'} & sys.modules.keys()))"
     )
     command = [sys.executable, "-c", program]

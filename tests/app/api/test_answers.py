@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from app.api.answers import quality_map
-from app.worker.tasks import ModelResult
+from app.inference.tasks import ModelResult
 
 RESULT = ModelResult(0.5, (0.5,) * 6, (0.25,) * 40, (0.5,) * 40, (), None, 96, 64)
 

@@ -9,10 +9,10 @@ import pytest
 
 from app.bulk.pipeline import Pipeline
 from app.imaging.decode import Provenance
+from app.inference.scheduling import Budget
+from app.inference.tasks import Result, ScoreTask
 from app.preparation import Prepared
-from app.scheduling import Budget
 from app.schemas.exposure import Exposure
-from app.worker.tasks import Result, ScoreTask
 
 _SIDE = 32
 _BUDGET = Budget(pixels=4 * _SIDE * _SIDE, count=4, waste=0.25)

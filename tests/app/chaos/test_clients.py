@@ -28,7 +28,7 @@ def test_clients_that_go_away_leave_nothing_behind(weights_environment: dict[str
         assert client.post("/score", content=data).status_code == 200
         eventually(lambda: [entry.get("status") for entry in server.entries()].count(499) == 10, 5)
         assert not [entry for entry in server.entries() if entry["level"] == "error"]
-        assert Path(f"/proc/{server.children('app.worker')[0]}").exists()
+        assert Path(f"/proc/{server.children('app.inference.worker')[0]}").exists()
 
 
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])

@@ -28,13 +28,13 @@ def _ended_under_load(settings: dict[str, str], image: bytes, end: Callable[[Ser
 
 
 def _kill_worker(server: Server) -> None:
-    (worker,) = server.children("app.worker")
+    (worker,) = server.children("app.inference.worker")
     os.kill(worker, signal.SIGKILL)
 
 
 def _everybody(server: Server, number: signal.Signals) -> None:
     """As systemd does it: each process gets the signal."""
-    for child in (*server.children("app.server"), *server.children("app.worker")):
+    for child in (*server.children("app.server"), *server.children("app.inference.worker")):
         os.kill(child, number)
     server.signal(number)
 
@@ -83,12 +83,12 @@ def test_a_signal_before_anything_is_started_ends_it_too(weights_environment: di
         server.close()
 
 
-@pytest.mark.parametrize("child", ["app.server", "app.worker"])
+@pytest.mark.parametrize("child", ["app.server", "app.inference.worker"])
 def test_a_signal_while_it_starts_ends_it(weights_environment: dict[str, str], child: str) -> None:
     server = Server({**weights_environment, "IQA_HTTP_PROCESSES": "2"})
     try:
         eventually(lambda: server.children(child))
-        children = server.children("app.server") + server.children("app.worker")
+        children = server.children("app.server") + server.children("app.inference.worker")
         server.signal(signal.SIGTERM)
         assert server.wait() == 0, server.log
         assert "Traceback" not in "".join(server.log)
@@ -100,7 +100,7 @@ def test_a_signal_while_it_starts_ends_it(weights_environment: dict[str, str], c
 
 def test_the_next_start_clears_up_after_one_that_was_killed(weights_environment: dict[str, str]) -> None:
     with running(weights_environment) as (killed, _):
-        children = killed.children("app.server") + killed.children("app.worker")
+        children = killed.children("app.server") + killed.children("app.inference.worker")
         (abandoned,) = killed.folder.glob("iqa-*")
         killed.signal(signal.SIGKILL)
         killed.wait()

@@ -21,7 +21,7 @@ def test_a_killed_worker_loses_nothing(weights_environment: dict[str, str]) -> N
     data = encoded(np.tile(named()["coffee"], (2, 2, 1)))
     with running(weights_environment) as (server, client):
         expected = client.post("/score", content=data).json()["score"]
-        (worker,) = server.children("app.worker")
+        (worker,) = server.children("app.inference.worker")
         stop = threading.Event()
 
         def load() -> list[httpx.Response]:
@@ -46,7 +46,7 @@ def test_a_killed_worker_loses_nothing(weights_environment: dict[str, str]) -> N
         scores = [response.json()["score"] for response in responses]
         assert scores == pytest.approx([expected] * len(scores), abs=1e-4)
         assert metric(client, "iqa_resent_total") >= 1
-        assert server.children("app.worker") != [worker]
+        assert server.children("app.inference.worker") != [worker]
         eventually(lambda: metric(client, 'iqa_worker_restarts{worker="0"}') == 1, 5)
 
 
@@ -61,7 +61,7 @@ def test_a_worker_that_is_killed_while_it_starts_loses_nothing(
     ):
         eventually(lambda: len(load.answers) > 6)
         for _ in range(3):
-            _kill_and_wait(server, "app.worker")
+            _kill_and_wait(server, "app.inference.worker")
         eventually(lambda: client.get("/readyz").status_code == 200)
         answered = len(load.answers)
         eventually(lambda: len(load.answers) > answered)
@@ -82,13 +82,14 @@ def test_a_killed_http_process_is_replaced(weights_environment: dict[str, str], 
 @pytest.mark.slow
 def test_all_children_killed_at_once_are_replaced(weights_environment: dict[str, str], photo: bytes) -> None:
     with running({**weights_environment, "IQA_HTTP_PROCESSES": "2"}) as (server, client):
-        before = server.children("app.worker") + server.children("app.server")
+        before = server.children("app.inference.worker") + server.children("app.server")
         for child in before:
             os.kill(child, signal.SIGKILL)
         eventually(
             lambda: (
-                (len(server.children("app.worker")), len(server.children("app.server"))) == (1, 2)
-                and not set(before) & {*server.children("app.worker"), *server.children("app.server")}
+                (len(server.children("app.inference.worker")), len(server.children("app.server"))) == (1, 2)
+                and not set(before)
+                & {*server.children("app.inference.worker"), *server.children("app.server")}
             )
         )
         eventually(lambda: httpx.get(f"{client.base_url}/readyz", timeout=30).status_code == 200)

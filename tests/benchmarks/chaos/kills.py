@@ -69,7 +69,7 @@ def _work(load: Tally, seconds: float) -> None:
 
 def _kill_worker(server: Server, client: httpx.Client) -> float:
     """Kills it; the seconds until the service is ready again."""
-    (worker,) = server.children("app.worker")
+    (worker,) = server.children("app.inference.worker")
     os.kill(worker, signal.SIGKILL)
     killed = time.monotonic()
     while client.get("/readyz").status_code == 200:

@@ -42,7 +42,7 @@ import importlib.abc, os, signal, sys
 
 class _Saboteur(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name != "app.worker.engine":
+        if name != "app.inference.engine":
             return None
         sys.meta_path.remove(self)
         import importlib.util

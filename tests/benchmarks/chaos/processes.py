@@ -34,7 +34,7 @@ def footprints(server: Server) -> dict[str, Footprint]:
 
 def _processes(server: Server) -> Iterator[tuple[str, int]]:
     yield "supervisor", server.process.pid
-    for kind, module in (("http", "app.server"), ("worker", "app.worker")):
+    for kind, module in (("http", "app.server"), ("worker", "app.inference.worker")):
         for number, pid in enumerate(sorted(server.children(module))):
             yield f"{kind} {number}", pid
 

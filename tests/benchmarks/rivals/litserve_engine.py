@@ -11,8 +11,8 @@ import litserve
 from fastapi import Request
 from starlette.datastructures import FormData
 
+from app.inference.scheduling import Line
 from app.preparation import Prepared
-from app.scheduling import Line
 from tests.benchmarks.local import LocalEngine
 from tests.benchmarks.rivals.options import BATCH, WORKERS
 from tests.benchmarks.rivals.plain import device

@@ -1,7 +1,7 @@
 """The budget of a batch after memory ran out."""
 
-from app.scheduling import Budget
-from app.worker.budget import ElasticBudget
+from app.inference.scheduling import Budget
+from app.inference.worker.batch_budget import ElasticBudget
 
 MOST = Budget(pixels=2**20, count=8, waste=0.25)
 

@@ -10,13 +10,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.scheduling import Budget
-from app.worker.canary import CanaryFailed
-from app.worker.client import Pool
-from app.worker.engine import OutOfMemory, Tally
-from app.worker.loop import Worker
-from app.worker.tasks import ModelResult, ScoreResult, ScoreTask
-from app.worker.wire import Done
+from app.inference.canary import CanaryFailed
+from app.inference.engine import OutOfMemory, Tally
+from app.inference.pool import Pool
+from app.inference.protocol import Done
+from app.inference.scheduling import Budget
+from app.inference.tasks import ModelResult, ScoreResult, ScoreTask
+from app.inference.worker.loop import Worker
 
 PIXELS: Final = np.zeros((32, 32, 3), np.uint8)
 POISON: Final = np.full((32, 32, 3), 255, np.uint8)

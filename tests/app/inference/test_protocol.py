@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.worker import wire
-from app.worker.tasks import CompareResult, CompareTask, ModelCard, ModelResult, ScoreResult, ScoreTask
-from app.worker.wire import Casualties, Done, Job, State, WireError
+from app.inference import protocol
+from app.inference.protocol import Casualties, Done, Job, State, WireError
+from app.inference.tasks import CompareResult, CompareTask, ModelCard, ModelResult, ScoreResult, ScoreTask
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from tests.calibrations import calibration
 
@@ -36,10 +36,10 @@ def test_a_job_comes_out_as_it_went_in() -> None:
         ),
         company=3,
     )
-    kind, header, *buffers = wire.pack_job(job)
-    assert kind == wire.JOB
+    kind, header, *buffers = protocol.pack_job(job)
+    assert kind == protocol.JOB
     assert len(buffers) == 2  # what two tasks share is sent once
-    out = wire.unpack_job(header, [bytes(buffer) for buffer in buffers])
+    out = protocol.unpack_job(header, [bytes(buffer) for buffer in buffers])
     assert (out.id, out.deadline, out.pixels, out.company) == (7, 12.5, 144, 3)
     score, compare, plain_score, plain_compare = out.tasks
     assert isinstance(score, ScoreTask)
@@ -55,26 +55,26 @@ def test_a_job_comes_out_as_it_went_in() -> None:
 
 
 def test_pixels_are_not_copied() -> None:
-    _, header, buffer = wire.pack_job(Job(1, 0.0, 24, (ScoreTask(PIXELS, ("bpclip",)),)))
+    _, header, buffer = protocol.pack_job(Job(1, 0.0, 24, (ScoreTask(PIXELS, ("bpclip",)),)))
     assert np.shares_memory(np.frombuffer(buffer, np.uint8), PIXELS)
-    (task,) = wire.unpack_job(header, [buffer]).tasks
+    (task,) = protocol.unpack_job(header, [buffer]).tasks
     assert isinstance(task, ScoreTask)
     assert np.shares_memory(task.pixels, PIXELS)
 
 
 def test_a_job_with_a_buffer_missing_is_refused() -> None:
-    _, header, buffer = wire.pack_job(Job(1, 0.0, 1, (ScoreTask(PIXELS, ("bpclip",)),)))
+    _, header, buffer = protocol.pack_job(Job(1, 0.0, 1, (ScoreTask(PIXELS, ("bpclip",)),)))
     for buffers in ([], [bytes(buffer)[:-1]], [bytes(buffer)] * 2):
         with pytest.raises(WireError):
-            wire.unpack_job(header, buffers)
+            protocol.unpack_job(header, buffers)
 
 
 def test_results_come_out_as_they_went_in() -> None:
     results = (ScoreResult({"qualiclip": MAPPED}), CompareResult(RESULT))
     done = Done(3, None, results, 1.5, 0.25, 2, 288, 280, 300, True, 1e6)
-    kind, header = wire.pack_done(done)
-    assert kind == wire.DONE
-    assert wire.unpack_done(header) == done
+    kind, header = protocol.pack_done(done)
+    assert kind == protocol.DONE
+    assert protocol.unpack_done(header) == done
 
 
 def test_a_state_comes_out_as_it_went_in() -> None:
@@ -84,11 +84,11 @@ def test_a_state_comes_out_as_it_went_in() -> None:
         pixels_per_s=6.5, restarts=7, waiting=8, budget_pixels=9, memory_bytes=10,
         casualties=Casualties("a", 2, (11,)),
     )  # fmt: skip
-    kind, header = wire.pack_state(state)
-    assert kind == wire.STATE
-    assert wire.unpack_state(header) == state
+    kind, header = protocol.pack_state(state)
+    assert kind == protocol.STATE
+    assert protocol.unpack_state(header) == state
 
 
 def test_ids() -> None:
-    kind, header = wire.pack_ids(wire.CANCEL, [3, 4])
-    assert (kind, wire.unpack_ids(header)) == (wire.CANCEL, [3, 4])
+    kind, header = protocol.pack_ids(protocol.CANCEL, [3, 4])
+    assert (kind, protocol.unpack_ids(header)) == (protocol.CANCEL, [3, 4])

@@ -6,8 +6,8 @@ import math
 import pytest
 
 from app.errors import PoisonInput, WorkerUnavailable
-from app.worker.pending import Pending
-from app.worker.wire import Job
+from app.inference.pending import Pending
+from app.inference.protocol import Job
 
 
 def _pending(loop: asyncio.AbstractEventLoop) -> Pending:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from app.worker.canary import score_canary
-from app.worker.engine import Engine, OutOfMemory
-from app.worker.tasks import Result, Task
-from app.worker.wire import Failure, Job
+from app.inference.canary import score_canary
+from app.inference.engine import Engine, OutOfMemory
+from app.inference.protocol import Failure, Job
+from app.inference.tasks import Result, Task
 
 _log = logging.getLogger("iqa.worker")
 
@@ -31,7 +31,7 @@ Order = tuple[Job, ...] | Literal["check"]
 class Loaded:
     """The models are loaded and the canary image got its known score, at so many pixels per second.
 
-    `canary` says how far off it was, as :func:`app.worker.canary.score_canary` does.
+    `canary` says how far off it was, as :func:`app.inference.canary.score_canary` does.
     """
 
     engine: Engine

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from app.scheduling import Budget
+from app.inference.engine import Engine
+from app.inference.protocol import State
+from app.inference.scheduling import Budget
 from app.settings import Settings
-from app.worker.engine import Engine
-from app.worker.wire import State
 
 
 def engine_for(
@@ -19,7 +19,7 @@ def engine_for(
         models: which of those in the settings are loaded; None for all.
 
     Raises:
-        Exception: what :class:`app.worker.engine.Engine` raises.
+        Exception: what :class:`app.inference.engine.Engine` raises.
     """
     return Engine(
         {name: source for name, source in settings.sources().items() if models is None or name in models},

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from app.scheduling import LOOK_AHEAD, Budget, Item, Line, Waiting, padded_pixels
+from app.inference.scheduling import LOOK_AHEAD, Budget, Item, Line, Waiting, padded_pixels
 
 NEVER = 1e9
 ROOMY = Budget(pixels=10**9, count=1000, waste=1000.0)

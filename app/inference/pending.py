@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app.errors import PoisonInput, ServiceError, WorkerUnavailable
-from app.worker.wire import Done, Job
+from app.inference.protocol import Done, Job
 
 RESTART_S: Final = 5.0
 """What Retry-After says while a worker loads; about a cold start on two cores."""

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.worker.tasks import (
+from app.inference.tasks import (
     FULL_REFERENCE,
     CompareResult,
     ModelResult,

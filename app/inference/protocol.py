@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from app.worker.tasks import CompareTask, ModelCard, Result, ScoreTask, Task
+from app.inference.tasks import CompareTask, ModelCard, Result, ScoreTask, Task
 
 HELLO: Final = b"hello"
 JOB: Final = b"job"
@@ -42,7 +42,7 @@ class Job:
         pixels: what it costs the device, over all tasks and models.
         tasks: at least one.
         company: None, or how many jobs may be in a batch with this one, itself included, since it was aboard
-            when a worker died (:attr:`app.scheduling.Waiting.company`).
+            when a worker died (:attr:`app.inference.scheduling.Waiting.company`).
     """
 
     id: int

@@ -19,10 +19,10 @@ import zmq.asyncio
 from zmq.utils.monitor import recv_monitor_message
 
 from app.errors import DeadlineExceeded, InternalError, Starting, WorkerUnavailable
-from app.worker import wire
-from app.worker.pending import RESTART_S, Pending
-from app.worker.tasks import Task
-from app.worker.wire import Casualties, Done, Job, State
+from app.inference import protocol
+from app.inference.pending import RESTART_S, Pending
+from app.inference.protocol import Casualties, Done, Job, State
+from app.inference.tasks import Task
 
 _log = logging.getLogger("iqa.client")
 
@@ -122,7 +122,7 @@ class Link:
             del self._pending[job.id]
             self.outstanding_pixels -= pixels
             if pending.sent and done is None:
-                self._send_nowait(wire.pack_ids(wire.CANCEL, [job.id]))
+                self._send_nowait(protocol.pack_ids(protocol.CANCEL, [job.id]))
             pending.close()
         match done.failure:
             case None:
@@ -139,7 +139,7 @@ class Link:
     async def _send_job(self, pending: Pending) -> None:
         pending.sent = True
         with contextlib.suppress(zmq.Again):  # disconnected this very moment; it is sent again after that
-            await self._socket.send_multipart(wire.pack_job(pending.job), zmq.NOBLOCK, copy=False)
+            await self._socket.send_multipart(protocol.pack_job(pending.job), zmq.NOBLOCK, copy=False)
 
     def _send_nowait(self, frames: list[Any]) -> None:
         """Sends a small message if the worker is there; what it misses, it need not know after a restart."""
@@ -158,14 +158,14 @@ class Link:
     async def _hear(self) -> None:
         kind, header = await self._socket.recv_multipart()
         self._heard_at = time.monotonic()
-        if kind == wire.STATE:
-            await self._learn(wire.unpack_state(header))
-        elif kind == wire.STARTED:
-            for number in wire.unpack_ids(header):
+        if kind == protocol.STATE:
+            await self._learn(protocol.unpack_state(header))
+        elif kind == protocol.STARTED:
+            for number in protocol.unpack_ids(header):
                 if pending := self._pending.get(number):
                     pending.started_at = self._heard_at
-        elif kind == wire.DONE:
-            self._conclude(wire.unpack_done(header))
+        elif kind == protocol.DONE:
+            self._conclude(protocol.unpack_done(header))
 
     def _conclude(self, done: Done) -> None:
         self.pixels_per_s = done.pixels_per_s or self.pixels_per_s
@@ -197,7 +197,7 @@ class Link:
         event = await recv_monitor_message(self._monitor)
         self._connected = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
         if self._connected:
-            self._send_nowait([wire.HELLO])
+            self._send_nowait([protocol.HELLO])
         else:
             self._forget_worker()
 
@@ -219,7 +219,7 @@ class Link:
                 pending.aboard_at_death(now, casualties.requests)
 
     async def _tick(self) -> None:
-        self._send_nowait([wire.HELLO])
+        self._send_nowait([protocol.HELLO])
         now = time.monotonic()
         for pending in list(self._pending.values()):
             if pending.given_up_at > now:

@@ -6,10 +6,11 @@ import time
 import pytest
 import zmq
 
-from app.worker import loop, wire
-from app.worker.canary import CanaryFailed
-from app.worker.client import Pool
-from tests.app.worker.scripted import Bench, ask, until, with_pool
+from app.inference import protocol
+from app.inference.canary import CanaryFailed
+from app.inference.pool import Pool
+from app.inference.worker import loop
+from tests.app.inference.scripted import Bench, ask, until, with_pool
 
 
 @pytest.fixture(autouse=True)
@@ -81,9 +82,15 @@ def test_nonsense_ends_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -
     async def story(pool: Pool) -> None:
         with zmq.Context() as context, context.socket(zmq.DEALER) as fool:
             fool.connect(bench.endpoint)
-            for frames in ([wire.JOB], [wire.JOB, b"{}"], [wire.CANCEL, b"{"], [wire.CANCEL], [b"what"]):
+            for frames in (
+                [protocol.JOB],
+                [protocol.JOB, b"{}"],
+                [protocol.CANCEL, b"{"],
+                [protocol.CANCEL],
+                [b"what"],
+            ):
                 fool.send_multipart(frames)
-            fool.send(wire.HELLO)
+            fool.send(protocol.HELLO)
             assert await asyncio.to_thread(fool.poll, 5000)  # all of it has been read
             assert (await ask(pool)).results
 

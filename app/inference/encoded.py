@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.worker.items import Pixels
+from app.inference.task_items import Pixels
 from models.feature_maps import FeatureMaps
 from models.ragged import Extents
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from app.worker import runner
-from tests.app.worker.scripted import Bench, ScriptedEngine
+from app.inference.worker import executor
+from tests.app.inference.scripted import Bench, ScriptedEngine
 
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """It is stopped in the end."""
-    monkeypatch.setattr(runner, "score_canary", ScriptedEngine.score_canary)
+    monkeypatch.setattr(executor, "score_canary", ScriptedEngine.score_canary)
     bench = Bench(tmp_path)
     bench.start()
     yield bench

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from app.inference.build import engine_for
+from app.inference.encoded_references import References
+from app.inference.engine import Engine, OutOfMemory
+from app.inference.task_items import Pixels
+from app.inference.tasks import CompareResult, CompareTask
 from app.settings import read_settings
-from app.worker.assembly import engine_for
-from app.worker.engine import Engine, OutOfMemory
-from app.worker.items import Pixels
-from app.worker.references import References
-from app.worker.tasks import CompareResult, CompareTask
 from tests.photographs import named
 
 SIZES = ((64, 96), (40, 77), (96, 32))

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.worker import canary
-from app.worker.encoded import Encoded
-from app.worker.items import Item, Pixels, Place, divided, gathered
-from app.worker.references import Needed, References
-from app.worker.tasks import (
+from app.inference import canary
+from app.inference.encoded import Encoded
+from app.inference.encoded_references import Needed, References
+from app.inference.task_items import Item, Pixels, Place, divided, gathered
+from app.inference.tasks import (
     FULL_REFERENCE,
     CompareResult,
     CompareTask,
@@ -190,7 +190,7 @@ class Engine:
 
         Each model sees all of its images in one tensor, whatever their sizes, padded to the largest; a result
         does not depend on what it shared the tensor with. Which tasks go well together is for the caller to
-        decide (:mod:`app.scheduling`).
+        decide (:mod:`app.inference.scheduling`).
 
         Raises:
             ValueError: a pair is to be compared, and no full-reference weights are loaded.

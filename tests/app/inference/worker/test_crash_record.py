@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.worker.logbook import Entry, Logbook
+from app.inference.worker.crash_record import Entry, Logbook
 
 CLIENT, OTHER = b"a client", bytes(range(200, 232))
 

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from app.worker.items import Item, Pixels
+from app.inference.task_items import Item, Pixels
 from models.ragged import Extents
 
 Maps = tuple[Tensor, ...]

@@ -1,4 +1,4 @@
-"""``python -m app.worker``: the inference process of one device, as the supervisor starts it."""
+"""``python -m app.inference.worker``: the inference process of one device, as the supervisor starts it."""
 
 import gc
 import os
@@ -30,10 +30,10 @@ def main() -> int:
     # After the lifeline: these imports take seconds, in which the parent may die.
     import torch
 
-    from app.worker.assembly import budget_for, engine_for
-    from app.worker.canary import CanaryFailed
-    from app.worker.engine import DeviceUnavailable, OutOfMemory
-    from app.worker.loop import Worker
+    from app.inference.build import budget_for, engine_for
+    from app.inference.canary import CanaryFailed
+    from app.inference.engine import DeviceUnavailable, OutOfMemory
+    from app.inference.worker.loop import Worker
     from models.weights import WeightsError
 
     if orders["threads"] is not None:

@@ -1,4 +1,4 @@
-"""The inference process: one thread talks and schedules, the other (:mod:`app.worker.runner`) computes.
+"""The inference process: one thread talks and schedules, the other (:mod:`app.inference.worker.executor`) computes.
 
 The talking thread never computes, so heartbeats and new jobs get through while the device is busy. A batch is
 formed at the moment the device is free, from whatever waits then.
@@ -17,16 +17,17 @@ from uuid import uuid4
 
 import zmq
 
-from app.scheduling import Budget, Line, Waiting, padded_pixels
-from app.worker import runner, wire
-from app.worker.assembly import state_of
-from app.worker.budget import ElasticBudget
-from app.worker.engine import Engine
-from app.worker.logbook import Key, Logbook
-from app.worker.router import Router
-from app.worker.runner import Checked, Failed, Finished, Loaded, Outcome, Runner
-from app.worker.tasks import items_of
-from app.worker.wire import Casualties, Done, Job, State, WireError
+from app.inference import protocol
+from app.inference.build import state_of
+from app.inference.engine import Engine
+from app.inference.protocol import Casualties, Done, Job, State, WireError
+from app.inference.scheduling import Budget, Line, Waiting, padded_pixels
+from app.inference.tasks import items_of
+from app.inference.worker import executor
+from app.inference.worker.batch_budget import ElasticBudget
+from app.inference.worker.crash_record import Key, Logbook
+from app.inference.worker.executor import Checked, Failed, Finished, Loaded, Outcome, Runner
+from app.inference.worker.router import Router
 
 _log = logging.getLogger("iqa.worker")
 
@@ -139,14 +140,14 @@ class Worker:
     def _obey(self, client: bytes, frames: Sequence[zmq.Frame]) -> None:
         kind, *rest = frames
         match kind.bytes:
-            case wire.HELLO:
+            case protocol.HELLO:
                 self._send_state(client)
-            case wire.JOB:
+            case protocol.JOB:
                 header, *buffers = rest
-                self._accept(client, wire.unpack_job(header.bytes, [frame.buffer for frame in buffers]))
-            case wire.CANCEL:
+                self._accept(client, protocol.unpack_job(header.bytes, [frame.buffer for frame in buffers]))
+            case protocol.CANCEL:
                 (header,) = rest
-                for number in wire.unpack_ids(header.bytes):
+                for number in protocol.unpack_ids(header.bytes):
                     self._cancel((client, number))
 
     def _accept(self, client: bytes, job: Job) -> None:
@@ -165,7 +166,7 @@ class Worker:
     def _expire(self) -> None:
         for waiting in self._line.expire(time.monotonic()):
             job = self._jobs.pop(waiting.key)
-            self._send(waiting.key[0], wire.pack_done(Done(job.id, "expired")))
+            self._send(waiting.key[0], protocol.pack_done(Done(job.id, "expired")))
 
     def _keep_busy(self) -> None:
         """Gives the device something to do if it is free."""
@@ -173,7 +174,7 @@ class Worker:
             return
         if time.monotonic() >= self._check_at:
             self._aboard = _Aboard(time.monotonic())
-            self._runner.give(runner.CHECK)
+            self._runner.give(executor.CHECK)
             return
         batch = self._line.take(self._budget.now)
         if not batch:
@@ -188,7 +189,7 @@ class Worker:
         self._runner.give(jobs)
         for client in {client for client, _ in keys}:
             mine = [number for owner, number in keys if owner == client]
-            self._send(client, wire.pack_ids(wire.STARTED, mine))
+            self._send(client, protocol.pack_ids(protocol.STARTED, mine))
 
     def _report(self, outcome: Outcome) -> None:
         """Called by the engine's thread."""
@@ -255,7 +256,7 @@ class Worker:
                 pixels_per_s=self._rate,
             )
             # The first that is still there to hear of it counts the batch.
-            counted |= self._send(key[0], wire.pack_done(done))
+            counted |= self._send(key[0], protocol.pack_done(done))
 
     def _adapt(self, aboard: _Aboard, finished: Finished) -> None:
         """Learns the device's rate; lowers the budget if memory was short, and raises it again if not."""
@@ -287,7 +288,7 @@ class Worker:
             waiting=len(self._line),
             casualties=casualties,
         )
-        self._send(client, wire.pack_state(state))
+        self._send(client, protocol.pack_state(state))
 
     def _send(self, client: bytes, frames: Sequence[bytes]) -> bool:
         """Whether the client is there to be sent to. If not, what it waits for in line is dropped."""

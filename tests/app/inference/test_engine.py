@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from app.worker import canary
-from app.worker import engine as engine_module
-from app.worker.canary import CanaryFailed, score_canary
-from app.worker.engine import DeviceUnavailable, Engine, OutOfMemory, resolve_device
-from app.worker.tasks import CompareResult, CompareTask, ScoreResult, ScoreTask
+from app.inference import canary
+from app.inference import engine as engine_module
+from app.inference.canary import CanaryFailed, score_canary
+from app.inference.engine import DeviceUnavailable, Engine, OutOfMemory, resolve_device
+from app.inference.tasks import CompareResult, CompareTask, ScoreResult, ScoreTask
 from models.adjectives import WORDS
 from models.loading import load_model
 from models.weights import ModelName, WeightsNotFound

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.worker.tasks import FULL_REFERENCE, CompareTask, ScoreTask
+from app.inference.tasks import FULL_REFERENCE, CompareTask, ScoreTask
 from models.loading import LoadedModel
 
 if TYPE_CHECKING:
-    from app.worker.engine import Engine
+    from app.inference.engine import Engine
 
 _SIDE: Final = 224
 _HALF_BOUND: Final = 0.01

@@ -10,12 +10,12 @@ import pytest
 import zmq
 
 from app.errors import DeadlineExceeded, InternalError, PoisonInput, Starting, WorkerUnavailable
-from app.worker import client as client_module
-from app.worker import wire
-from app.worker.client import Pool
-from app.worker.tasks import ScoreTask
-from app.worker.wire import Casualties, Done, Job
-from tests.app.worker.scripted import PIXELS, POISON, RESULT, Bench, ask, until, with_pool
+from app.inference import pool as client_module
+from app.inference import protocol
+from app.inference.pool import Pool
+from app.inference.protocol import Casualties, Done, Job
+from app.inference.tasks import ScoreTask
+from tests.app.inference.scripted import PIXELS, POISON, RESULT, Bench, ask, until, with_pool
 
 
 def test_a_lone_request_is_answered(bench: Bench) -> None:
@@ -130,7 +130,7 @@ def test_a_client_that_dies_leaves_no_work_behind(bench: Bench) -> None:
             mortal.connect(bench.endpoint)
             for number in range(50):
                 job = Job(number, time.monotonic() + 60, 1024, (ScoreTask(PIXELS, ("bpclip",)),))
-                mortal.send_multipart(wire.pack_job(job))
+                mortal.send_multipart(protocol.pack_job(job))
             waiting = asyncio.create_task(ask(pool))
             await until(lambda: len(bench.worker._line) == 51)
         await until(lambda: len(bench.worker._line) == 1)

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.scheduling import Item
+from app.inference.scheduling import Item
 from models.calibration import Calibration
 from models.preprocessing import Preprocessing
 
