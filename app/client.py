@@ -6,7 +6,7 @@
         print(client.score("photo.jpg").score)
 
 It needs neither torch nor the server's parts. Every failure is a :class:`ClientError`; which there are, is
-told in :mod:`app.asking.errors`, and what is tried again, in :mod:`app.asking.patience`.
+told in :mod:`app.client.errors`, and what is tried again, in :mod:`app.client.retry`.
 
 Proxies of the environment (``HTTPS_PROXY``, ``NO_PROXY``) are used, except for this machine's own addresses.
 Redirects are not followed, since the key would go along.
@@ -22,8 +22,8 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from app.api.schemas import CompareAnswer, ModelsAnswer, PoliciesAnswer, ScoreAnswer
-from app.asking import calls
-from app.asking.asynchronous import (
+from app.client import requests
+from app.client.asynchronous import (
     ATTEMPTS,
     CONCURRENCY,
     DEFAULT_URL,
@@ -33,9 +33,9 @@ from app.asking.asynchronous import (
     AsyncClient,
     Scored,
 )
-from app.asking.background import BackgroundLoop, result_of
-from app.asking.calls import Image, Words
-from app.asking.errors import (
+from app.client.background_loop import BackgroundLoop, result_of
+from app.client.concurrency import Run
+from app.client.errors import (
     ClientError,
     ImageUnreadable,
     Misunderstood,
@@ -43,8 +43,8 @@ from app.asking.errors import (
     Unreachable,
     Untrusted,
 )
-from app.asking.patience import Clock
-from app.asking.run import Run
+from app.client.requests import Image, Words
+from app.client.retry import Clock
 
 __all__ = [
     "AsyncClient",
@@ -134,7 +134,7 @@ class Client:
             Unreachable: there is no answer.
             Misunderstood: the answer is not this service's.
         """
-        data = calls.read(image, self._most_bytes)
+        data = requests.read(image, self._most_bytes)
         return self._do(
             lambda asking: asking.score(
                 data, models=models, adjectives=adjectives, quality_map=quality_map, policy=policy
@@ -147,7 +147,7 @@ class Client:
         Raises:
             ClientError: as of :meth:`score`.
         """
-        data = calls.read(image, self._most_bytes)
+        data = requests.read(image, self._most_bytes)
         return self._do(lambda asking: asking.heat_map(data, models=models))
 
     def compare(
@@ -165,7 +165,7 @@ class Client:
         Raises:
             ClientError: as of :meth:`score`.
         """
-        pair = calls.read(reference, self._most_bytes), calls.read(distorted, self._most_bytes)
+        pair = requests.read(reference, self._most_bytes), requests.read(distorted, self._most_bytes)
         return self._do(lambda asking: asking.compare(*pair, models=models, resize=resize))
 
     def models(self) -> ModelsAnswer:
@@ -218,8 +218,8 @@ class Client:
             ValueError: `concurrency` is out of range.
             TypeError: `images` is the name of one, or its bytes.
         """
-        params = calls.parameters(models, adjectives, quality_map=quality_map, policy=policy)
-        calls.require_several(images)
+        params = requests.parameters(models, adjectives, quality_map=quality_map, policy=policy)
+        requests.require_several(images)
         asking, loop = self._started()
         return self._scores(images, params, asking, loop, asking.run(concurrency))
 

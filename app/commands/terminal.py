@@ -45,7 +45,7 @@ _PIPED_WIDTH: Final = 240  # what is read by a program or from a file is not to 
 # Looked up and not imported: with most of them comes torch, and what was raised has been imported already.
 _EXPECTED: Final = (
     ("app.errors", "ServiceError"),
-    ("app.asking.errors", "ClientError"),
+    ("app.client.errors", "ClientError"),
     ("app.bulk.errors", "OutputError"),
     ("app.auth.api_keys", "KeysError"),
     ("app.policies", "PoliciesError"),

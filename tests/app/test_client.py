@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.asking.patience import Clock
 from app.auth.api_keys import Key, digest_of, new_key
 from app.client import AsyncClient, Client, ClientError, ImageUnreadable, Problem, Scored, Unreachable
-from tests.app.asking.answers import JPEG, Service, VirtualClock, problem, scored
+from app.client.retry import Clock
+from tests.app.client.answers import JPEG, Service, VirtualClock, problem, scored
 from tests.app.files import encoded
 from tests.app.running import Server
 from tests.photographs import named
@@ -165,7 +165,7 @@ _OF_A_PROCESS = """
 import os, sys, threading, warnings
 import httpx
 from app.client import Client
-from tests.app.asking.answers import JPEG, Service, scored
+from tests.app.client.answers import JPEG, Service, scored
 
 client = Client("http://iqa.test", transport=httpx.MockTransport(Service.saying(scored())))
 print(client.score(JPEG).score, flush=True)

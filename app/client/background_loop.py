@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from app.asking.errors import ClientError
+from app.client.errors import ClientError
 
 T = TypeVar("T")
 

@@ -9,23 +9,23 @@ import httpx
 import pytest
 
 from app.api.schemas import ScoreAnswer
-from app.asking import calls
-from app.asking.calls import Call
-from app.asking.errors import ImageUnreadable, Misunderstood, Problem
-from tests.app.asking.answers import JPEG, bare, problem, score_body
+from app.client import requests
+from app.client.errors import ImageUnreadable, Misunderstood, Problem
+from app.client.requests import Call
+from tests.app.client.answers import JPEG, bare, problem, score_body
 
 _CALL = Call("POST", "v1/score", request_id="ours")
 
 
 def _failure(response: httpx.Response) -> Problem:
-    found = calls.failure(response, response.content, _CALL)
+    found = requests.failure(response, response.content, _CALL)
     assert isinstance(found, Problem)
     return found
 
 
 def test_the_query_has_what_was_asked_for_and_no_more() -> None:
-    assert calls.parameters() == {}
-    assert calls.parameters(
+    assert requests.parameters() == {}
+    assert requests.parameters(
         ["bpclip", "qualiclip"], "moody,cinematic", quality_map=True, policy="upload"
     ) == {
         "models": "bpclip,qualiclip",
@@ -33,7 +33,7 @@ def test_the_query_has_what_was_asked_for_and_no_more() -> None:
         "quality_map": "true",
         "policy": "upload",
     }
-    assert calls.parameters("bpclip", resize="reference") == {"models": "bpclip", "resize": "reference"}
+    assert requests.parameters("bpclip", resize="reference") == {"models": "bpclip", "resize": "reference"}
 
 
 @pytest.mark.parametrize(
@@ -50,18 +50,18 @@ def test_the_query_has_what_was_asked_for_and_no_more() -> None:
 )
 def test_an_address_must_be_one(url: str) -> None:
     with pytest.raises(ValueError, match="address") as caught:
-        calls.address(url)
+        requests.address(url)
     assert "secret" not in str(caught.value)
 
 
 def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated() -> None:
     for key in ("", "sec ret", "secret\n", "sécret"):
         with pytest.raises(ValueError, match="key") as caught:
-            calls.headers(key)
+            requests.headers(key)
         assert "cret" not in str(caught.value)
-    assert calls.headers("secret")["Authorization"] == "Bearer secret"
-    assert "Authorization" not in calls.headers(None)
-    assert calls.headers(None)["User-Agent"].startswith("iqa-service-client/")
+    assert requests.headers("secret")["Authorization"] == "Bearer secret"
+    assert "Authorization" not in requests.headers(None)
+    assert requests.headers(None)["User-Agent"].startswith("iqa-service-client/")
 
 
 class _Dripping(io.RawIOBase):
@@ -79,10 +79,10 @@ def test_images_are_read_from_whatever_carries_bytes(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(JPEG)
     for image in (JPEG, path, str(path), io.BytesIO(JPEG), _Dripping(JPEG)):
-        assert calls.read(image, 100) == JPEG  # type: ignore[arg-type]
+        assert requests.read(image, 100) == JPEG  # type: ignore[arg-type]
     with path.open("rb") as file:
         file.seek(2)
-        assert calls.read(file, 100) == JPEG[2:]
+        assert requests.read(file, 100) == JPEG[2:]
 
 
 def test_what_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) -> None:
@@ -104,26 +104,26 @@ def test_what_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) -> None:
         (closed, "The open file cannot be read: I/O operation on closed file.."),
     ):
         with pytest.raises(ImageUnreadable) as caught:
-            calls.read(image, 100)  # type: ignore[arg-type]
+            requests.read(image, 100)  # type: ignore[arg-type]
         assert caught.value.detail.replace("..", ".") == sentence.replace("..", ".")
         assert caught.value.of_image
         assert not caught.value.passing
     with pytest.raises(ImageUnreadable, match=r"none\.jpg: There is no such file") as caught:
-        calls.read(tmp_path / "none.jpg", 100)
+        requests.read(tmp_path / "none.jpg", 100)
     assert isinstance(caught.value.__cause__, FileNotFoundError)
 
 
 @pytest.mark.parametrize("image", [None, 7, io.StringIO("text")])
 def test_what_is_no_image_at_all_is_a_mistake_of_the_program(image: object) -> None:
     with pytest.raises(TypeError, match="bytes"):
-        calls.read(image, 100)  # type: ignore[arg-type]
+        requests.read(image, 100)  # type: ignore[arg-type]
 
 
 def test_what_a_newer_service_adds_is_passed_over() -> None:
     body = score_body() | {"aesthetics": 0.7}
     body["image"]["camera"] = "a box"
     body["models"]["bpclip"]["adjectives"][0]["weight"] = 2
-    answer = calls.parsed(ScoreAnswer, httpx.Response(200, json=body).content, _CALL)
+    answer = requests.parsed(ScoreAnswer, httpx.Response(200, json=body).content, _CALL)
     assert answer.score == 0.5
     assert answer.image.width == 64
 
@@ -131,13 +131,13 @@ def test_what_a_newer_service_adds_is_passed_over() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"score": 0.5}', b"\xff"])
 def test_what_is_no_answer_is_not_taken_for_one(body: bytes) -> None:
     with pytest.raises(Misunderstood, match=r"POST /v1/score"):
-        calls.parsed(ScoreAnswer, body, _CALL)
+        requests.parsed(ScoreAnswer, body, _CALL)
 
 
 def test_a_picture_is_one() -> None:
-    assert calls.png(b"\x89PNG\r\n\x1a\n...", _CALL).endswith(b"...")
+    assert requests.png(b"\x89PNG\r\n\x1a\n...", _CALL).endswith(b"...")
     with pytest.raises(Misunderstood, match="no PNG"):
-        calls.png(b"<html>", _CALL)
+        requests.png(b"<html>", _CALL)
 
 
 def test_a_problem_is_told_in_full() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from app.asking.asynchronous import AsyncClient
-from app.asking.patience import Clock
+from app.client.asynchronous import AsyncClient
+from app.client.retry import Clock
 from app.errors import PROBLEMS, ServiceError, TemporaryError
 from models.adjectives import ADJECTIVES, DIMENSIONS
 

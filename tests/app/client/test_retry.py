@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.asking.errors import ClientError, Problem, Unreachable
-from app.asking.patience import Attempts, Pace, Patience, pause
+from app.client.errors import ClientError, Problem, Unreachable
+from app.client.retry import Attempts, Pace, Patience, pause
 
 _DICE = st.floats(0, 1, exclude_max=True)
 

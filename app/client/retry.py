@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from app.asking.errors import ClientError, Problem
+from app.client.errors import ClientError, Problem
 
 _FIRST_S: Final = 0.25
 _LONGEST_S: Final = 10.0

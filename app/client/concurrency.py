@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from app.asking.patience import Clock, Pace, Patience
+from app.client.retry import Clock, Pace, Patience
 
 
 class Run:

@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from app.asking.errors import ClientError, ImageUnreadable, Misunderstood, Problem
+from app.client.errors import ClientError, ImageUnreadable, Misunderstood, Problem
 from app.version import version
 
 Image = bytes | str | os.PathLike[str] | BinaryIO

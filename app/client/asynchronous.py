@@ -11,11 +11,11 @@ from typing import Final, Self
 import httpx
 
 from app.api.schemas import CompareAnswer, ModelsAnswer, PoliciesAnswer, ScoreAnswer
-from app.asking import calls
-from app.asking.calls import AnswerT, Call, Image, Words
-from app.asking.errors import ClientError, ImageUnreadable, Misunderstood, Unreachable, Untrusted
-from app.asking.patience import Attempts, Clock, Patience, is_refusal
-from app.asking.run import Run
+from app.client import requests
+from app.client.concurrency import Run
+from app.client.errors import ClientError, ImageUnreadable, Misunderstood, Unreachable, Untrusted
+from app.client.requests import AnswerT, Call, Image, Words
+from app.client.retry import Attempts, Clock, Patience, is_refusal
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 TIMEOUT_S: Final = 75.0
@@ -82,7 +82,7 @@ class AsyncClient:
     ) -> None:
         if timeout_s <= 0 or (deadline_s is not None and not 0.001 <= deadline_s <= 3600) or most_bytes < 1:
             raise ValueError("timeout_s and most_bytes must be positive, deadline_s within 0.001 and 3600.")
-        base_url = calls.address(url)
+        base_url = requests.address(url)
         self.url = str(base_url)
         self._patience = Patience(attempts, patience_s)
         self._timeout_s = timeout_s
@@ -91,7 +91,7 @@ class AsyncClient:
         self._clock = clock or Clock()
         self._http = httpx.AsyncClient(
             base_url=base_url,
-            headers=calls.headers(key),
+            headers=requests.headers(key),
             # How many connections there are is for the callers to choose: none waits for one here.
             limits=httpx.Limits(
                 max_connections=None, max_keepalive_connections=_MOST_KEPT, keepalive_expiry=_KEEP_S
@@ -115,21 +115,21 @@ class AsyncClient:
         policy: str | None = None,
     ) -> ScoreAnswer:
         """As :meth:`app.client.Client.score`."""
-        params = calls.parameters(models, adjectives, quality_map=quality_map, policy=policy)
-        call = calls.score(await self._read(image), params)
+        params = requests.parameters(models, adjectives, quality_map=quality_map, policy=policy)
+        call = requests.score(await self._read(image), params)
         return await self._ask(ScoreAnswer, call)
 
     async def heat_map(self, image: Image, *, models: Words = None) -> bytes:
         """As :meth:`app.client.Client.heat_map`."""
-        call = calls.heat_map(await self._read(image), calls.parameters(models))
-        return calls.png(await self._answer(call), call)
+        call = requests.heat_map(await self._read(image), requests.parameters(models))
+        return requests.png(await self._answer(call), call)
 
     async def compare(
         self, reference: Image, distorted: Image, *, models: Words = None, resize: str = "none"
     ) -> CompareAnswer:
         """As :meth:`app.client.Client.compare`."""
-        params = calls.parameters(models, resize=resize)
-        call = calls.compare(await self._read(reference), await self._read(distorted), params)
+        params = requests.parameters(models, resize=resize)
+        call = requests.compare(await self._read(reference), await self._read(distorted), params)
         return await self._ask(CompareAnswer, call)
 
     async def models(self) -> ModelsAnswer:
@@ -155,8 +155,8 @@ class AsyncClient:
         Who leaves the loop early closes the generator, as :func:`contextlib.aclosing` does, or leaves that to
         the garbage collector.
         """
-        params = calls.parameters(models, adjectives, quality_map=quality_map, policy=policy)
-        calls.require_several(images)
+        params = requests.parameters(models, adjectives, quality_map=quality_map, policy=policy)
+        requests.require_several(images)
         return self._scores(images, params, self.run(concurrency))
 
     async def close(self) -> None:
@@ -173,11 +173,11 @@ class AsyncClient:
 
     async def _read(self, image: Image) -> bytes:
         if isinstance(image, bytes):
-            return calls.read(image, self._most_bytes)
-        return await asyncio.to_thread(calls.read, image, self._most_bytes)
+            return requests.read(image, self._most_bytes)
+        return await asyncio.to_thread(requests.read, image, self._most_bytes)
 
     async def _ask(self, kind: type[AnswerT], call: Call) -> AnswerT:
-        return calls.parsed(kind, await self._answer(call), call)
+        return requests.parsed(kind, await self._answer(call), call)
 
     async def _answer(self, call: Call) -> bytes:
         """The body of the answer, after as many attempts as it takes."""
@@ -209,7 +209,7 @@ class AsyncClient:
             raise self._unreachable(error, call) from error
         if response.is_success:
             return body
-        failure = calls.failure(response, body, call)
+        failure = requests.failure(response, body, call)
         if response.status_code == 504 and self._deadline_s is not None:
             failure.passing, failure.of_image = False, True
         raise failure
@@ -268,13 +268,13 @@ class AsyncClient:
         """
         with run.counted():
             try:
-                call = calls.score(await self._read(image), params)
+                call = requests.score(await self._read(image), params)
             except ImageUnreadable as error:
                 return Scored(index, image, None, _bare(error))
             answer = await self._persistently(run, call)
             if isinstance(answer, ClientError):
                 return Scored(index, image, None, _bare(answer))
-            return Scored(index, image, calls.parsed(ScoreAnswer, answer, call))
+            return Scored(index, image, requests.parsed(ScoreAnswer, answer, call))
 
     async def _persistently(self, run: Run, call: Call) -> bytes | ClientError:
         """The body of the answer, or what is wrong with the image; raises what is wrong with the run."""
@@ -326,9 +326,9 @@ async def _body(response: httpx.Response, call: Call) -> bytes:
     async for piece in response.aiter_bytes():
         pieces.append(piece)
         size += len(piece)
-        if size > calls.MOST_ANSWER_BYTES:
+        if size > requests.MOST_ANSWER_BYTES:
             raise Misunderstood(
-                f"The answer has more than {calls.MOST_ANSWER_BYTES} bytes.", request_id=call.request_id
+                f"The answer has more than {requests.MOST_ANSWER_BYTES} bytes.", request_id=call.request_id
             )
     return b"".join(pieces)
 

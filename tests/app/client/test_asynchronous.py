@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.api.schemas import ScoreAnswer
-from app.asking import calls
-from app.asking.asynchronous import AsyncClient, Scored
-from app.asking.errors import (
+from app.client import requests
+from app.client.asynchronous import AsyncClient, Scored
+from app.client.errors import (
     ClientError,
     ImageUnreadable,
     Misunderstood,
@@ -24,7 +24,7 @@ from app.asking.errors import (
     Unreachable,
     Untrusted,
 )
-from tests.app.asking.answers import JPEG, KEY, Service, VirtualClock, bare, problem, scored
+from tests.app.client.answers import JPEG, KEY, Service, VirtualClock, bare, problem, scored
 
 _BROKEN = httpx.ReadError("gone")
 
@@ -176,7 +176,7 @@ def test_the_key_is_never_shown(answer: httpx.Response | Exception, caplog: pyte
 
 
 def test_an_answer_without_end_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "MOST_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr(requests, "MOST_ANSWER_BYTES", 10_000)
 
     async def endless() -> AsyncIterator[bytes]:
         while True:
