@@ -144,7 +144,7 @@ class Opened:
         self.header = Header(_display(image.format or ""), image.width, image.height)
         self._data = data
         self._image = image
-        self._frames = frame_count
+        self._frames = frames
 
     def decode(self) -> Picture:
         """The first frame as upright sRGB pixels; once."""

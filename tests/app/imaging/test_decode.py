@@ -22,7 +22,7 @@ from app.errors import (
     ServiceError,
     UnsupportedMediaType,
 )
-from app.imaging import decode, score_warnings
+from app.imaging import score_warnings
 from app.imaging.decode import Limits, Picture, decode, supported_formats
 from tests.app.files import encoded, inspect, png_chunk, png_header, turned
 from tests.photographs import named
@@ -195,7 +195,7 @@ def test_why_a_format_is_not_read_is_said_in_a_field(data: bytes, reason: str) -
 
 def test_heic_without_its_reader_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(CAT, "HEIF")
-    monkeypatch.setattr(decode, "_has_heif", lambda: False)
+    monkeypatch.setattr("app.imaging.decode._has_heif", lambda: False)
     supported_formats.cache_clear()
     try:
         with pytest.raises(UnsupportedMediaType, match=r"iqa-service\[heic\]") as caught:

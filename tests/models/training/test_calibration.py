@@ -71,7 +71,7 @@ def test_a_strong_fault_is_rare_among_the_best_real_photographs() -> None:
     limits = found.calibration.faults["compression"]
     assert limits.slight == 0.35
     best = real.probabilities[600:, BLOCKY]
-    assert 0 < (best > limits.strong - 0.03).sum()
+    assert (best > limits.strong - 0.03).sum() > 0
     assert (best > limits.strong).mean() <= 0.005
     assert limits.strong < 0.85  # the bad ones, all of which look blocky, do not raise it
 
