@@ -19,7 +19,7 @@ from app.http.cors import Cors
 from app.http.middleware import RequestScope, allowed, problem, record_of
 from app.logs import log_fields
 from app.policies import Policy, load, usable
-from app.service import Service
+from app.scoring.service import Service
 from app.settings import Settings
 from app.version import version
 

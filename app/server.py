@@ -13,7 +13,6 @@ from typing import Final, cast
 import uvicorn
 import uvloop
 
-from app.api.answers import weights_used
 from app.auth.api_keys import KeysError
 from app.http.connections import Connection, Door, Limits
 from app.http.file_descriptors import most_connections, raise_limit
@@ -22,7 +21,8 @@ from app.logs import configure_logging
 from app.main import create_app
 from app.policies import Policy, uncalibrated, usable
 from app.processes.parent_link import Lifeline
-from app.service import Service
+from app.scoring.answers import weights_used
+from app.scoring.service import Service
 from app.settings import Settings
 from app.waiting import SWITCH_INTERVAL_S
 

@@ -17,8 +17,8 @@ from app.api.score import BODY_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
 from app.errors import InternalError, ServiceError
 from app.http.middleware import Record
 from app.http.request_body import Reading, Refused, read_batch
-from app.intake import Account, Upload
-from app.service import Service
+from app.scoring.service import Service
+from app.scoring.uploads import Account, Upload
 
 router = APIRouter(tags=["quality"])
 

@@ -21,8 +21,8 @@ from app.http.middleware import Record, record_of
 from app.http.request_body import ClientGone
 from app.inference.tasks import FULL_REFERENCE
 from app.policies import Policy, PolicyRefused, choose
-from app.preparation import Question
-from app.service import Service
+from app.scoring.requests import Question
+from app.scoring.service import Service
 from app.settings import NO_REFERENCE, answering
 
 T = TypeVar("T")

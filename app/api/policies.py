@@ -3,11 +3,11 @@
 from fastapi import APIRouter
 
 from app import errors
-from app.api.answers import weights_used
 from app.api.dependencies import ServiceDep
 from app.api.documentation import problems
 from app.api.schemas import PoliciesAnswer
 from app.policies import described, usable
+from app.scoring.answers import weights_used
 
 router = APIRouter(tags=["service"])
 

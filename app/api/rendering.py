@@ -6,16 +6,16 @@ from typing import Any, Final
 
 from fastapi import Response
 
-from app.api.answers import compare_answer, score_answer
 from app.api.dependencies import Asked
 from app.api.schemas import TimingMs, UntimedScore
-from app.cache import Outcome
 from app.http.middleware import Record
 from app.inference.tasks import FULL_REFERENCE
-from app.intake import Upload
 from app.policies import Policy, with_verdict
-from app.preparation import Question, weights
-from app.service import Rendered, Scored, Service, Timing
+from app.scoring.answers import compare_answer, score_answer
+from app.scoring.cache import Outcome
+from app.scoring.requests import Question, weights
+from app.scoring.service import Rendered, Scored, Service, Timing
+from app.scoring.uploads import Upload
 
 CACHE_HEADER: Final = "X-Cache"
 

@@ -55,7 +55,7 @@ class InProcess:
 
     Raises:
         PoliciesError: the policy cannot be applied, or the file of policies is not usable.
-        Exception: what :class:`app.commands.scoring.Scorer` raises.
+        Exception: what :class:`app.scoring.offline.Scorer` raises.
     """
 
     server: str | None = None
@@ -68,7 +68,7 @@ class InProcess:
         if policy is not None:  # before the models are loaded, which takes longer
             known = policies.load(settings.policies_file)
             self._policy = policies.choose(policy, known, models, models)
-        from app.commands.scoring import Scorer
+        from app.scoring.offline import Scorer
 
         self._scorer = Scorer(settings)
         self._threads = threads

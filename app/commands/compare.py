@@ -46,7 +46,7 @@ def compare(
 
     Exit status: 0; 1 if a file cannot be used; 2 for wrong usage, settings or weights.
     """
-    from app.commands.scoring import FileFailure, Scorer
+    from app.scoring.offline import FileFailure, Scorer
 
     scorer = Scorer(settings, full_reference=True)
     try:

@@ -145,7 +145,7 @@ def evaluate(
 
         evaluate_gate.measure(folder, settings, split=split.value, limit=limit, as_json=as_json)
         return
-    from app.commands.scoring import Scorer
+    from app.scoring.offline import Scorer
     from models.training.photos import list_scored
 
     wanted = None if weights is None else _read_weights(weights)

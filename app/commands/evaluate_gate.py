@@ -9,10 +9,10 @@ import typer
 from rich import box
 from rich.table import Table
 
-from app.commands.panel import Panel
 from app.commands.score import report_failures
-from app.commands.scoring import Scorer
 from app.commands.terminal import SOME_FAILED, complain, console
+from app.scoring.offline import Scorer
+from app.scoring.panel import Panel
 from app.settings import Settings
 from models.training.photos import Split, list_photos
 from models.training.robustness import VARIANTS, Outcome, broken, images_of_variants, outcomes, try_variants
@@ -40,7 +40,7 @@ def measure(
     Raises:
         DataError: there are no such photographs.
         typer.Exit: with status 1 where a bound is broken or photographs had to be left out.
-        Exception: as of :class:`app.commands.scoring.Scorer`.
+        Exception: as of :class:`app.scoring.offline.Scorer`.
     """
     paths = list_photos(folder, split)[:limit]
     panel = Panel(Scorer(settings), settings)

@@ -9,12 +9,12 @@ import typer
 from rich import box
 from rich.table import Table
 
-from app.commands.panel import Panel
 from app.commands.plots import check_plot, draw
 from app.commands.score import report_failures
-from app.commands.scoring import Scorer
 from app.commands.terminal import SOME_FAILED, complain, console
 from app.inference.tasks import FULL_REFERENCE
+from app.scoring.offline import Scorer
+from app.scoring.panel import Panel
 from app.settings import Settings
 from models.training.photos import Split, list_photos
 from models.training.robustness import HARMLESS, Figures, Teacher, examine, figures, images_of_each
@@ -46,7 +46,7 @@ def measure(
         DataError: there are no such photographs.
         Failure: nothing can be drawn into `plot`.
         typer.Exit: with status 1 where photographs had to be left out.
-        Exception: as of :class:`app.commands.scoring.Scorer`.
+        Exception: as of :class:`app.scoring.offline.Scorer`.
     """
     if plot is not None:
         check_plot(plot)

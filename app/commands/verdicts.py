@@ -12,13 +12,13 @@ from rich import box
 from rich.table import Table
 
 from app.api.schemas import Reason, Verdict
-from app.commands.panel import Panel, Photograph
 from app.commands.score import report_failures
-from app.commands.scoring import Scorer
 from app.commands.terminal import SOME_FAILED, complain, console
 from app.imaging import metering
 from app.policies import Policy, choose, judge_measured, load, uncalibrated
 from app.schemas.exposure import Exposure
+from app.scoring.offline import Scorer
+from app.scoring.panel import Panel, Photograph
 from app.settings import Settings
 from models.preprocessing import Pixels
 from models.training.photos import Split, list_photos
@@ -89,7 +89,7 @@ def measure(
         PoliciesError: there is no such policy that can be used.
         DataError: there are no such photographs.
         typer.Exit: with status 1 where photographs had to be left out.
-        Exception: as of :class:`app.commands.scoring.Scorer`.
+        Exception: as of :class:`app.scoring.offline.Scorer`.
     """
     policy = choose(name, load(settings.policies_file), settings.models, settings.models)
     paths = list_photos(folder, split)[:limit]

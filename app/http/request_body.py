@@ -16,7 +16,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from app.errors import BodyTimeout, BodyTooLarge, MalformedRequest
-from app.intake import Account, Arriving, Upload
+from app.scoring.uploads import Account, Arriving, Upload
 from app.settings import Settings
 
 if TYPE_CHECKING:

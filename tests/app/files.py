@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.imaging.decode import Header, Limits, opened
-from app.intake import Arriving, Intake, Upload
+from app.scoring.uploads import Arriving, Intake, Upload
 
 
 def encoded(pixels: NDArray[np.uint8] | Image.Image, format: str = "JPEG", **options: Any) -> bytes:

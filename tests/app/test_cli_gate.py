@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from app.commands import terminal
-from app.commands.panel import Panel
 from app.commands.terminal import SOME_FAILED, UNUSABLE
+from app.scoring.panel import Panel
 from models.loading import load_model
 from models.preprocessing import Pixels
 from models.training.robustness import (

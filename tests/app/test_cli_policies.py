@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.commands.panel import Panel
-from app.commands.scoring import Scorer
 from app.commands.terminal import SOME_FAILED, UNUSABLE
 from app.imaging.metering import measure
 from app.policies import Measured
+from app.scoring.offline import Scorer
+from app.scoring.panel import Panel
 from app.settings import read_settings
 from models.loading import load_model
 from models.training.robustness import HARMLESS, ORDERED, levels_of, scored, seed_of, spoilt

@@ -14,12 +14,12 @@ from PIL import Image
 
 from app.api.schemas import ScoreAnswer
 from app.bulk.files import Meant
-from app.commands.scoring import Scorer
 from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, SOME_FAILED, UNUSABLE
 from app.imaging import score_warnings
 from app.imaging.decode import Picture
 from app.imaging.metering import measure
 from app.inference.engine import OutOfMemory
+from app.scoring.offline import Scorer
 from app.settings import Settings
 from models.calibration import READINGS, Thresholds
 from tests.app.command_line import cut_off, invoke, lines_of_json, save_crops, start

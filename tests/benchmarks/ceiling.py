@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.ceiling [--trace mixed] [--size full] [--depth 16] [--rounds 3] [--blocks 2]
 
-What it has in common with the service: the decoding (:mod:`app.preparation`) in a pool of as many threads,
+What it has in common with the service: the decoding (:mod:`app.scoring.requests`) in a pool of as many threads,
 the scheduler with the same budget, the engine, the settings (``IQA_*``). Whenever an image is done, the next
 file is taken up, so that `depth` of them are always on the way; no batch waits for anything but the device.
 
@@ -32,7 +32,7 @@ from tests.benchmarks.report import machine
 from tests.benchmarks.traces import Upload, make
 
 if TYPE_CHECKING:
-    from app.preparation import Prepared
+    from app.scoring.requests import Prepared
 
 
 @dataclass(frozen=True)

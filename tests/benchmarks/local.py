@@ -7,13 +7,13 @@ from typing import Final, TypeVar
 
 import torch
 
-from app import preparation
 from app.imaging.decode import Limits
 from app.inference.build import budget_for, engine_for, state_of
 from app.inference.canary import score_canary
 from app.inference.scheduling import Waiting
 from app.inference.tasks import items_of
-from app.preparation import Prepared, Question
+from app.scoring import requests
+from app.scoring.requests import Prepared, Question
 from app.settings import read_settings
 
 K = TypeVar("K", bound=Hashable)
@@ -44,7 +44,7 @@ class LocalEngine:
 
     def prepare(self, data: bytes) -> Prepared:
         """An image file decoded and scaled for each model."""
-        return preparation.prepare(data, self._limits, self._question, self._state)
+        return requests.prepare(data, self._limits, self._question, self._state)
 
     def waiting(self, key: K, prepared: Prepared) -> Waiting[K]:
         """How it stands in a line."""

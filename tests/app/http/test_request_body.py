@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from app.errors import BodyTimeout, BodyTooLarge, MalformedRequest, Overloaded, ServiceError
 from app.http.request_body import ClientGone, Reading, Refused, read_batch, read_files, read_image
-from app.intake import Intake, Upload
+from app.scoring.uploads import Intake, Upload
 
 SMALL = Reading(max_bytes=100, timeout_s=0.2)
 FORM = "multipart/form-data; boundary=edge"

@@ -12,7 +12,7 @@ from fastapi import Request
 from starlette.datastructures import FormData
 
 from app.inference.scheduling import Line
-from app.preparation import Prepared
+from app.scoring.requests import Prepared
 from tests.benchmarks.local import LocalEngine
 from tests.benchmarks.rivals.options import BATCH, WORKERS
 from tests.benchmarks.rivals.plain import device

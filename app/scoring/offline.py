@@ -10,11 +10,8 @@ from typing import Final
 
 import torch
 
-from app import preparation
-from app.api.answers import compare_answer, score_answer
 from app.api.schemas import UntimedCompare
 from app.bulk.files import Scored
-from app.bulk.pipeline import Outcome, Pipeline
 from app.commands.official import fetch_with_progress
 from app.commands.terminal import shown
 from app.errors import ServiceError, SizeMismatch
@@ -23,7 +20,10 @@ from app.inference.build import budget_for, engine_for, state_of
 from app.inference.engine import Engine
 from app.inference.tasks import Result, Task
 from app.inference.worker.executor import run_tasks
-from app.preparation import Prepared, Question
+from app.scoring import requests
+from app.scoring.answers import compare_answer, score_answer
+from app.scoring.pipeline import Outcome, Pipeline
+from app.scoring.requests import Prepared, Question
 from app.settings import Settings
 from app.waiting import SWITCH_INTERVAL_S
 
@@ -95,7 +95,7 @@ class Scorer:
         """
         contents = self._read_blamed(reference), self._read_blamed(distorted)
         try:
-            pair = preparation.prepare_pair(
+            pair = requests.prepare_pair(
                 contents[0], contents[1], resize, self._limits, self._question, self._state
             )
         except ServiceError as error:
@@ -131,7 +131,7 @@ class Scorer:
     def _prepare(self, path: Path) -> Prepared | str:
         """A file ready to be scored, or why it is not."""
         try:
-            return preparation.prepare(self._read(path), self._limits, self._question, self._state)
+            return requests.prepare(self._read(path), self._limits, self._question, self._state)
         except (FileFailure, ServiceError) as error:
             return str(error)
         except MemoryError:

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from app.admission import Admission, Room
 from app.errors import Overloaded
+from app.scoring.admission import Admission, Room
 from tests.app.running import Server, eventually, metric, running
 
 _BUDGET = 1000

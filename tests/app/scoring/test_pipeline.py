@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.bulk.pipeline import Pipeline
 from app.imaging.decode import Provenance
 from app.inference.scheduling import Budget
 from app.inference.tasks import Result, ScoreTask
-from app.preparation import Prepared
 from app.schemas.exposure import Exposure
+from app.scoring.pipeline import Pipeline
+from app.scoring.requests import Prepared
 
 _SIDE = 32
 _BUDGET = Budget(pixels=4 * _SIDE * _SIDE, count=4, waste=0.25)

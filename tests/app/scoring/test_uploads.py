@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Overloaded
-from app.intake import Arriving, Intake
+from app.scoring.uploads import Arriving, Intake
 
 
 def test_a_file_is_counted_as_it_arrives_and_given_back_once() -> None:

@@ -16,8 +16,8 @@ from app.imaging.sandbox.pool import Decoders
 from app.inference.protocol import State
 from app.inference.tasks import ModelCard
 from app.main import create_app
-from app.preparation import Question
-from app.service import Service
+from app.scoring.requests import Question
+from app.scoring.service import Service
 from app.settings import Settings
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from tests.app.files import upload

@@ -15,7 +15,7 @@ from typing import Final
 
 from app.inference.scheduling import Budget, Line, Waiting
 from app.inference.tasks import Result, items_of
-from app.preparation import Prepared
+from app.scoring.requests import Prepared
 
 _BATCHES_AHEAD: Final = 2
 """So many full batches wait for the device; of more to choose from, the fit gets better by little."""

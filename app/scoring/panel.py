@@ -10,10 +10,8 @@ from typing import TypeVar
 import torch
 
 from app import policies
-from app.api.answers import weights_used
 from app.api.schemas import WeightsUsed
 from app.bulk.files import Scored
-from app.commands.scoring import FileFailure, Scorer
 from app.commands.terminal import Meter
 from app.errors import ServiceError
 from app.imaging import decode
@@ -32,6 +30,8 @@ from app.inference.tasks import (
 )
 from app.policies import Measured
 from app.schemas.exposure import Exposure
+from app.scoring.answers import weights_used
+from app.scoring.offline import FileFailure, Scorer
 from app.settings import Settings, answering
 from models.adjectives import DIMENSIONS, WORDS, dimension_scores, pair_probabilities
 from models.preprocessing import Pixels

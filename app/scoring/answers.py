@@ -8,7 +8,7 @@ from app.imaging import score_warnings
 from app.imaging.model_inputs import Size
 from app.inference.protocol import State
 from app.inference.tasks import FULL_REFERENCE, CompareResult, ModelCard, ModelResult, Result, ScoreResult
-from app.preparation import Prepared, PreparedPair, Question, card
+from app.scoring.requests import Prepared, PreparedPair, Question, card
 from app.settings import answering
 from models.adjectives import ADJECTIVES, DIMENSIONS
 

@@ -8,9 +8,6 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app import preparation
-from app.admission import Admission, Room
-from app.cache import Cache, Outcome
 from app.errors import Draining, PoisonInput, Starting, WorkerUnavailable
 from app.imaging import heatmap
 from app.imaging.decode import Header, Limits
@@ -19,11 +16,14 @@ from app.inference.pending import RESTART_S
 from app.inference.pool import Pool
 from app.inference.protocol import Done, State
 from app.inference.tasks import FULL_REFERENCE, ModelResult, ScoreResult, Task, scores_of
-from app.intake import Intake, Upload
 from app.metrics import Metrics
 from app.policies import Policy, usable
-from app.preparation import Prepared, PreparedPair, Question
-from app.references import Reference
+from app.scoring import requests
+from app.scoring.admission import Admission, Room
+from app.scoring.cache import Cache, Outcome
+from app.scoring.decoded_references import Reference
+from app.scoring.requests import Prepared, PreparedPair, Question
+from app.scoring.uploads import Intake, Upload
 from app.settings import Settings
 
 _PATIENCE: Final = 0.5
@@ -174,18 +174,18 @@ class Service:
     async def _scoring(self, upload: Upload, question: Question) -> AsyncIterator[Scored]:
         """An image that is scored, and that counts as work for as long as the block runs."""
         state = self.loaded()
-        most = preparation.most_cost(question.models, state)
+        most = requests.most_cost(question.models, state)
         with self._admitted(most, question) as room, _named(upload):
             decoded = await self.decoders.decode(
                 upload.data,
-                preparation.wanted(question.models, state),
+                requests.wanted(question.models, state),
                 question.deadline,
-                lambda header: room.settle(preparation.cost(header, question.models, state)),
+                lambda header: room.settle(requests.cost(header, question.models, state)),
             )
             upload.release()
             question.charge(room.pixels)
             self.metrics.decode_seconds.observe(decoded.seconds)
-            prepared = preparation.prepared(decoded.result.fitted, question, state)
+            prepared = requests.prepared(decoded.result.fitted, question, state)
             done, timing = await self._ask(prepared.tasks, room, question, decoded.seconds, decoded.waited_s)
             yield Scored(prepared, done, timing)
 
@@ -200,7 +200,7 @@ class Service:
             ServiceError: why there is no score; its field ``field`` names the file at fault, if one is.
         """
         state = self.loaded()
-        most = 2 * preparation.most_cost((FULL_REFERENCE, *question.models), state)
+        most = 2 * requests.most_cost((FULL_REFERENCE, *question.models), state)
         with self._admitted(most, question) as room, _named(reference, distorted):
             began = time.monotonic()
             known, outcome = await self._reference(reference, room, question, state)
@@ -214,10 +214,10 @@ class Service:
             comparison = second.result.comparison
             assert comparison is not None
             self.metrics.decode_seconds.observe(seconds + second.seconds)
-            pair = preparation.prepared_pair(
+            pair = requests.prepared_pair(
                 known.fitted, second.result.fitted, comparison, question, state, reference.sha256
             )
-            key = (question.words, preparation.weights(question.models, state))
+            key = (question.words, requests.weights(question.models, state))
             scored = known.scored(key)
             asked = () if scored is not None else pair.reference.tasks
             tasks: tuple[Task, ...] = (pair.task, *asked, *pair.distorted.tasks)
@@ -239,17 +239,17 @@ class Service:
 
         def settle(header: Header) -> None:
             # The distorted image is most likely of the same size.
-            room.settle(2 * preparation.cost(header, (FULL_REFERENCE, *question.models), state))
+            room.settle(2 * requests.cost(header, (FULL_REFERENCE, *question.models), state))
 
         async def decode() -> Reference:
-            wanted = preparation.wanted(slots, state)
+            wanted = requests.wanted(slots, state)
             decoded = await self.decoders.decode(upload.data, wanted, question.deadline, settle, keep=True)
             original = decoded.result.original
             assert original is not None
             return Reference(decoded.result.fitted, original, decoded.seconds, decoded.waited_s)
 
-        key = (upload.sha256, upload.size, preparation.inputs(slots, state))
-        with preparation.blamed_on("reference"):
+        key = (upload.sha256, upload.size, requests.inputs(slots, state))
+        with requests.blamed_on("reference"):
             return await self.references.get(key, question.deadline, decode)
 
     async def _decode_distorted(
@@ -262,18 +262,18 @@ class Service:
         state: State,
     ) -> Timed:
         provenance = reference.fitted.provenance
-        compared = 2 * preparation.cost(provenance, (FULL_REFERENCE,), state)
-        alone = preparation.cost(provenance, question.models, state)
+        compared = 2 * requests.cost(provenance, (FULL_REFERENCE,), state)
+        alone = requests.cost(provenance, question.models, state)
 
         def settle(header: Header) -> None:
-            room.settle(compared + alone + preparation.cost(header, question.models, state))
+            room.settle(compared + alone + requests.cost(header, question.models, state))
 
-        with preparation.blamed_on("distorted"):
+        with requests.blamed_on("distorted"):
             return await self.decoders.compare(
                 data,
-                preparation.wanted(question.models, state),
+                requests.wanted(question.models, state),
                 reference.original,
-                preparation.wanted((FULL_REFERENCE,), state),
+                requests.wanted((FULL_REFERENCE,), state),
                 question.deadline,
                 settle,
                 resize=resize,

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from app.api.answers import quality_map
 from app.inference.tasks import ModelResult
+from app.scoring.answers import quality_map
 
 RESULT = ModelResult(0.5, (0.5,) * 6, (0.25,) * 40, (0.5,) * 40, (), None, 96, 64)
 

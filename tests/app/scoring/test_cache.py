@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cache import Cache
 from app.errors import DeadlineExceeded, InvalidImage
+from app.scoring.cache import Cache
 
 ROOM = 1 << 20
 
