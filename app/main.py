@@ -12,8 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app import errors
-from app.api import batch, compare, documentation, health, models, page, policies, problems, score
+from app.api import openapi
 from app.api.dependencies import KEY, STRICT
+from app.api.routes import batch, compare, health, models, page, policies, problems, score
 from app.auth.access import Access
 from app.http.cors import Cors
 from app.http.middleware import RequestScope, allowed, problem, record_of
@@ -26,7 +27,7 @@ from app.version import version
 _log = logging.getLogger("iqa.service")
 
 _LOCKED: Final = (score.router, batch.router, compare.router, models.router, policies.router)
-_OPEN: Final = (health.router, problems.router, page.router, documentation.router)
+_OPEN: Final = (health.router, problems.router, page.router, openapi.router)
 
 
 def create_app(
@@ -67,7 +68,7 @@ def create_app(
     )
     app.state.service = service
     app.state.access = access
-    app.openapi = lambda: documentation.document(app, access.locked, names)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app, access.locked, names)  # type: ignore[method-assign]
     _include(app, _LOCKED, [KEY, STRICT])
     _include(app, [health.metrics_router], [KEY] if settings.metrics_key else [])
     _include(app, _OPEN, [])
@@ -82,7 +83,7 @@ def create_app(
 
 def _include(app: FastAPI, routers: Sequence[APIRouter], conditions: Sequence[Depends]) -> None:
     """Adds routers, under /v1 too; what their routes ask for comes after the conditions."""
-    responses = documentation.problems(errors.Unauthorized) if KEY in conditions else {}
+    responses = openapi.problems(errors.Unauthorized) if KEY in conditions else {}
     for router in routers:
         app.include_router(router, dependencies=conditions, responses=responses)
         app.include_router(router, prefix="/v1", dependencies=conditions, include_in_schema=False)

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.api.schemas import UntimedScore
 from app.bulk.names import Names
 from app.imaging.formats.registry import SUFFIXES
+from app.schemas.types import UntimedScore
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from app.api.schemas import UntimedScore
 from app.bulk.files import Scored
 from app.schemas.exposure import ExposureMeasure
+from app.schemas.types import UntimedScore
 from models.adjectives import DIMENSIONS
 from models.calibration import Calibration, Description, describe
 

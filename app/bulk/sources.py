@@ -8,11 +8,11 @@ from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from app.api.schemas import LoadedPolicy, UntimedScore
 from app.bulk.about import Applied, Basis, Used
 from app.bulk.errors import OutputError
 from app.bulk.files import Scored
 from app.bulk.rows import weights_of
+from app.schemas.types import LoadedPolicy, UntimedScore
 from app.settings import Settings
 
 CONCURRENCY: Final = 8

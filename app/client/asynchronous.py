@@ -10,12 +10,12 @@ from typing import Final, Self
 
 import httpx
 
-from app.api.schemas import CompareAnswer, ModelsAnswer, PoliciesAnswer, ScoreAnswer
 from app.client import requests
 from app.client.concurrency import Run
 from app.client.errors import ClientError, ImageUnreadable, Misunderstood, Unreachable, Untrusted
 from app.client.requests import AnswerT, Call, Image, Words
 from app.client.retry import Attempts, Clock, Patience, is_refusal
+from app.schemas.types import CompareAnswer, ModelsAnswer, PoliciesAnswer, ScoreAnswer
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 TIMEOUT_S: Final = 75.0

@@ -9,7 +9,6 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from app.api.schemas import CompareAnswer, ModelsAnswer, PoliciesAnswer, ScoreAnswer
 from app.client import requests
 from app.client.asynchronous import (
     ATTEMPTS,
@@ -28,6 +27,7 @@ from app.client.errors import (
 )
 from app.client.requests import Image, Words
 from app.client.retry import Clock
+from app.schemas.types import CompareAnswer, ModelsAnswer, PoliciesAnswer, ScoreAnswer
 
 T = TypeVar("T")
 

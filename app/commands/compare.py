@@ -14,7 +14,7 @@ from app.commands.terminal import SOME_FAILED, cell, complain, console, reported
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from app.api.schemas import UntimedCompare
+    from app.schemas.types import UntimedCompare
 
 _ONLY_OVER_HTTP: Final = {"timing_ms", "batch"}
 _WORDS_SHOWN: Final = 6

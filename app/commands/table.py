@@ -8,9 +8,9 @@ from typing import Final
 from rich import box
 from rich.table import Table as Grid
 
-from app.api.schemas import UntimedScore, Verdict
 from app.bulk.rows import Calibrations, described_by
 from app.commands.terminal import cell, console
+from app.schemas.types import UntimedScore, Verdict
 from models.calibration import Description
 
 _DIMENSIONS_FROM: Final = 100  # columns of the terminal

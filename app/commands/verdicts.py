@@ -11,12 +11,12 @@ import typer
 from rich import box
 from rich.table import Table
 
-from app.api.schemas import Reason, Verdict
 from app.commands.score import report_failures
 from app.commands.terminal import SOME_FAILED, complain, console
 from app.imaging import metering
 from app.policies import Policy, choose, judge_measured, load, uncalibrated
 from app.schemas.exposure import Exposure
+from app.schemas.types import Reason, Verdict
 from app.scoring.offline import Scorer
 from app.scoring.panel import Panel, Photograph
 from app.settings import Settings

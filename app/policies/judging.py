@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from app.api.schemas import Reason, UntimedScore, Verdict
 from app.policies.definition import Limit, PoliciesError, Policy, PolicyRefused, SizeLimit
 from app.schemas.exposure import Exposure
+from app.schemas.types import Reason, UntimedScore, Verdict
 from models.adjectives import DIMENSIONS, WORDS, Dimension
 
 

@@ -10,7 +10,6 @@ from typing import Final
 
 import torch
 
-from app.api.schemas import UntimedCompare
 from app.bulk.files import Scored
 from app.commands.official import fetch_with_progress
 from app.commands.terminal import shown
@@ -20,6 +19,7 @@ from app.inference.build import budget_for, engine_for, state_of
 from app.inference.engine import Engine
 from app.inference.tasks import Result, Task
 from app.inference.worker.executor import run_tasks
+from app.schemas.types import UntimedCompare
 from app.scoring import requests
 from app.scoring.answers import compare_answer, score_answer
 from app.scoring.pipeline import Outcome, Pipeline

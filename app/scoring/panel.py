@@ -10,7 +10,6 @@ from typing import TypeVar
 import torch
 
 from app import policies
-from app.api.schemas import WeightsUsed
 from app.bulk.files import Scored
 from app.commands.terminal import Meter
 from app.errors import ServiceError
@@ -30,6 +29,7 @@ from app.inference.tasks import (
 )
 from app.policies import Measured
 from app.schemas.exposure import Exposure
+from app.schemas.types import WeightsUsed
 from app.scoring.answers import weights_used
 from app.scoring.offline import FileFailure, Scorer
 from app.settings import Settings, answering

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from PIL import Image, ImageFilter
 
-from app.api.schemas import CompareAnswer
 from app.commands.terminal import SOME_FAILED, UNUSABLE
+from app.schemas.types import CompareAnswer
 from tests.app.command_line import cut_off, invoke
 from tests.photographs import named
 

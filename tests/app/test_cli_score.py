@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.api.schemas import ScoreAnswer
 from app.bulk.files import Meant
 from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, SOME_FAILED, UNUSABLE
 from app.imaging import score_warnings
 from app.imaging.decode import Picture
 from app.imaging.metering import measure
 from app.inference.engine import OutOfMemory
+from app.schemas.types import ScoreAnswer
 from app.scoring.offline import Scorer
 from app.settings import Settings
 from models.calibration import READINGS, Thresholds

@@ -6,21 +6,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from app.api import schemas
 from app.bulk.about import About, Applied, Basis, Used
 from app.bulk.files import Scored
 from app.bulk.rows import Calibrations, Row, answer_fields, flat
 from app.bulk.summary import Summary
+from app.schemas import types
 from models.adjectives import ADJECTIVES, DIMENSIONS
 
 MODELS = ("qualiclip", "bpclip")
 
 
-def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> schemas.UntimedScore:
+def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> types.UntimedScore:
     """An answer with that score; `content` makes the file's digest."""
-    dimensions = schemas.Dimensions(**dict.fromkeys(DIMENSIONS, score))
+    dimensions = types.Dimensions(**dict.fromkeys(DIMENSIONS, score))
     adjectives = [
-        schemas.AdjectiveResult(
+        types.AdjectiveResult(
             adjective=word.word,
             dimension=word.dimension,
             polarity=word.polarity,
@@ -30,17 +30,17 @@ def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> schemas.U
         for word in ADJECTIVES
     ]
     models = {
-        name: schemas.ModelAnswer(
+        name: types.ModelAnswer(
             score=score,
             dimensions=dimensions,
             adjectives=adjectives,
             prompt_pairs=[],
-            scored=schemas.Size(width=64, height=48),
-            weights=schemas.WeightsUsed(name=f"{name}-tiny", sha256=name, license="none"),
+            scored=types.Size(width=64, height=48),
+            weights=types.WeightsUsed(name=f"{name}-tiny", sha256=name, license="none"),
         )
         for name in MODELS
     }
-    image = schemas.Image(
+    image = types.Image(
         width=64,
         height=48,
         format="JPEG",
@@ -50,19 +50,19 @@ def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> schemas.U
         orientation_applied=False,
         color_converted=False,
     )
-    return schemas.UntimedScore(**{
+    return types.UntimedScore(**{
         "score": score,
         "model": "bpclip",
         "dimensions": dimensions,
         "models": models,
         "image": image,
-        "facts": schemas.Facts(
-            exposure=schemas.Exposure(
+        "facts": types.Facts(
+            exposure=types.Exposure(
                 mean_luminance=0.2, p99_luminance=0.9, clipped_shadows=0.0, clipped_highlights=0.0123
             )
         ),
         "warnings": [],
-        "batch": schemas.Batch(images=1),
+        "batch": types.Batch(images=1),
         **fields,
     })  # fmt: skip
 
@@ -79,9 +79,9 @@ def row(path: str, score: float = 0.5, *, calibrations: Calibrations | None = No
     return flat(answer_fields(scored(path, score, **fields)), calibrations or {})
 
 
-def verdict(outcome: str, *messages: str) -> schemas.Verdict:
+def verdict(outcome: str, *messages: str) -> types.Verdict:
     reasons = [
-        schemas.Reason(
+        types.Reason(
             measure="dimension",
             model="bpclip",
             dimension="sharpness",
@@ -93,7 +93,7 @@ def verdict(outcome: str, *messages: str) -> schemas.Verdict:
         )
         for message in messages
     ]
-    return schemas.Verdict(policy="upload", outcome=outcome, reasons=reasons)  # type: ignore[arg-type]
+    return types.Verdict(policy="upload", outcome=outcome, reasons=reasons)  # type: ignore[arg-type]
 
 
 def basis(policy: str | None = None, **changes: Any) -> Basis:

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.api.schemas import ScoreAnswer
 from app.client import requests
 from app.client.asynchronous import AsyncClient, Scored
 from app.client.errors import (
@@ -24,6 +23,7 @@ from app.client.errors import (
     Unreachable,
     Untrusted,
 )
+from app.schemas.types import ScoreAnswer
 from tests.app.client.answers import JPEG, KEY, Service, VirtualClock, bare, problem, scored
 
 _BROKEN = httpx.ReadError("gone")

@@ -1,7 +1,7 @@
 """Policies, what they judge and answers that carry it, for tests."""
 
-from app.api import schemas
 from app.policies import Measured, Opinion, Policy, parse
+from app.schemas import types
 from app.schemas.exposure import Exposure
 from models.adjectives import ADJECTIVES, DIMENSIONS, WORDS
 
@@ -23,13 +23,13 @@ def policy(text: str) -> Policy:
     return parse(f"[mine]\n{text}", "The text")["mine"]
 
 
-def answer(value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")) -> schemas.UntimedScore:
+def answer(value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")) -> types.UntimedScore:
     """An answer of the service with the same number everywhere."""
-    model = schemas.ModelAnswer(
+    model = types.ModelAnswer(
         score=value,
-        dimensions=schemas.Dimensions(**dict.fromkeys(DIMENSIONS, value)),
+        dimensions=types.Dimensions(**dict.fromkeys(DIMENSIONS, value)),
         adjectives=[
-            schemas.AdjectiveResult(
+            types.AdjectiveResult(
                 adjective=each.word,
                 dimension=each.dimension,
                 polarity=each.polarity,
@@ -39,20 +39,20 @@ def answer(value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")
             for each in ADJECTIVES
         ]
         + [
-            schemas.AdjectiveResult(
+            types.AdjectiveResult(
                 adjective="moody", dimension=None, polarity=None, similarity=0.1, probability=None
             )
         ],
         prompt_pairs=[],
-        scored=schemas.Size(width=320, height=240),
-        weights=schemas.WeightsUsed(name="small", sha256="a" * 64, license=""),
+        scored=types.Size(width=320, height=240),
+        weights=types.WeightsUsed(name="small", sha256="a" * 64, license=""),
     )
-    return schemas.UntimedScore(
+    return types.UntimedScore(
         score=value,
         model="bpclip" if "bpclip" in models else models[0],
         dimensions=model.dimensions,
         models=dict.fromkeys(models, model),
-        image=schemas.Image(
+        image=types.Image(
             width=640,
             height=480,
             format="JPEG",
@@ -62,7 +62,7 @@ def answer(value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")
             orientation_applied=False,
             color_converted=False,
         ),
-        facts=schemas.Facts(exposure=schemas.Exposure(**vars(Exposure(value, value, value, value)))),
+        facts=types.Facts(exposure=types.Exposure(**vars(Exposure(value, value, value, value)))),
         warnings=["scaled-down: a warning of before."],
-        batch=schemas.Batch(images=1),
+        batch=types.Batch(images=1),
     )

@@ -14,7 +14,7 @@ from schemathesis import engine
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine.recorder import ScenarioRecorder
 
-from app.api.documentation import IMAGE_TYPES
+from app.api.openapi import IMAGE_TYPES
 from app.errors import PROBLEMS
 from tests.app.door import making, mutations
 from tests.app.files import encoded

@@ -4,9 +4,9 @@ from fastapi import APIRouter
 
 from app import errors
 from app.api.dependencies import ServiceDep
-from app.api.documentation import problems
-from app.api.schemas import PoliciesAnswer
+from app.api.openapi import problems
 from app.policies import described, usable
+from app.schemas.types import PoliciesAnswer
 from app.scoring.answers import weights_used
 
 router = APIRouter(tags=["service"])

@@ -4,11 +4,11 @@ from fastapi import APIRouter
 
 from app import errors
 from app.api.dependencies import ServiceDep
-from app.api.documentation import problems
-from app.api.schemas import AdjectivePair, KnownFault, Limits, LoadedModel, ModelsAnswer
+from app.api.openapi import problems
 from app.imaging.decode import supported_formats
 from app.imaging.formats.registry import SUFFIXES
 from app.inference.tasks import FULL_REFERENCE
+from app.schemas.types import AdjectivePair, KnownFault, Limits, LoadedModel, ModelsAnswer
 from app.scoring.answers import weights_used
 from models.adjectives import DIMENSIONS, PAIRS
 from models.faults import FAULTS

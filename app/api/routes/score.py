@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app import errors
-from app.api import rendering
+from app.api import replies
 from app.api.dependencies import (
     ROOM,
     AskedDep,
@@ -12,9 +12,9 @@ from app.api.dependencies import (
     ServiceDep,
     while_connected,
 )
-from app.api.documentation import cached, multipart, problems, raw_image
-from app.api.schemas import ScoreAnswer
+from app.api.openapi import cached, multipart, problems, raw_image
 from app.http.request_body import Reading, read_image
+from app.schemas.types import ScoreAnswer
 
 router = APIRouter(tags=["quality"])
 
@@ -56,8 +56,8 @@ async def score(request: Request, service: ServiceDep, record: RecordDep, asked:
     with service.intake.account() as account:
         upload = await read_image(request, Reading.of(service.settings), account)
         record.fields["bytes"] = upload.size
-        reply = await while_connected(request, rendering.score(service, upload, asked, record))
-    return rendering.json_response(reply)
+        reply = await while_connected(request, replies.score(service, upload, asked, record))
+    return replies.json_response(reply)
 
 
 @router.post(
@@ -84,5 +84,5 @@ async def score_map(request: Request, service: ServiceDep, record: RecordDep, as
     with service.intake.account() as account:
         upload = await read_image(request, Reading.of(service.settings), account)
         record.fields["bytes"] = upload.size
-        reply = await while_connected(request, rendering.heat_map(service, upload, asked, record))
-    return rendering.response(reply, "image/png")
+        reply = await while_connected(request, replies.heat_map(service, upload, asked, record))
+    return replies.response(reply, "image/png")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.app.problems import is_problem
 
-_ROOT = Path(__file__).parents[3]
+_ROOT = Path(__file__).parents[4]
 _FILES = sorted(path for path in (_ROOT / "app" / "web").iterdir() if path.name != "index.html")
 
 

@@ -4,9 +4,9 @@ from fastapi import APIRouter, Response
 
 from app import errors
 from app.api.dependencies import ServiceDep
-from app.api.documentation import problems
-from app.api.schemas import Health
+from app.api.openapi import problems
 from app.metrics import CONTENT_TYPE
+from app.schemas.types import Health
 
 router = APIRouter(tags=["service"])
 metrics_router = APIRouter(tags=["service"])

@@ -7,10 +7,10 @@ from typing import Any, Final
 from fastapi import Response
 
 from app.api.dependencies import Asked
-from app.api.schemas import TimingMs, UntimedScore
 from app.http.middleware import Record
 from app.inference.tasks import FULL_REFERENCE
 from app.policies import Policy, with_verdict
+from app.schemas.types import TimingMs, UntimedScore
 from app.scoring.answers import compare_answer, score_answer
 from app.scoring.cache import Outcome
 from app.scoring.requests import Question, weights

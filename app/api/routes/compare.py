@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from app import errors
-from app.api import rendering
+from app.api import replies
 from app.api.dependencies import ROOM, AskedDep, RecordDep, ServiceDep, while_connected
-from app.api.documentation import cached, multipart, problems
-from app.api.schemas import CompareAnswer
-from app.api.score import BODY_PROBLEMS, IMAGE_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
+from app.api.openapi import cached, multipart, problems
+from app.api.routes.score import BODY_PROBLEMS, IMAGE_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
 from app.http.request_body import Reading, read_files
+from app.schemas.types import CompareAnswer
 
 router = APIRouter(tags=["quality"])
 
@@ -43,8 +43,8 @@ async def compare(
     with service.intake.account() as account:
         files = await read_files(request, ("reference", "distorted"), Reading.of(service.settings), account)
         record.fields["bytes"] = sum(file.size for file in files.values())
-        work = rendering.compare(
+        work = replies.compare(
             service, files["reference"], files["distorted"], resize == "reference", asked, record
         )
         reply = await while_connected(request, work)
-    return rendering.json_response(reply)
+    return replies.json_response(reply)

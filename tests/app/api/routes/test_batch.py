@@ -7,7 +7,7 @@ import httpx
 import jsonschema_rs
 import pytest
 
-from app.api.batch import NDJSON
+from app.api.routes.batch import NDJSON
 from tests.app.api.conftest import MAX_BODY_BYTES
 from tests.app.files import encoded
 from tests.app.problems import is_problem

@@ -11,11 +11,11 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from app.api.schemas import BatchLine, Problem
 from app.errors import InternalError, NotFound, ServiceError, TemporaryError, Unauthorized
 from app.http.middleware import PROBLEM_JSON
 from app.http.security_headers import CONTENT_POLICY, content_policy, inline
 from app.imaging.formats.registry import FORMATS
+from app.schemas.types import BatchLine, Problem
 
 IMAGE_TYPES: Final = tuple(each.media_type for each in FORMATS)
 _SWAGGER_UI: Final = Path(str(files("fastapi_offline"))) / "static"

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header
 from fastapi.responses import HTMLResponse
 from starlette.responses import Response
 
-from app.api.documentation import problems
+from app.api.openapi import problems
 from app.errors import NotFound
 from app.http.security_headers import CONTENT_POLICY, content_policy
 

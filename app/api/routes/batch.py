@@ -10,10 +10,10 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
-from app.api import rendering
+from app.api import replies
 from app.api.dependencies import ROOM, Asked, AskedOfOneDep, RecordDep, ServiceDep, disconnected
-from app.api.documentation import problems
-from app.api.score import BODY_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
+from app.api.openapi import problems
+from app.api.routes.score import BODY_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
 from app.errors import InternalError, ServiceError
 from app.http.middleware import Record
 from app.http.request_body import Reading, Refused, read_batch
@@ -157,7 +157,7 @@ class _Batch:
                 raise file.error
             async with self._window:
                 record = Record(self._record.request_id)
-                reply = await rendering.score(self._service, file, self._asked, record)
+                reply = await replies.score(self._service, file, self._asked, record)
         except ServiceError as error:
             return self._failure(place, error)
         except Exception:

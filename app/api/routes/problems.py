@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 
 from app import errors
-from app.api.documentation import problems
+from app.api.openapi import problems
 from app.errors import PROBLEMS, ServiceError
 
 router = APIRouter(tags=["service"])
