@@ -12,7 +12,7 @@ import typer
 
 from app.commands import keys, weights
 from app.commands.compare import compare
-from app.commands.evaluate import evaluate
+from app.commands.evaluate.labels import evaluate
 from app.commands.policies import policies
 from app.commands.score import score
 from app.commands.serve import serve

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from app.bulk.about import About
 from app.bulk.charts import Boxes, Histogram
 from app.bulk.durable import appearing
+from app.bulk.run_manifest import About
 from app.bulk.summary import Distribution, Example, Summary, share
 from app.commands.terminal import shown
 from app.settings import answering

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from app.bulk.files import Scored
+from app.bulk.image_files import Scored
 from app.schemas.exposure import ExposureMeasure
 from app.schemas.types import UntimedScore
 from models.adjectives import DIMENSIONS

@@ -9,7 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from app.commands.flags import IN_PROCESS, with_settings
+from app.commands.settings_flags import IN_PROCESS, with_settings
 from app.commands.terminal import SOME_FAILED, cell, complain, console, reported
 from app.settings import Settings
 

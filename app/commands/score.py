@@ -10,14 +10,14 @@ from typing import Annotated, Final
 
 import typer
 
-from app.bulk.about import About, shown_names
-from app.bulk.files import Meant, Scored
-from app.bulk.output import Output
+from app.bulk.image_files import Meant, Scored
 from app.bulk.report import write_report
-from app.bulk.sources import CONCURRENCY, InProcess, Remote, Source
+from app.bulk.run_manifest import About, shown_names
+from app.bulk.score_file import Output
+from app.bulk.scorers import CONCURRENCY, InProcess, Remote, Source
 from app.bulk.summary import Summary
-from app.commands.flags import IN_PROCESS, with_settings
-from app.commands.running import Run
+from app.commands.score_run import Run
+from app.commands.settings_flags import IN_PROCESS, with_settings
 from app.commands.terminal import SOME_FAILED, Failure, complain, fail, reported, shown
 from app.settings import Settings
 from app.version import version

@@ -10,7 +10,7 @@ from typing import Final
 
 import torch
 
-from app.bulk.files import Scored
+from app.bulk.image_files import Scored
 from app.commands.official import fetch_with_progress
 from app.commands.terminal import shown
 from app.errors import ServiceError, SizeMismatch

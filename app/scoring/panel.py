@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 
 from app import policies
-from app.bulk.files import Scored
+from app.bulk.image_files import Scored
 from app.commands.terminal import Meter
 from app.errors import ServiceError
 from app.imaging import decode

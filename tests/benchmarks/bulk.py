@@ -97,7 +97,7 @@ class Command:
     def __init__(self, environment: dict[str, str], policy: str | None) -> None:
         import os
 
-        from app.bulk.sources import InProcess
+        from app.bulk.scorers import InProcess
         from app.settings import read_settings
 
         before = dict(os.environ)
@@ -114,10 +114,10 @@ class Command:
         Raises:
             RuntimeError: not every file was scored.
         """
-        from app.bulk.about import About
-        from app.bulk.files import Meant
-        from app.bulk.output import Output
-        from app.commands.running import Run
+        from app.bulk.image_files import Meant
+        from app.bulk.run_manifest import About
+        from app.bulk.score_file import Output
+        from app.commands.score_run import Run
 
         output = Output(out)
         output.remove()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.bulk.errors import OutputError
-from app.bulk.formats import Csv, Format, JsonLines, Parquet, format_of, read_name, written_name
+from app.bulk.file_formats import Csv, Format, JsonLines, Parquet, format_of, read_name, written_name
 from app.bulk.rows import Row, columns
 from tests.app.bulk.rows import MODELS, row, verdict
 
@@ -89,7 +89,7 @@ def test_parquet_has_proper_types(tmp_path: Path) -> None:
 def test_parquet_is_written_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pyarrow import parquet
 
-    monkeypatch.setattr("app.bulk.formats._ROWS_OF_GROUP", 10)
+    monkeypatch.setattr("app.bulk.file_formats._ROWS_OF_GROUP", 10)
     path = tmp_path / "scores.parquet"
     with path.open("wb") as file:
         Parquet().write((row(f"{number}.jpg") for number in range(25)), _COLUMNS, file, "")

@@ -8,10 +8,10 @@ from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from app.bulk.about import Applied, Basis, Used
 from app.bulk.errors import OutputError
-from app.bulk.files import Scored
+from app.bulk.image_files import Scored
 from app.bulk.rows import weights_of
+from app.bulk.run_manifest import Applied, Basis, Used
 from app.schemas.types import LoadedPolicy, UntimedScore
 from app.settings import Settings
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.bulk.files import Meant
+from app.bulk.image_files import Meant
 from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, SOME_FAILED, UNUSABLE
 from app.imaging import score_warnings
 from app.imaging.decode import Picture

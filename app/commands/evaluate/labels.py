@@ -15,8 +15,8 @@ import typer
 from rich import box
 from rich.table import Table
 
-from app.commands.flags import IN_PROCESS, with_settings
 from app.commands.score import report_failures
+from app.commands.settings_flags import IN_PROCESS, with_settings
 from app.commands.terminal import SOME_FAILED, Meter, cell, complain, console, fail, reported, shown
 from app.settings import Settings
 
@@ -131,19 +131,19 @@ def evaluate(
     if questions and (scores is not None or weights is not None or out is not None):
         fail(f"With {questions[0]} there are no people's scores: --scores, --weights and --out do not apply.")
     if robustness:
-        from app.commands.robustness import measure
+        from app.commands.evaluate.robustness import measure
 
         measure(folder, settings, split=split.value, limit=limit, plot=plot, as_json=as_json)
         return
     if policy is not None:
-        from app.commands import verdicts
+        from app.commands.evaluate.labels import policy
 
-        verdicts.measure(folder, settings, policy, split=split.value, limit=limit, as_json=as_json)
+        policy.measure(folder, settings, policy, split=split.value, limit=limit, as_json=as_json)
         return
     if gate:
-        from app.commands import evaluate_gate
+        from app.commands.evaluate.labels import gate
 
-        evaluate_gate.measure(folder, settings, split=split.value, limit=limit, as_json=as_json)
+        gate.measure(folder, settings, split=split.value, limit=limit, as_json=as_json)
         return
     from app.scoring.offline import Scorer
     from models.training.photos import list_scored

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from app.bulk import names
-from app.bulk.names import Names
+from app.bulk import path_set
+from app.bulk.path_set import Names
 
 
 def test_a_name_is_added_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "_RECENT", 50)  # so that most are sorted in
+    monkeypatch.setattr(path_set, "_RECENT", 50)  # so that most are sorted in
     held = Names()
     paths = [Path(f"photos/{number}.jpg") for number in range(1000)]
     assert all(held.add(path) for path in paths)
@@ -27,7 +27,7 @@ def test_names_need_not_be_utf8() -> None:
 
 
 def test_a_name_takes_some_twenty_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "_RECENT", 50)
+    monkeypatch.setattr(path_set, "_RECENT", 50)
     held = Names()
     for number in range(5000):
         held.add(Path("p" * 200, str(number)))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.bulk.names import Names
+from app.bulk.path_set import Names
 from app.imaging.formats.registry import SUFFIXES
 from app.schemas.types import UntimedScore
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from app.bulk import journal
-from app.bulk.about import About, Basis, Used, beside, shown_names
 from app.bulk.errors import OutputError
-from app.bulk.output import Output
 from app.bulk.rows import path_of
+from app.bulk.run_manifest import About, Basis, Used, beside, shown_names
+from app.bulk.score_file import Output
 from tests.app.bulk.rows import about, basis, failed, scored
 
 SUFFIXES = ["jsonl", "csv", "parquet"]

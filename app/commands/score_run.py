@@ -4,13 +4,13 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from app.bulk.about import About
-from app.bulk.files import Meant, Scored
+from app.bulk.image_files import Meant, Scored
 from app.bulk.journal import encoded
-from app.bulk.names import Names
-from app.bulk.output import Output
+from app.bulk.path_set import Names
 from app.bulk.rows import answer_fields, flat, path_of
-from app.bulk.sources import Source
+from app.bulk.run_manifest import About
+from app.bulk.score_file import Output
+from app.bulk.scorers import Source
 from app.bulk.summary import Summary
 from app.commands.table import Table
 from app.commands.terminal import Failure, Meter, sentence_of, stoppable

@@ -9,7 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from app.commands.plots import check_plot, draw
+from app.commands.evaluate.plots import check_plot, draw
 from app.commands.score import report_failures
 from app.commands.terminal import SOME_FAILED, complain, console
 from app.inference.tasks import FULL_REFERENCE
