@@ -2,24 +2,11 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from app.bulk.path_set import Names
 from app.imaging.formats.registry import SUFFIXES
-from app.schemas.types import UntimedScore
-
-
-@dataclass(frozen=True)
-class Scored:
-    """An image file and the answer to ``POST /score`` for it (without timing), or why there is none.
-
-    Not the exception: with its traceback it would hold the file's bytes, for every damaged file of many.
-    """
-
-    path: Path
-    answer: UntimedScore | None
-    problem: str = ""
+from app.scoring.outcomes import Scored
 
 
 class Meant:

@@ -10,7 +10,7 @@ from app.bulk.charts import Boxes, Histogram
 from app.bulk.durable import appearing
 from app.bulk.run_manifest import About
 from app.bulk.summary import Distribution, Example, Summary, share
-from app.commands.terminal import shown
+from app.printable import shown
 from app.settings import answering
 from models.adjectives import DIMENSIONS
 

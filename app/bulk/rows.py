@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from app.bulk.image_files import Scored
 from app.schemas.exposure import ExposureMeasure
 from app.schemas.types import UntimedScore
+from app.scoring.outcomes import Scored
 from models.adjectives import DIMENSIONS
 from models.calibration import Calibration, Description, describe
 

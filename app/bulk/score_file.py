@@ -14,10 +14,10 @@ from typing import Final
 from app.bulk import journal
 from app.bulk.durable import appearing
 from app.bulk.file_formats import format_of
-from app.bulk.image_files import Scored
 from app.bulk.journal import Journal
 from app.bulk.rows import Calibrations, Row, answer_fields, columns, flat
 from app.bulk.run_manifest import About, beside
+from app.scoring.outcomes import Scored
 from models.durable import replace_durably
 
 _PART: Final = ".part.jsonl"

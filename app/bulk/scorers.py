@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from app.bulk.errors import OutputError
-from app.bulk.image_files import Scored
 from app.bulk.rows import weights_of
 from app.bulk.run_manifest import Applied, Basis, Used
 from app.schemas.types import LoadedPolicy, UntimedScore
+from app.scoring.outcomes import Scored
 from app.settings import Settings
 
 CONCURRENCY: Final = 8

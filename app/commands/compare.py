@@ -9,6 +9,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from app.commands.official import fetch_where_asked
 from app.commands.settings_flags import IN_PROCESS, with_settings
 from app.commands.terminal import SOME_FAILED, cell, complain, console, reported
 from app.settings import Settings
@@ -48,6 +49,7 @@ def compare(
     """
     from app.scoring.offline import FileFailure, Scorer
 
+    fetch_where_asked(settings)
     scorer = Scorer(settings, full_reference=True)
     try:
         answer = scorer.compare(reference, distorted, resize=resize is Resize.reference)

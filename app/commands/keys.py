@@ -11,7 +11,8 @@ from typing import Annotated, Final
 import typer
 
 from app.auth.api_keys import MOST_KEYS, Key, digest_of, is_name, new_key, parse
-from app.commands.terminal import complain, fail, reported, shown
+from app.commands.terminal import complain, fail, reported
+from app.printable import shown
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Make API keys for the service.")
 

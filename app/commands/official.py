@@ -5,9 +5,20 @@ from pathlib import Path
 from typing import Final
 
 from app.commands.terminal import Meter, complain
+from app.settings import Settings
 
 SHA256_VARIABLE: Final = "IQA_QUALICLIP_SHA256"
 """Environment variable that pins the file from outside."""
+
+
+def fetch_where_asked(settings: Settings) -> None:
+    """Downloads the official weights if the settings ask for them and they are not here yet.
+
+    Raises:
+        WeightsError: they cannot be had, or are not what they should be.
+    """
+    if settings.sources().get("qualiclip") == "official":
+        fetch_with_progress(settings.qualiclip_sha256)
 
 
 def fetch_with_progress(sha256: str | None = None, directory: Path | None = None) -> Path:

@@ -10,15 +10,18 @@ from typing import Annotated, Final
 
 import typer
 
-from app.bulk.image_files import Meant, Scored
+from app.bulk.image_files import Meant
 from app.bulk.report import write_report
 from app.bulk.run_manifest import About, shown_names
 from app.bulk.score_file import Output
 from app.bulk.scorers import CONCURRENCY, InProcess, Remote, Source
 from app.bulk.summary import Summary
+from app.commands.official import fetch_where_asked
 from app.commands.score_run import Run
 from app.commands.settings_flags import IN_PROCESS, with_settings
-from app.commands.terminal import SOME_FAILED, Failure, complain, fail, reported, shown
+from app.commands.terminal import SOME_FAILED, Failure, complain, fail, reported
+from app.printable import shown
+from app.scoring.outcomes import Scored
 from app.settings import Settings
 from app.version import version
 
@@ -164,6 +167,8 @@ def score(
         if len(done):
             complain(f"{shown(out)} has {len(done)} images already; {total} are left.")
         if total:
+            if server is None:
+                fetch_where_asked(settings)
             with contextlib.closing(
                 InProcess(settings, policy, workers)
                 if server is None

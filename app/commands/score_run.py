@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from app.bulk.image_files import Meant, Scored
+from app.bulk.image_files import Meant
 from app.bulk.journal import encoded
 from app.bulk.path_set import Names
 from app.bulk.rows import answer_fields, flat, path_of
@@ -14,6 +14,7 @@ from app.bulk.scorers import Source
 from app.bulk.summary import Summary
 from app.commands.table import Table
 from app.commands.terminal import Failure, Meter, sentence_of, stoppable
+from app.scoring.outcomes import Scored
 
 _MOST_NAMED: Final = 1000
 _GO_ON: Final = "The same command with --resume goes on from there."

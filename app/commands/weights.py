@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.commands.official import SHA256_VARIABLE, fetch_with_progress
-from app.commands.terminal import cell, console, fail, reported, shown
+from app.commands.terminal import cell, console, fail, reported
+from app.printable import shown
 
 if TYPE_CHECKING:
     from models.training.calibration import Measured

@@ -10,18 +10,17 @@ from typing import Final
 
 import torch
 
-from app.bulk.image_files import Scored
-from app.commands.official import fetch_with_progress
-from app.commands.terminal import shown
 from app.errors import ServiceError, SizeMismatch
 from app.imaging.decode import Limits
 from app.inference.build import budget_for, engine_for, state_of
 from app.inference.engine import Engine
 from app.inference.tasks import Result, Task
 from app.inference.worker.executor import run_tasks
+from app.printable import shown
 from app.schemas.types import UntimedCompare
 from app.scoring import requests
 from app.scoring.answers import compare_answer, score_answer
+from app.scoring.outcomes import Scored
 from app.scoring.pipeline import Outcome, Pipeline
 from app.scoring.requests import Prepared, Question
 from app.settings import Settings
@@ -49,8 +48,6 @@ class Scorer:
     """
 
     def __init__(self, settings: Settings, *, full_reference: bool = False) -> None:
-        if settings.sources().get("qualiclip") == "official":
-            fetch_with_progress(settings.qualiclip_sha256)
         # The thread at the device wants the interpreter after every operation, and others compute meanwhile.
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         # The thread that loads the models is the one that runs them: OpenMP gives every thread that computes

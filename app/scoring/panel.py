@@ -3,15 +3,11 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
 from app import policies
-from app.bulk.image_files import Scored
-from app.commands.terminal import Meter
 from app.errors import ServiceError
 from app.imaging import decode
 from app.imaging.decode import Limits
@@ -35,9 +31,7 @@ from app.scoring.offline import FileFailure, Scorer
 from app.settings import Settings, answering
 from models.adjectives import DIMENSIONS, WORDS, dimension_scores, pair_probabilities
 from models.preprocessing import Pixels
-from models.training.robustness import SHORTEST_SIDE, Judge, Opinion, Opinions
-
-_Seen = TypeVar("_Seen")
+from models.training.robustness import SHORTEST_SIDE, Opinion, Opinions
 
 
 @dataclass(frozen=True)
@@ -109,30 +103,6 @@ class Panel:
                 f"{photo.shape[1]} x {photo.shape[0]}."
             )
         return Photograph(photo, width, height)
-
-    def look_at_each(
-        self, paths: Sequence[Path], effort: int, look: Callable[[Photograph, str, Judge], _Seen]
-    ) -> tuple[list[_Seen], list[Scored]]:
-        """Examine photographs one by one, with a progress meter.
-
-        Args:
-            paths: of the photographs.
-            effort: number of pictures that `look` has judged for one photograph.
-            look: examines a photograph, given its name and the judge of the pictures made from it.
-
-        Returns:
-            What `look` gave of the photographs that could be judged, and the other ones with the reason.
-        """
-        seen, failures = [], []
-        with Meter("judging", effort * len(paths)) as meter:
-            judge = partial(self.judge, advance=meter.advance)
-            for number, path in enumerate(paths, start=1):
-                try:
-                    seen.append(look(self.read(path), path.stem, judge))
-                except FileFailure as failure:
-                    failures.append(Scored(path, None, str(failure)))
-                meter.reach(effort * number, effort * len(paths))  # also where it could not be judged
-        return seen, failures
 
     def judge(
         self, pictures: Sequence[Pixels], reference: Pixels | None, advance: Callable[[int], None]

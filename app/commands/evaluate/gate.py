@@ -9,6 +9,8 @@ import typer
 from rich import box
 from rich.table import Table
 
+from app.commands.evaluate.photographs import look_at_each
+from app.commands.official import fetch_where_asked
 from app.commands.score import report_failures
 from app.commands.terminal import SOME_FAILED, complain, console
 from app.scoring.offline import Scorer
@@ -43,9 +45,10 @@ def measure(
         Exception: as of :class:`app.scoring.offline.Scorer`.
     """
     paths = list_photos(folder, split)[:limit]
+    fetch_where_asked(settings)
     panel = Panel(Scorer(settings), settings)
-    tried, failures = panel.look_at_each(
-        paths, images_of_variants(), lambda photo, name, judge: try_variants(photo.pixels, name, judge)
+    tried, failures = look_at_each(
+        panel, paths, images_of_variants(), lambda photo, name, judge: try_variants(photo.pixels, name, judge)
     )
     found = {name: outcomes(tried, name) for name in panel.names} if tried else {}
     complaints = broken(found)

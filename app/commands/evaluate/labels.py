@@ -15,9 +15,11 @@ import typer
 from rich import box
 from rich.table import Table
 
+from app.commands.official import fetch_where_asked
 from app.commands.score import report_failures
 from app.commands.settings_flags import IN_PROCESS, with_settings
-from app.commands.terminal import SOME_FAILED, Meter, cell, complain, console, fail, reported, shown
+from app.commands.terminal import SOME_FAILED, Meter, cell, complain, console, fail, reported
+from app.printable import shown
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -131,19 +133,19 @@ def evaluate(
     if questions and (scores is not None or weights is not None or out is not None):
         fail(f"With {questions[0]} there are no people's scores: --scores, --weights and --out do not apply.")
     if robustness:
-        from app.commands.evaluate.robustness import measure
+        from app.commands.evaluate import robustness as examination
 
-        measure(folder, settings, split=split.value, limit=limit, plot=plot, as_json=as_json)
+        examination.measure(folder, settings, split=split.value, limit=limit, plot=plot, as_json=as_json)
         return
     if policy is not None:
-        from app.commands.evaluate.labels import policy
+        from app.commands.evaluate import policy as tried
 
-        policy.measure(folder, settings, policy, split=split.value, limit=limit, as_json=as_json)
+        tried.measure(folder, settings, policy, split=split.value, limit=limit, as_json=as_json)
         return
     if gate:
-        from app.commands.evaluate.labels import gate
+        from app.commands.evaluate import gate as release
 
-        gate.measure(folder, settings, split=split.value, limit=limit, as_json=as_json)
+        release.measure(folder, settings, split=split.value, limit=limit, as_json=as_json)
         return
     from app.scoring.offline import Scorer
     from models.training.photos import list_scored
@@ -152,6 +154,7 @@ def evaluate(
     photos = list_scored(folder, split.value, scores)
     if wanted is not None:
         _check_weights(wanted, (photo.subset for photo in photos))
+    fetch_where_asked(settings)
     scorer = Scorer(settings)
     measured, failures = [], []
     with Meter("scoring", len(photos)) as meter:

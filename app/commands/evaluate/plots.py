@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.commands.terminal import fail, shown
+from app.commands.terminal import fail
+from app.printable import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

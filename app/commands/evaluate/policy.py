@@ -11,6 +11,8 @@ import typer
 from rich import box
 from rich.table import Table
 
+from app.commands.evaluate.photographs import look_at_each
+from app.commands.official import fetch_where_asked
 from app.commands.score import report_failures
 from app.commands.terminal import SOME_FAILED, complain, console
 from app.imaging import metering
@@ -95,9 +97,10 @@ def measure(
     paths = list_photos(folder, split)[:limit]
     # Models that it does not need would only take time.
     needed = policy.needs(settings.models) or settings.models
+    fetch_where_asked(settings)
     panel = Panel(Scorer(settings.model_copy(update={"models": needed})), settings)
     warnings = uncalibrated(policy, {model: panel.weights(model) for model in panel.names})
-    judged, failures = panel.look_at_each(paths, images_of_each(ORDERED), partial(_judge, policy, panel))
+    judged, failures = look_at_each(panel, paths, images_of_each(ORDERED), partial(_judge, policy, panel))
     found = _trial(judged) if judged else None
     if as_json:
         about = {"folder": str(folder), "split": split, "photographs": len(judged), "failed": len(failures)}

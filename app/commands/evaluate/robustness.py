@@ -9,7 +9,9 @@ import typer
 from rich import box
 from rich.table import Table
 
+from app.commands.evaluate.photographs import look_at_each
 from app.commands.evaluate.plots import check_plot, draw
+from app.commands.official import fetch_where_asked
 from app.commands.score import report_failures
 from app.commands.terminal import SOME_FAILED, complain, console
 from app.inference.tasks import FULL_REFERENCE
@@ -51,10 +53,11 @@ def measure(
     if plot is not None:
         check_plot(plot)
     paths = list_photos(folder, split)[:limit]
+    fetch_where_asked(settings)
     panel = Panel(Scorer(settings, full_reference=True), settings)
     teacher = _teacher() if panel.has_full_reference else None
-    examined, failures = panel.look_at_each(
-        paths, images_of_each(), lambda photo, name, judge: examine(photo.pixels, name, judge, teacher)
+    examined, failures = look_at_each(
+        panel, paths, images_of_each(), lambda photo, name, judge: examine(photo.pixels, name, judge, teacher)
     )
     found = (
         {name: figures(examined, name, has_reference=name == FULL_REFERENCE) for name in panel.names}

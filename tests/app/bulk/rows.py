@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from app.bulk.image_files import Scored
 from app.bulk.rows import Calibrations, Row, answer_fields, flat
 from app.bulk.run_manifest import About, Applied, Basis, Used
 from app.bulk.summary import Summary
 from app.schemas import types
+from app.scoring.outcomes import Scored
 from models.adjectives import ADJECTIVES, DIMENSIONS
 
 MODELS = ("qualiclip", "bpclip")
