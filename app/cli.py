@@ -17,7 +17,7 @@ from app.commands.policies import policies
 from app.commands.score import score
 from app.commands.serve import serve
 from app.commands.train import train
-from app.waiting import wait_briefly
+from app.cpu import wait_briefly
 
 app = typer.Typer(
     help="How good an image looks, and why.",

@@ -24,7 +24,7 @@ from app.processes.parent_link import Lifeline
 from app.scoring.answers import weights_used
 from app.scoring.service import Service
 from app.settings import Settings
-from app.waiting import SWITCH_INTERVAL_S
+from app.cpu import SWITCH_INTERVAL_S
 
 _log = logging.getLogger("iqa.serving")
 

@@ -24,7 +24,7 @@ from app.scoring.outcomes import Scored
 from app.scoring.pipeline import Outcome, Pipeline
 from app.scoring.requests import Prepared, Question
 from app.settings import Settings
-from app.waiting import SWITCH_INTERVAL_S
+from app.cpu import SWITCH_INTERVAL_S
 
 _BYTES_PER_PIXEL: Final = 8
 """Of the densest files there are, uncompressed 16-bit colour with alpha. The byte limit of the settings is

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.waiting import wait_briefly
+from app.cpu import wait_briefly
 
 
 @pytest.mark.parametrize(

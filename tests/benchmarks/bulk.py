@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from app.waiting import wait_briefly
+from app.cpu import wait_briefly
 from tests.benchmarks import servers
 from tests.benchmarks.ceiling import remote
 from tests.benchmarks.report import machine

@@ -8,7 +8,7 @@ from functools import partial
 from app.logs import configure_logging
 from app.processes.parent_link import Lifeline
 from app.settings import Settings
-from app.waiting import SWITCH_INTERVAL_S, wait_briefly
+from app.cpu import SWITCH_INTERVAL_S, wait_briefly
 
 
 def main() -> int:
