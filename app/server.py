@@ -14,6 +14,7 @@ import uvicorn
 import uvloop
 
 from app.auth.api_keys import KeysError
+from app.cpu import SWITCH_INTERVAL_S
 from app.http.connections import Connection, Door, Limits
 from app.http.file_descriptors import most_connections, raise_limit
 from app.http.listener import accepted, turn_newcomers_away
@@ -24,7 +25,6 @@ from app.processes.parent_link import Lifeline
 from app.scoring.answers import weights_used
 from app.scoring.service import Service
 from app.settings import Settings
-from app.cpu import SWITCH_INTERVAL_S
 
 _log = logging.getLogger("iqa.serving")
 

@@ -13,8 +13,8 @@ from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.adjectives import Dimension
 from models.faults import FaultName, FoundFault, find_faults
+from models.vocabulary import Dimension
 
 Reading = Literal["excellent", "good", "fair", "poor", "bad"]
 READINGS: Final[tuple[Reading, ...]] = get_args(Reading)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from models.adjectives import Dimension
+from models.vocabulary import Dimension
 
 if TYPE_CHECKING:
     from models.calibration import Calibration  # it takes the names of the faults from here

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from models.adjectives import DIMENSIONS
 from models.calibration import Calibration, Readings, Thresholds
+from models.checkpoints.format import ModelName, read, save
 from models.faults import FAULTS
-from models.weights import ModelName, read, save
+from models.vocabulary import DIMENSIONS
 
 
 def calibration(**changes: Any) -> Calibration:

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import bpclip
-from models.architecture import RESNET
-from models.bpclip import BPCLIP
+from models.bpclip.model import BPCLIP, model
+from models.checkpoints.architecture import RESNET
+from models.checkpoints.format import Metadata, ModelName, save
+from models.checkpoints.state_dict import stored
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
-from models.qualiclip import PROMPTS, QualiCLIP, QualiCLIPConfig
-from models.state import stored
-from models.weights import Metadata, ModelName, save
+from models.qualiclip.model import PROMPTS, QualiCLIP, QualiCLIPConfig
 
 _LONGEST_SIDE = 384
 
@@ -28,7 +27,7 @@ def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _save(folder, "qualiclip", QualiCLIP(tiny), tiny.as_metadata())
         for name, full_reference in (("bpclip", False), ("bpclip-fr", True)):
             config = replace(
-                bpclip.compact(full_reference),
+                model.compact(full_reference),
                 encoder=RESNET,
                 rectified=False,
                 layers=(1, 1, 1, 1),

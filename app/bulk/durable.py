@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from models.durable import replace_durably
+from models.files import replace_durably
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from app.bulk.errors import OutputError
-from models.durable import replace_durably
+from models.files import replace_durably
 
 try:
     import fcntl

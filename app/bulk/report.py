@@ -12,7 +12,7 @@ from app.bulk.run_manifest import About
 from app.bulk.summary import Distribution, Example, Summary, share
 from app.printable import shown
 from app.settings import answering
-from models.adjectives import DIMENSIONS
+from models.vocabulary import DIMENSIONS
 
 _TEMPLATE: Final = Path(__file__).with_name("report.html")
 _STYLE: Final = Path(__file__).with_name("report.css")

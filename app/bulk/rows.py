@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 from app.schemas.exposure import ExposureMeasure
 from app.schemas.types import UntimedScore
 from app.scoring.outcomes import Scored
-from models.adjectives import DIMENSIONS
 from models.calibration import Calibration, Description, describe
+from models.vocabulary import DIMENSIONS
 
 Row = dict[str, Any]
 Kind = Literal["text", "texts", "whole", "number"]

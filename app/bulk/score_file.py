@@ -18,7 +18,7 @@ from app.bulk.journal import Journal
 from app.bulk.rows import Calibrations, Row, answer_fields, columns, flat
 from app.bulk.run_manifest import About, beside
 from app.scoring.outcomes import Scored
-from models.durable import replace_durably
+from models.files import replace_durably
 
 _PART: Final = ".part.jsonl"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.bulk.rows import Row, path_of
-from models.adjectives import DIMENSIONS
+from models.vocabulary import DIMENSIONS
 
 EXTREMES: Final = 12
 """How many of the best are kept, and of the worst."""

@@ -22,12 +22,12 @@ def fetch_where_asked(settings: Settings) -> None:
 
 
 def fetch_with_progress(sha256: str | None = None, directory: Path | None = None) -> Path:
-    """:func:`models.official.fetch_official` with a progress bar, and the licence before the first byte.
+    """:func:`models.qualiclip.official.fetch_official` with a progress bar, and the licence before the first byte.
 
     Raises:
         WeightsError: they cannot be had, or are not what they should be.
     """
-    from models import official
+    from models.qualiclip.model import official
 
     sha256 = sha256 or os.environ.get(SHA256_VARIABLE) or None
     if official.official_path(directory).is_file():

@@ -52,9 +52,9 @@ _EXPECTED: Final = (
     ("app.supervisor", "CannotStart"),
     ("app.inference.canary", "CanaryFailed"),
     ("app.inference.engine", "DeviceUnavailable"),
-    ("models.training.loop", "TrainingError"),
+    ("models.training.optimise", "TrainingError"),
     ("models.training.photos", "DataError"),
-    ("models.weights", "WeightsError"),
+    ("models.checkpoints.format", "WeightsError"),
 )
 
 

@@ -87,10 +87,10 @@ def train(
     """
     _require_writable(out)
     from app.inference.engine import resolve_device
-    from models.training.loop import Budget
+    from models.checkpoints.format import resolve
+    from models.training.jobs import Job, run_job
+    from models.training.optimise import Budget
     from models.training.photos import DataError
-    from models.training.runs import Job, run_job
-    from models.weights import resolve
 
     run = run or Path("runs") / model.value
     start = None

@@ -18,8 +18,8 @@ from app.commands.terminal import cell, console, fail, reported
 from app.printable import shown
 
 if TYPE_CHECKING:
+    from models.checkpoints.format import ModelName, Weights
     from models.training.calibration import Measured
-    from models.weights import ModelName, Weights
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="List, fetch, inspect and calibrate weights."
@@ -84,8 +84,8 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Check weights, and print what they say of themselves. `bundled` are three files."""
-    from models.loading import build
-    from models.weights import MODEL_NAMES, load_weights
+    from models.checkpoints.format import MODEL_NAMES, load_weights
+    from models.registry import build
 
     if source == "bundled":
         found = [load_weights(name, source) for name in MODEL_NAMES]
@@ -142,10 +142,10 @@ def calibrate(
     that the page, `iqa score` and reports show. The tensors stay as they are; the SHA-256 changes and is
     printed. Of each folder, the files that are held out for `iqa evaluate --split holdout` are left out.
     """
-    from models.loading import build
+    from models.checkpoints.format import save
+    from models.registry import build
     from models.training.calibration import calibrate as measured
     from models.training.photos import list_photos
-    from models.weights import save
 
     path = file.expanduser().resolve()  # a link stays one
     weights = _read_any(path)
@@ -170,7 +170,7 @@ def calibrate(
 
 
 def _bundled() -> Iterator[dict[str, Any]]:
-    from models.weights import MODEL_NAMES, WeightsError, bundled_path, load_weights
+    from models.checkpoints.format import MODEL_NAMES, WeightsError, bundled_path, load_weights
 
     for name in MODEL_NAMES:
         path = bundled_path(name)
@@ -184,8 +184,8 @@ def _bundled() -> Iterator[dict[str, Any]]:
 
 
 def _official() -> dict[str, Any]:
-    from models.official import LICENSE, official_path, read_official
-    from models.weights import WeightsError
+    from models.checkpoints.format import WeightsError
+    from models.qualiclip.official import LICENSE, official_path, read_official
 
     path = official_path()
     if not path.is_file():
@@ -217,7 +217,7 @@ def _entry(
 
 
 def _official_is_here() -> bool:
-    from models.official import official_path
+    from models.qualiclip.official import official_path
 
     return official_path().is_file()
 
@@ -228,7 +228,7 @@ def _read_any(path: Path) -> "Weights":
     Raises:
         WeightsError: it cannot be used as that.
     """
-    from models.weights import read
+    from models.checkpoints.format import read
 
     return read(path, _model_of(path))
 
@@ -237,7 +237,7 @@ def _model_of(path: Path) -> "ModelName":
     """The model that a file names; where it names none, any will say best what is wrong with it."""
     import safetensors
 
-    from models.weights import MODEL_NAMES
+    from models.checkpoints.format import MODEL_NAMES
 
     try:
         with safetensors.safe_open(path, "pt") as file:

@@ -18,7 +18,7 @@ from app.schemas.exposure import Exposure
 from models.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # it brings scipy, which takes longer to load than all that decoding needs
-    from models.signal import Signal
+    from models.fidelity import Signal
 
 Size = tuple[int, int]  # width, height in pixels
 
@@ -101,17 +101,17 @@ def compare(
     Raises:
         SizeMismatch: the sizes differ, and `resize` is false.
     """
-    from models import signal
+    from models import fidelity
 
     size = reference.shape[1], reference.shape[0]
     if own.size == size:
         shared = {(each.shape[1], each.shape[0]): each for each in own.pixels.values()}
         pixels = _scaled(picture.pixels, wanted, shared)
-        return Comparison(signal.measure(reference, picture.pixels), None, pixels)
+        return Comparison(fidelity.measure(reference, picture.pixels), None, pixels)
     if not resize:
         raise mismatch(size, own.size)
     compared = np.array(Image.fromarray(picture.pixels).resize(size, Image.Resampling.BICUBIC))
-    return Comparison(signal.measure(reference, compared), own.size, _scaled(compared, wanted, {}))
+    return Comparison(fidelity.measure(reference, compared), own.size, _scaled(compared, wanted, {}))
 
 
 def mismatch(reference: Size, distorted: Size) -> SizeMismatch:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from app.inference.tasks import FULL_REFERENCE, CompareTask, ScoreTask
-from models.loading import LoadedModel
+from models.registry import LoadedModel
 
 if TYPE_CHECKING:
     from app.inference.engine import Engine

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.inference.task_items import Pixels
-from models.feature_maps import FeatureMaps
-from models.ragged import Extents
+from models.backbones.feature_maps import FeatureMaps
+from models.runtime.ragged import Extents
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,13 @@ from app.inference.tasks import (
     ScoreTask,
     Task,
 )
-from models.adjectives import dimension_scores, pair_probabilities
-from models.inference import ImageEncoder, InferenceModel, encoder_digest
-from models.loading import LoadedModel, load_model
+from models.checkpoints.format import Metadata, ModelName
 from models.preprocessing import Preprocessing
-from models.qualiclip import QualiCLIP, QualiCLIPOutput
-from models.ragged import pack
-from models.weights import Metadata, ModelName
+from models.qualiclip.model import QualiCLIP, QualiCLIPOutput
+from models.registry import LoadedModel, load_model
+from models.runtime.eager import ImageEncoder, InferenceModel, encoder_digest
+from models.runtime.ragged import pack
+from models.vocabulary import dimension_scores, pair_probabilities
 
 _Map = tuple[tuple[float, ...], ...]  # rows of local quality
 # Models whose encoders are equal, in tensors, input and precision, share one.

@@ -54,8 +54,8 @@ class ModelResult:
 
     Attributes:
         score: in [0, 1], higher is better.
-        dimensions: six values in [0, 1], in the order of ``models.adjectives.DIMENSIONS``.
-        similarities: 40 cosines, in the order of ``models.adjectives.ADJECTIVES``.
+        dimensions: six values in [0, 1], in the order of ``models.vocabulary.DIMENSIONS``.
+        similarities: 40 cosines, in the order of ``models.vocabulary.ADJECTIVES``.
         probabilities: 40, each over its antonym pair.
         prompt_probabilities: of the good prompt of each pair; empty for BPCLIP.
         words: cosines with the words of the task; None where they were not compared.

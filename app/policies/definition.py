@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from app.schemas.exposure import ExposureMeasure
 from app.settings import NO_REFERENCE, answering
-from models.adjectives import ADJECTIVES, WORDS, Dimension
+from models.vocabulary import ADJECTIVES, WORDS, Dimension
 
 MOST_LIMITS: Final = 100
 LONGEST_TEXT: Final = 300

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from app.policies.definition import Limit, PoliciesError, Policy, PolicyRefused, SizeLimit
 from app.schemas.exposure import Exposure
 from app.schemas.types import Reason, UntimedScore, Verdict
-from models.adjectives import DIMENSIONS, WORDS, Dimension
+from models.vocabulary import DIMENSIONS, WORDS, Dimension
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from app.policies.definition import (
 )
 from app.schemas.exposure import MEASURES
 from app.settings import NO_REFERENCE
-from models.adjectives import DIMENSIONS
+from models.vocabulary import DIMENSIONS
 
 BUILT_IN: Final = Path(__file__).with_name("built-in.toml")
 MOST_POLICIES: Final = 100

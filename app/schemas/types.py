@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from app.schemas.exposure import ExposureMeasure
-from models.adjectives import Dimension, Polarity
 from models.calibration import Calibration
 from models.faults import FaultName
+from models.vocabulary import Dimension, Polarity
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 Cosine = Annotated[float, Field(ge=-1.001, le=1.001)]  # rounding may step over one

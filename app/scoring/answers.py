@@ -10,7 +10,7 @@ from app.inference.tasks import FULL_REFERENCE, CompareResult, ModelCard, ModelR
 from app.schemas import types
 from app.scoring.requests import Prepared, PreparedPair, Question, card
 from app.settings import answering
-from models.adjectives import ADJECTIVES, DIMENSIONS
+from models.vocabulary import ADJECTIVES, DIMENSIONS
 
 FULL_REFERENCE_MODEL: Final = "bpclip"
 """What answers call the model of the slot ``bpclip-fr``."""

@@ -10,6 +10,7 @@ from typing import Final
 
 import torch
 
+from app.cpu import SWITCH_INTERVAL_S
 from app.errors import ServiceError, SizeMismatch
 from app.imaging.decode import Limits
 from app.inference.build import budget_for, engine_for, state_of
@@ -24,7 +25,6 @@ from app.scoring.outcomes import Scored
 from app.scoring.pipeline import Outcome, Pipeline
 from app.scoring.requests import Prepared, Question
 from app.settings import Settings
-from app.cpu import SWITCH_INTERVAL_S
 
 _BYTES_PER_PIXEL: Final = 8
 """Of the densest files there are, uncompressed 16-bit colour with alpha. The byte limit of the settings is

@@ -29,9 +29,9 @@ from app.schemas.types import WeightsUsed
 from app.scoring.answers import weights_used
 from app.scoring.offline import FileFailure, Scorer
 from app.settings import Settings, answering
-from models.adjectives import DIMENSIONS, WORDS, dimension_scores, pair_probabilities
 from models.preprocessing import Pixels
 from models.training.robustness import SHORTEST_SIDE, Opinion, Opinions
+from models.vocabulary import DIMENSIONS, WORDS, dimension_scores, pair_probabilities
 
 
 @dataclass(frozen=True)

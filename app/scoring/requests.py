@@ -11,7 +11,7 @@ from app.imaging.model_inputs import Comparison, Fitted, Size, Wanted, compare, 
 from app.inference.protocol import State
 from app.inference.tasks import FULL_REFERENCE, CompareTask, ModelCard, ScoreTask
 from app.schemas.exposure import Exposure
-from models.signal import Signal
+from models.fidelity import Signal
 
 
 def _ignore(_: int) -> None:

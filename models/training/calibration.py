@@ -18,16 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator
 
-from models.adjectives import DIMENSIONS, PAIRS, WORDS, dimension_scores, pair_probabilities
-from models.bpclip import BPCLIP
+from models.bpclip.model import BPCLIP
 from models.calibration import DIMENSION_PERCENTILES, SCORE_PERCENTILES, Calibration, Readings, Thresholds
 from models.faults import FAULTS, Fault, FaultName
 from models.preprocessing import Pixels, Preprocessing
-from models.qualiclip import QualiCLIP
+from models.qualiclip.model import QualiCLIP
 from models.training import distortions
-from models.training.looking import pixels, some, tracked
 from models.training.photos import DataError, PhotoReader
 from models.training.robustness import seed_of, spoilt
+from models.training.whole_photos import pixels, some, tracked
+from models.vocabulary import DIMENSIONS, PAIRS, WORDS, dimension_scores, pair_probabilities
 
 READING_PERCENTILES: Final = {"excellent": 90, "good": 60, "fair": 30, "poor": 10}
 """Percentile of the real photographs' scores from which a score reads so."""
@@ -60,8 +60,8 @@ class Seen:
 
     Attributes:
         scores: ``(N,)`` in [0, 1].
-        dimensions: ``(N, 6)`` in [0, 1], in the order of ``models.adjectives.DIMENSIONS``.
-        probabilities: ``(N, 40)``, in the order of ``models.adjectives.WORDS``.
+        dimensions: ``(N, 6)`` in [0, 1], in the order of ``models.vocabulary.DIMENSIONS``.
+        probabilities: ``(N, 40)``, in the order of ``models.vocabulary.WORDS``.
     """
 
     scores: Values

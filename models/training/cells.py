@@ -1,7 +1,7 @@
 """What is known of pictures before any training, computed once and kept in a file: heads are trained from it.
 
 Of a picture, the frozen encoder gives means over the cells of its stride-32 grid, 1024 numbers of half
-precision a cell (:func:`models.gated_pooling.cell_means`). To encode some twenty thousand pictures takes half
+precision a cell (:func:`models.bpclip.gated_pooling.cell_means`). To encode some twenty thousand pictures takes half
 an hour on a small machine; a head then learns from hundreds of them a second.
 """
 
@@ -19,17 +19,17 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from models.backbones.efficientnet import EfficientNetLite
-from models.backbones.folded import FoldedEfficientNet
-from models.gated_pooling import cell_means, compared_means
-from models.padding import STRIDE
-from models.ragged import Extents
+from models.backbones.folded_efficientnet import FoldedEfficientNet
+from models.backbones.padding import STRIDE
+from models.bpclip.gated_pooling import cell_means, compared_means
+from models.runtime.ragged import Extents
 from models.training.distortions.colour import luma
 from models.training.encoder import normalised
-from models.training.looking import tracked
-from models.training.loop import be_modest
+from models.training.optimise import be_modest
 from models.training.photos import PhotoReader, digest
 from models.training.samples import clean_region, to_float, whole
 from models.training.variants import Variants, plan
+from models.training.whole_photos import tracked
 
 VERSION: Final = 2
 """Of all that decides about the pictures; a cache of another version is not used."""

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from models.backbones.efficientnet import MEAN, STD, EfficientNetLite, load_imagenet
-from models.ragged import Extents, normalise
-from models.training.looking import tracked
-from models.training.loop import TrainingError
+from models.runtime.ragged import Extents, normalise
+from models.training.optimise import TrainingError
 from models.training.photos import PhotoReader, digest
 from models.training.samples import whole
+from models.training.whole_photos import tracked
 
 NAME: Final = "efficientnet-lite0"
 """The member of the family whose weights the package holds."""

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from app.inference.engine import resolve_dtype
-from models.bpclip import BPCLIP, BPCLIPConfig
-from models.inference import InferenceModel
-from models.loading import load_model
+from models.bpclip.model import BPCLIP, BPCLIPConfig
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Pixels, Preprocessing
-from models.qualiclip import QualiCLIP, QualiCLIPConfig
-from models.ragged import pack
+from models.qualiclip.model import QualiCLIP, QualiCLIPConfig
+from models.registry import load_model
+from models.runtime.eager import InferenceModel
+from models.runtime.ragged import pack
 
 _PREPROCESSING = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD)
 

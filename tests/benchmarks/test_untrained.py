@@ -9,9 +9,9 @@ from torch import nn
 from app.inference.engine import Engine
 from app.inference.tasks import ScoreResult, ScoreTask
 from app.settings import read_settings
-from models.loading import LoadedModel, load_model
-from models.qualiclip import QualiCLIP, QualiCLIPConfig
-from models.weights import ModelName, WeightsUntrained, read, save
+from models.checkpoints.format import ModelName, WeightsUntrained, read, save
+from models.qualiclip.model import QualiCLIP, QualiCLIPConfig
+from models.registry import LoadedModel, load_model
 from tests.app.running import Server
 from tests.benchmarks import untrained
 from tests.photographs import photographs

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.bpclip import BPCLIP, BPCLIPConfig
+from models.bpclip.model import BPCLIP, BPCLIPConfig
+from models.checkpoints.format import MODEL_NAMES, Metadata, ModelName, save
+from models.checkpoints.state_dict import stored
 from models.preprocessing import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from models.qualiclip import PROMPTS, QualiCLIP, QualiCLIPConfig
-from models.state import stored
-from models.weights import MODEL_NAMES, Metadata, ModelName, save
+from models.qualiclip.model import PROMPTS, QualiCLIP, QualiCLIPConfig
 from tests.photographs import photographs
 
 _CROP: Final = 160  # pixels

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from safetensors import safe_open
 
-from models.adjectives import WORDS
-from models.bpclip import BPCLIP
-from models.inference import InferenceModel
-from models.loading import LoadedModel, load_model
+from models.bpclip.model import BPCLIP
+from models.checkpoints.format import MODEL_NAMES, ModelName, bundled_path
 from models.preprocessing import Pixels
-from models.ragged import pack
+from models.registry import LoadedModel, load_model
+from models.runtime.eager import InferenceModel
+from models.runtime.ragged import pack
 from models.training import robustness
 from models.training.robustness import (
     ORDERED,
@@ -30,7 +30,7 @@ from models.training.robustness import (
     spoilt,
     try_variants,
 )
-from models.weights import MODEL_NAMES, ModelName, bundled_path
+from models.vocabulary import WORDS
 from tests.photographs import named, photographs
 
 pytestmark = pytest.mark.slow
@@ -176,7 +176,9 @@ def test_a_score_alone_and_in_a_batch_agree() -> None:
 
 
 def test_a_deleted_file_is_missed_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.weights.bundled_path", lambda model: tmp_path / f"{model}.safetensors")
+    monkeypatch.setattr(
+        "models.checkpoints.format.bundled_path", lambda model: tmp_path / f"{model}.safetensors"
+    )
     with pytest.raises(Exception, match=r"bundled weights of bpclip are missing.*IQA_BPCLIP_WEIGHTS"):
         load_model("bpclip")
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from models.adjectives import DIMENSIONS, WORDS
 from models.calibration import READINGS, Calibration, Readings, Thresholds, describe
+from models.vocabulary import DIMENSIONS, WORDS
 from tests.calibrations import calibration
 
 SILENT = dict.fromkeys(WORDS, 0.1)

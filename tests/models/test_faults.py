@@ -7,9 +7,9 @@ from typing import get_args
 
 import pytest
 
-from models.adjectives import ADJECTIVES, WORDS
 from models.calibration import Thresholds
 from models.faults import FAULTS, FaultName, find_faults
+from models.vocabulary import ADJECTIVES, WORDS
 from tests.calibrations import calibration
 
 SILENT = dict.fromkeys(WORDS, 0.1)

@@ -10,8 +10,8 @@ from app.imaging.formats.registry import SUFFIXES
 from app.inference.tasks import FULL_REFERENCE
 from app.schemas.types import AdjectivePair, KnownFault, Limits, LoadedModel, ModelsAnswer
 from app.scoring.answers import weights_used
-from models.adjectives import DIMENSIONS, PAIRS
 from models.faults import FAULTS
+from models.vocabulary import DIMENSIONS, PAIRS
 
 router = APIRouter(tags=["service"])
 

@@ -219,7 +219,7 @@ def _rows(
     measured: Sequence[Measured], models: Sequence[str], weights: Mapping[str, float] | None
 ) -> list[dict[str, Any]]:
     """Each model's agreement overall and by subset; with a reason instead where there is none."""
-    from models.evaluation import agreement
+    from models.correlation import agreement
 
     sizes = Counter(each.photo.subset for each in measured)
     subsets = sorted(set(sizes) - {""})
@@ -269,7 +269,7 @@ def _show(rows: Sequence[dict[str, Any]], weights: str | None) -> None:
 
 
 def _write_csv(path: Path, measured: Sequence[Measured], models: Sequence[str]) -> None:
-    from models.weights import write_atomically
+    from models.checkpoints.format import write_atomically
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

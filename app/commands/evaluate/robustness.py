@@ -80,7 +80,7 @@ def measure(
 def _teacher() -> Teacher | None:
     """What the full-reference weights learned from, where the libraries for it are there."""
     try:
-        from models.training import teachers
+        from models.training.targets import teachers
     except ModuleNotFoundError as error:
         if error.name != "piq":
             raise

@@ -226,7 +226,7 @@ class Decoder:
         fitted = Fitted(answer.provenance, answer.warnings, answer.exposure, pixels)
         if against is None or answer.signal is None:
             return Decoded(fitted, original)
-        from models.signal import Signal
+        from models.fidelity import Signal
 
         compared = dict(received[own_count:]) | (own if same else {})
         comparison = Comparison(

@@ -95,7 +95,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class SignalMeasures:
-    """As :class:`models.signal.Signal`, which cannot be named here without scipy."""
+    """As :class:`models.fidelity.Signal`, which cannot be named here without scipy."""
 
     psnr_db: float | None
     ssim: float

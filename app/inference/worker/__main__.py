@@ -5,10 +5,10 @@ import os
 import sys
 from functools import partial
 
+from app.cpu import SWITCH_INTERVAL_S, wait_briefly
 from app.logs import configure_logging
 from app.processes.parent_link import Lifeline
 from app.settings import Settings
-from app.cpu import SWITCH_INTERVAL_S, wait_briefly
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def main() -> int:
     from app.inference.canary import CanaryFailed
     from app.inference.engine import DeviceUnavailable, OutOfMemory
     from app.inference.worker.loop import Worker
-    from models.weights import WeightsError
+    from models.checkpoints.format import WeightsError
 
     if orders["threads"] is not None:
         torch.set_num_threads(orders["threads"])

@@ -142,7 +142,7 @@ FAULTS: dict[str, tuple[Fault, ...]] = {
     ),
     "stable": (Fault("motion-blur"), Fault("ghosting")),
 }
-"""The faults that make the bad word of a pair of :data:`models.adjectives.PAIRS` true, by the good word."""
+"""The faults that make the bad word of a pair of :data:`models.vocabulary.PAIRS` true, by the good word."""
 
 
 @torch.no_grad()

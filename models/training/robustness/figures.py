@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models import evaluation
-from models.adjectives import PAIRS
+from models import correlation
 from models.training.distortions import DISTORTIONS
-from models.training.labels import BAD, NAMES, UNKNOWN, pair_labels
 from models.training.robustness.answers import ORDERED, levels_of
 from models.training.robustness.examination import Examined, answers
 from models.training.robustness.harmless import HARMLESS
+from models.training.targets.labels import BAD, NAMES, UNKNOWN, pair_labels
+from models.vocabulary import PAIRS
 
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -52,7 +52,7 @@ class Words:
 
     Attributes:
         areas: by pair, the area under the ROC curve of "one of its faults is present at level 3 or more", as
-            :func:`models.training.labels.pair_labels` counts them; chance is 0.5.
+            :func:`models.training.targets.labels.pair_labels` counts them; chance is 0.5.
         median: of the pairs.
         worst: likewise.
         worst_pair: which that is.
@@ -221,7 +221,7 @@ def over_photographs(values: Array) -> Interval | None:
 
 def _srcc(found: Array, wanted: Array) -> float | None:
     try:
-        return evaluation.srcc(found, wanted)
+        return correlation.srcc(found, wanted)
     except ValueError:  # untrained weights may score everything alike
         return None
 

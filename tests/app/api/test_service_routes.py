@@ -7,9 +7,9 @@ import jsonschema_rs
 import pytest
 
 from app.errors import PROBLEMS
-from models.adjectives import DIMENSIONS
 from models.calibration import Calibration
 from models.faults import FAULTS
+from models.vocabulary import DIMENSIONS
 from tests.app.problems import is_problem
 from tests.app.running import running
 from tests.calibrations import calibrated, calibration

@@ -11,7 +11,7 @@ from app.bulk.run_manifest import About, Applied, Basis, Used
 from app.bulk.summary import Summary
 from app.schemas import types
 from app.scoring.outcomes import Scored
-from models.adjectives import ADJECTIVES, DIMENSIONS
+from models.vocabulary import ADJECTIVES, DIMENSIONS
 
 MODELS = ("qualiclip", "bpclip")
 

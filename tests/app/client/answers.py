@@ -9,7 +9,7 @@ import httpx
 from app.client.asynchronous import AsyncClient
 from app.client.retry import Clock
 from app.errors import PROBLEMS, ServiceError, TemporaryError
-from models.adjectives import ADJECTIVES, DIMENSIONS
+from models.vocabulary import ADJECTIVES, DIMENSIONS
 
 JPEG = b"\xff\xd8 would be a photograph"
 KEY = "iqa_not-for-anybody-else"

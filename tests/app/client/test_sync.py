@@ -62,7 +62,7 @@ def test_it_needs_nothing_of_the_server() -> None:
     ours = {name for name in loaded if name.startswith(("app.", "models."))}
     assert {name for name in ours if not name.startswith("app.client.")} == {
         "app.api", "app.schemas.types", "app.client", "app.schemas.exposure", "app.version",
-        "models.adjectives", "models.calibration", "models.faults",
+        "models.vocabulary", "models.calibration", "models.faults",
     }  # fmt: skip
 
 

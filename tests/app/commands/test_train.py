@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import models.training.runs
+import models.training.jobs
 from app.commands.terminal import INTERRUPTED, UNUSABLE
 from models.training.encoder import imagenet_encoder, standardized_on
 from models.training.photos import DataError, list_photos
@@ -25,7 +25,7 @@ def pristine(tmp_path: Path) -> Path:
 def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The trainings that were asked for, none of which is run."""
     asked: list[Any] = []
-    monkeypatch.setattr(models.training.runs, "run_job", lambda job, quiet: asked.append(job))
+    monkeypatch.setattr(models.training.jobs, "run_job", lambda job, quiet: asked.append(job))
     return asked
 
 
@@ -34,7 +34,7 @@ def test_a_training_writes_weights_that_score(
     pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = {"side": 96, "chains": 3, "parts": 1, "compounds": 1}
-    monkeypatch.setattr(models.training.runs, "OF_GOOD", small)
+    monkeypatch.setattr(models.training.jobs, "OF_GOOD", small)
     out, run = tmp_path / "weights" / "mine.safetensors", tmp_path / "run"
     arguments = (
         "--pristine",
@@ -153,7 +153,7 @@ def test_an_interrupt_says_how_to_go_on(
     def interrupted(job: object, quiet: bool) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(models.training.runs, "run_job", interrupted)
+    monkeypatch.setattr(models.training.jobs, "run_job", interrupted)
     result = invoke("train", "qualiclip", "--pristine", pristine, "--out", tmp_path / "x", "--minutes", 1)
     assert result.exit_code == INTERRUPTED
     assert "the same command goes on" in result.stderr
@@ -165,6 +165,6 @@ def test_a_sentence_that_is_not_from_a_helper_is_left_as_it_is(
     def fails(job: object, quiet: bool) -> None:
         raise DataError("The folder: holds nothing.")
 
-    monkeypatch.setattr(models.training.runs, "run_job", fails)
+    monkeypatch.setattr(models.training.jobs, "run_job", fails)
     result = invoke("train", "qualiclip", "--pristine", pristine, "--out", tmp_path / "x", "--minutes", 1)
     assert result.stderr.splitlines()[-1] == "The folder: holds nothing."

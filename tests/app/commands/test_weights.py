@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-import models.download
-import models.official
-import models.weights
+import models.checkpoints.download
+import models.checkpoints.format
+import models.qualiclip.official
 from app.commands.terminal import UNUSABLE
+from models.checkpoints.format import MODEL_NAMES, Metadata, ModelName, WeightsDownloadError, read, save
 from models.training.photos import list_photos
-from models.weights import MODEL_NAMES, Metadata, ModelName, WeightsDownloadError, read, save
 from tests.app.command_line import invoke, lines_of_json, save_crops
 
 
@@ -24,14 +24,14 @@ def bundled(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def path(model: ModelName) -> Path:
         return weights_folder / f"{model}.safetensors"
 
-    monkeypatch.setattr(models.weights, "bundled_path", path)
+    monkeypatch.setattr(models.checkpoints.format, "bundled_path", path)
     return weights_folder
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where official weights are looked for: an empty folder."""
-    monkeypatch.setattr(models.official, "default_directory", lambda: tmp_path / "cache")
+    monkeypatch.setattr(models.qualiclip.official, "default_directory", lambda: tmp_path / "cache")
     return tmp_path / "cache"
 
 
@@ -55,7 +55,7 @@ def test_the_list_has_bundled_and_official_weights(bundled: Path) -> None:
 
 def test_missing_bundled_weights_are_listed_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        models.weights, "bundled_path", lambda model: tmp_path / f"{model}-compact.safetensors"
+        models.checkpoints.format, "bundled_path", lambda model: tmp_path / f"{model}-compact.safetensors"
     )
     result = invoke("weights", "list")
     assert result.exit_code == 0
@@ -121,17 +121,19 @@ def test_official_weights_that_are_not_there_are_not_inspected() -> None:
 def test_fetching_names_the_licence_and_passes_the_pin(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pins: list[str | None] = []
 
-    def fetch(directory: Path | None, *, sha256: str | None, progress: models.download.Progress) -> Path:
+    def fetch(
+        directory: Path | None, *, sha256: str | None, progress: models.checkpoints.download.Progress
+    ) -> Path:
         pins.append(sha256)
         progress(0, 400_000_000)
         progress(400_000_000, 400_000_000)
         return cache / "qualiclip.pth"
 
-    monkeypatch.setattr(models.official, "fetch_official", fetch)
+    monkeypatch.setattr(models.qualiclip.official, "fetch_official", fetch)
     result = invoke("weights", "fetch", "official", "--sha256", "ab" * 32)
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"{cache / 'qualiclip.pth'}\n"
-    assert models.official.LICENSE_NOTICE in result.stderr
+    assert models.qualiclip.official.LICENSE_NOTICE in result.stderr
     invoke("weights", "fetch", "official", environment={"IQA_QUALICLIP_SHA256": "cd" * 32})
     invoke("weights", "fetch", "official")
     assert pins == ["ab" * 32, "cd" * 32, None]
@@ -141,7 +143,7 @@ def test_without_a_network_it_is_said_where_to_put_the_file(monkeypatch: pytest.
     def fetch(*_: object, **__: object) -> Path:
         raise WeightsDownloadError("There is no connection: put it there by hand.")
 
-    monkeypatch.setattr(models.official, "fetch_official", fetch)
+    monkeypatch.setattr(models.qualiclip.official, "fetch_official", fetch)
     result = invoke("weights", "fetch", "official")
     assert result.exit_code == UNUSABLE
     assert result.stderr.splitlines()[-1] == "There is no connection: put it there by hand."

@@ -13,9 +13,9 @@ from app.inference import engine as engine_module
 from app.inference.canary import CanaryFailed, score_canary
 from app.inference.engine import DeviceUnavailable, Engine, OutOfMemory, resolve_device
 from app.inference.tasks import CompareResult, CompareTask, ScoreResult, ScoreTask
-from models.adjectives import WORDS
-from models.loading import load_model
-from models.weights import ModelName, WeightsNotFound
+from models.checkpoints.format import ModelName, WeightsNotFound
+from models.registry import load_model
+from models.vocabulary import WORDS
 from tests.photographs import named
 
 BOTH = ("qualiclip", "bpclip")
@@ -244,7 +244,7 @@ def test_the_canarys_score_is_written_down_for_the_bundled_weights(
     name: ModelName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = load_model(name)
-    assert loaded.sha256 in canary._written_down(), f"models/weights/canary.json lacks {name}"
+    assert loaded.sha256 in canary._written_down(), f"models/checkpoints/format/canary.json lacks {name}"
     known = canary.reference_score(loaded)
     monkeypatch.setattr(canary, "_written_down", lambda: {loaded.sha256: known + 0.01})
     with pytest.raises(CanaryFailed, match="this installation computes wrongly"):

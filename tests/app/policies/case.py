@@ -3,7 +3,7 @@
 from app.policies import Measured, Opinion, Policy, parse
 from app.schemas import types
 from app.schemas.exposure import Exposure
-from models.adjectives import ADJECTIVES, DIMENSIONS, WORDS
+from models.vocabulary import ADJECTIVES, DIMENSIONS, WORDS
 
 BOTH = ("qualiclip", "bpclip")
 

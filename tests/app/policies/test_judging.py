@@ -26,7 +26,7 @@ from app.policies import (
 )
 from app.schemas import types
 from app.schemas.exposure import MEASURES, Exposure
-from models.adjectives import ADJECTIVES, DIMENSIONS
+from models.vocabulary import ADJECTIVES, DIMENSIONS
 from tests.app.policies.case import BOTH, answer, measured, opinion, policy
 
 _RANK = {"pass": 0, "review": 1, "fail": 2}

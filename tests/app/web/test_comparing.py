@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 from playwright.sync_api import Browser, Page, expect
 
-from models.adjectives import DIMENSIONS
+from models.vocabulary import DIMENSIONS
 from tests.app.files import encoded
 from tests.app.web.browser import await_counts, drop, hundred, opened
 from tests.photographs import named

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from app.errors import Overloaded
 from app.imaging import heatmap
-from models.adjectives import DIMENSIONS
+from models.vocabulary import DIMENSIONS
 from tests.app.files import encoded
 from tests.app.web.browser import await_counts, card, drop, hundred, names, opened
 from tests.photographs import named

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from models.adjectives import ADJECTIVES, DIMENSIONS
 from models.calibration import Calibration, Thresholds, describe
 from models.faults import FAULTS
+from models.vocabulary import ADJECTIVES, DIMENSIONS
 from tests.app.running import running
 from tests.app.web.browser import await_counts, card, drop, opened
 from tests.calibrations import calibrated, calibration

@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from app.settings import read_settings
-from models.loading import LoadedModel, load_model
+from models.checkpoints.format import ModelName
 from models.preprocessing import Pixels, upright_srgb
-from models.weights import ModelName
+from models.registry import LoadedModel, load_model
 
 _NAMES: tuple[ModelName, ...] = ("qualiclip", "bpclip")
 

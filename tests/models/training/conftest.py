@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.models.training.heads import Cells, small_cells
+from tests.models.training.small_heads import Cells, small_cells
 from tests.photographs import named
 
 

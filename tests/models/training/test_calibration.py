@@ -7,12 +7,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.adjectives import DIMENSIONS, WORDS
 from models.faults import FAULTS, Fault
-from models.loading import load_model
+from models.registry import load_model
 from models.training import distortions
 from models.training.calibration import LEAST_SLIGHT, Seen, calibrate, causes, measure, threshold
 from models.training.photos import DataError, list_photos
+from models.vocabulary import DIMENSIONS, WORDS
 
 Values = NDArray[np.float64]
 BLOCKY = WORDS.index("blocky")

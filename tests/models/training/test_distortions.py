@@ -10,7 +10,6 @@ from skimage.color import rgb2lab
 from sklearn.datasets import load_sample_images
 from torch import Generator, Tensor
 
-from models.adjectives import PAIRS
 from models.training.distortions import (
     DISTORTIONS,
     EXTRA_FAULTS,
@@ -21,6 +20,7 @@ from models.training.distortions import (
 )
 from models.training.distortions.blur import convolve, disk_kernel, gaussian_kernel, line_kernel
 from models.training.distortions.colour import from_lab, shifted, to_lab
+from models.vocabulary import PAIRS
 
 ALL = DISTORTIONS | EXTRA_FAULTS
 RANDOM = {

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.training.encoder import imagenet_encoder, normalised, standardize, standardized_on
-from models.training.loop import TrainingError
+from models.training.optimise import TrainingError
 from models.training.photos import list_photos
 
 

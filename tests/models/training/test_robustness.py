@@ -9,11 +9,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from models.adjectives import PAIRS
-from models.evaluation import srcc
+from models.correlation import srcc
 from models.preprocessing import Pixels
 from models.training.distortions import DISTORTIONS, EXTRA_FAULTS
-from models.training.labels import BAD, NAMES, UNKNOWN, pair_labels
 from models.training.robustness import (
     HARMLESS,
     ORDERED,
@@ -33,6 +31,8 @@ from models.training.robustness import (
     steadiness,
     words,
 )
+from models.training.targets.labels import BAD, NAMES, UNKNOWN, pair_labels
+from models.vocabulary import PAIRS
 from tests.photographs import named
 
 ZEROS = (0.0,) * 40

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageFilter
 from skimage.metrics import peak_signal_noise_ratio
 
-from models.adjectives import DIMENSIONS, WORDS
+from models.vocabulary import DIMENSIONS, WORDS
 from tests.app.files import encoded
 from tests.app.problems import is_problem
 from tests.photographs import named

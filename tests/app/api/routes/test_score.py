@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from app.imaging.metering import measure
-from models.adjectives import DIMENSIONS, PAIRS, WORDS
-from models.qualiclip import PROMPT_PAIRS
+from models.qualiclip.model import PROMPT_PAIRS
+from models.vocabulary import DIMENSIONS, PAIRS, WORDS
 from tests.app.files import encoded, png_header, turned
 from tests.app.problems import is_problem
 from tests.photographs import named

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from app.commands.terminal import SOME_FAILED, UNUSABLE
-from models.evaluation import agreement
+from models.correlation import agreement
 from models.training.photos import is_held_out
 from tests.app.command_line import cut_off, invoke, save_crops
 

@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 
 from app.commands.terminal import SOME_FAILED, UNUSABLE
-from models.adjectives import PAIRS
-from models.loading import load_model
-from models.training import teachers
+from models.registry import load_model
 from models.training.distortions import DISTORTIONS
-from models.training.labels import NAMES
 from models.training.robustness import HARMLESS, ORDERED, scored, seed_of, spoilt
+from models.training.targets import teachers
+from models.training.targets.labels import NAMES
+from models.vocabulary import PAIRS
 from tests.app.command_line import cut_off, invoke, save_photographs
 from tests.photographs import named
 
@@ -119,8 +119,8 @@ def test_the_tables_have_a_row_for_each_type_pair_and_change(
     tmp_path: Path, weights_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "piq", None)
-    monkeypatch.delitem(sys.modules, "models.training.teachers")
-    monkeypatch.delattr("models.training.teachers")
+    monkeypatch.delitem(sys.modules, "models.training.targets.teachers")
+    monkeypatch.delattr("models.training.targets.teachers")
     folder = save_photographs(tmp_path / "good", "chelsea", "coffee", "rocket")
     result = invoke(
         "evaluate",

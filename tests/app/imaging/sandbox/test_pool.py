@@ -34,7 +34,7 @@ from app.imaging.model_inputs import Wanted
 from app.imaging.sandbox.pool import Decoders, Timed
 from app.imaging.sandbox.process import COMMAND
 from app.imaging.sandbox.shared_pixels import Original
-from models import signal as signals
+from models import fidelity as signals
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from tests.app.files import encoded, inspect, png_header, turned
 from tests.app.imaging.sandbox.programs import ON_MARK, held_until, marked, misbehaving

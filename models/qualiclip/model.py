@@ -1,0 +1,419 @@
+"""QualiCLIP: how much an image looks like "Good photo." rather than "Bad photo.", by CLIP's own measure.
+
+Source: "Quality-Aware Image-Text Alignment for Opinion-Unaware Image Quality Assessment", arXiv 2403.11176.
+CLIP's RN50 image tower, fine-tuned without human scores, is asked fourteen prompts in seven antonym pairs;
+the score is the mean probability of the good one. Attention pooling has no positional embedding, so an image
+goes in at its own size.
+
+What is ours: the adjectives beside the prompts ("{Adjective} photo."), the compact architecture (the same
+classes with smaller numbers), whose text features are learned with it and stored because it has no text
+tower, and the algebra that lets the single query of the attention pooling do without projecting every token.
+
+Local quality follows the dense readings of CLIP, first of all MaskCLIP ("Extract Free Dense Labels from
+CLIP", arXiv 2112.01071): without its attention, the pooling's own value path puts every position of the last
+grid into the space that images and texts share.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.backbones.efficientnet import EfficientNetLite
+from models.backbones.feature_maps import FeatureMaps
+from models.backbones.padding import STRIDE, pad_to_stride
+from models.backbones.resnet import ModifiedResNet
+from models.bpclip.gated_pooling import cell_means
+from models.checkpoints.architecture import RESNET, Architecture
+from models.checkpoints.format import Weights, WeightsInvalid
+from models.checkpoints.state_dict import load_exactly
+from models.runtime.ragged import Extents
+from models.vocabulary import WORDS
+
+PROMPTS: tuple[str, ...] = (
+    "Good photo.",
+    "Bad photo.",
+    "Sharp image.",
+    "Blurry image.",
+    "Sharp edges.",
+    "Blurry edges.",
+    "High-resolution image.",
+    "Low-resolution image.",
+    "Noise-free image.",
+    "Noisy image.",
+    "High-quality image.",
+    "Low-quality image.",
+    "Good picture.",
+    "Bad picture.",
+)
+"""The paper's fourteen prompts, the good one of each pair first. The official list misses the comma after
+"Noisy image.", which joins two prompts; the stored features are in this order, so this is the right one."""
+
+PROMPT_PAIRS: tuple[tuple[str, str], ...] = tuple(zip(PROMPTS[::2], PROMPTS[1::2], strict=True))
+
+_CONTEXT_LENGTH = 77
+_SAME_FEATURE = 0.999
+"""Cosine from which a stored prompt feature counts as the one our text tower computes. Half-precision
+rounding on either side stays above 0.9999."""
+
+
+class TextEncoderUnavailable(Exception):
+    """Words beyond the stored ones were asked of weights that carry no text encoder."""
+
+
+@dataclass(frozen=True)
+class QualiCLIPConfig(Architecture):
+    """The numbers of the architecture; the defaults are CLIP's ``RN50-quickgelu``.
+
+    ``embed_dim`` is the width of the space that images and texts share, ``width`` the channels after the
+    stem, ``layers`` the bottleneck blocks of each stage, ``head_width`` the width of an attention head of
+    the pooling. With the name of an EfficientNet-Lite as ``encoder``, ``layers`` and ``width`` play no part
+    and ``token_width`` is the width of the tokens that are pooled. ``text_layers`` of 0 means: no text tower,
+    text features are parameters of their own.
+    """
+
+    embed_dim: int = 1024
+    layers: tuple[int, int, int, int] = (3, 4, 6, 3)
+    width: int = 64
+    head_width: int = 64
+    text_width: int = 512
+    text_heads: int = 8
+    text_layers: int = 12
+    encoder: str = RESNET
+    token_width: int = 0
+
+
+COMPACT = QualiCLIPConfig(
+    embed_dim=256, head_width=64, text_layers=0, encoder="efficientnet-lite0", token_width=384
+)
+"""Our small architecture for the bundled weights."""
+
+
+@dataclass(frozen=True)
+class QualiCLIPOutput:
+    """What the model says of a batch of ``B`` images, float32.
+
+    ``score``: ``(B,)`` in [0, 1], higher is better. ``prompt_probabilities``: ``(B, 7)``, of the good prompt
+    of each pair. ``similarities``: ``(B, 40)`` cosines with the adjectives.
+    """
+
+    score: Tensor
+    prompt_probabilities: Tensor
+    similarities: Tensor
+
+
+class MeanQueryAttentionPool(nn.Module):
+    """CLIP's attention pooling with one query, the mean token, and without positional embedding.
+
+    The parameters carry the original's names and shapes. Since only one query is asked, keys and values need
+    not be projected token by token: with ``q`` the head's query, ``q . (Wk x + bk)`` is ``(Wk' q) . x`` up to
+    a constant that the softmax ignores, and ``sum a (Wv x + bv)`` is ``Wv (sum a x) + bv`` since the weights
+    ``a`` sum to one. Exact, and some fifty times cheaper for RN50.
+    """
+
+    def __init__(self, width: int, heads: int, output_dim: int) -> None:
+        super().__init__()
+        self.k_proj = nn.Linear(width, width)
+        self.q_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.c_proj = nn.Linear(width, output_dim)
+        self.value_path: nn.Linear | None = None
+        self.heads = heads
+
+    def forward(self, features: Tensor, extents: Extents | None = None) -> Tensor:
+        """Pool ``(B, C, H, W)`` features of any size to ``(B, output_dim)`` float32.
+
+        With `extents`, positions beyond them take no part.
+        """
+        # Half precision would lose the small differences between tokens in the mean and the softmax.
+        with torch.autocast(features.device.type, enabled=False):
+            tokens = features.float().flatten(2).transpose(1, 2)
+            valid = None if extents is None else extents.valid_tokens(features.device)
+            if valid is None:
+                mean = tokens.mean(dim=1, keepdim=True)
+            else:
+                tokens = tokens * valid[:, :, None]
+                mean = tokens.sum(dim=1, keepdim=True) / valid.sum(dim=1)[:, None, None]
+            tokens = torch.cat([mean, tokens], dim=1)
+
+            head_width = self.q_proj.out_features // self.heads
+            query = self.q_proj(mean[:, 0]).unflatten(-1, (self.heads, head_width))
+            key_weight = self.k_proj.weight.unflatten(0, (self.heads, head_width))
+            query_on_tokens = torch.einsum("bhd,hdc->bhc", query, key_weight) * head_width**-0.5
+            logits = query_on_tokens @ tokens.transpose(1, 2)
+            if valid is not None:
+                logits[:, :, 1:].masked_fill_(~valid[:, None], -torch.inf)  # the mean token stays
+            attention = logits.softmax(dim=-1)
+
+            value_weight = self.v_proj.weight.unflatten(0, (self.heads, head_width))
+            attended = torch.einsum("bhc,hdc->bhd", attention @ tokens, value_weight).flatten(1)
+            return cast(Tensor, self.c_proj(attended + self.v_proj.bias))
+
+    def at_each_position(self, features: Tensor) -> Tensor:
+        """What pooling would give if all attention lay on one position, for each: ``(B, H, W, output_dim)``.
+
+        Args:
+            features: ``(B, C, H, W)``; no position knows of another, so padding does no harm.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            tokens = features.float().permute(0, 2, 3, 1)
+            if self.value_path is not None:
+                return cast(Tensor, self.value_path(tokens))
+            return cast(Tensor, self.c_proj(self.v_proj(tokens)))
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """For inference: the two projections of the value path are both linear, so one matrix does."""
+        value, output = self.v_proj, self.c_proj
+        both = nn.Linear(value.in_features, output.out_features)
+        both.weight.copy_(output.weight @ value.weight)
+        both.bias.copy_(output(value.bias))
+        self.value_path = both
+
+
+class ImageTower(ModifiedResNet):
+    """CLIP's ResNet and what pools its last feature map."""
+
+    def __init__(self, config: QualiCLIPConfig) -> None:
+        super().__init__(config.layers, config.width)
+        pooled_width = config.width * STRIDE
+        self.attnpool = MeanQueryAttentionPool(
+            pooled_width, pooled_width // config.head_width, config.embed_dim
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` normalised -> ``(B, embed_dim)`` float32."""
+        return cast(Tensor, self.attnpool(self.features(images)[-1]))
+
+
+class LiteTower(nn.Module):
+    """The compact image tower: a shared EfficientNet-Lite, tokens of all its levels, CLIP's pooling [O].
+
+    CLIP pools its last feature map. Here a token is a cell of the stride-32 grid and stands for what all five
+    levels see of it, since the last map of a small ImageNet network knows little of noise and fine detail.
+    """
+
+    def __init__(self, config: QualiCLIPConfig) -> None:
+        super().__init__()
+        self.lite = EfficientNetLite(config.encoder)
+        self.gather = nn.Sequential(nn.Linear(2 * sum(self.lite.channels), config.token_width), nn.GELU())
+        self.attnpool = MeanQueryAttentionPool(
+            config.token_width, config.token_width // config.head_width, config.embed_dim
+        )
+
+    def train(self, mode: bool = True) -> Self:
+        """The encoder's batch norm keeps its statistics, as the models that share it need."""
+        super().train(mode)
+        if hasattr(self, "lite"):  # for inference the encoder lives elsewhere
+            self.lite.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, 3, H, W)`` normalised, sides multiples of 32 -> ``(B, embed_dim)`` float32."""
+        return cast(Tensor, self.attnpool(self.tokens(cell_means(self.lite.features(images)))))
+
+    def tokens(self, means: Tensor) -> Tensor:
+        """:func:`models.bpclip.gated_pooling.cell_means` -> ``(B, token_width, Hn, Wn)`` float32, to be pooled."""
+        return cast(Tensor, self.gather(means.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+
+
+class QualiCLIP(nn.Module):
+    """The model: CLIP's image tower, the features of the prompts and adjectives, and their comparison.
+
+    Args:
+        config: the architecture.
+        temperature: what cosines are multiplied by before each softmax over a pair; 100 in the paper.
+    """
+
+    prompt_pairs = PROMPT_PAIRS
+    stride = STRIDE
+
+    def __init__(self, config: QualiCLIPConfig | None = None, temperature: float = 100.0) -> None:
+        super().__init__()
+        self.config = config or QualiCLIPConfig()
+        self.temperature = temperature
+        self.visual: ImageTower | LiteTower
+        self.visual = ImageTower(self.config) if self.config.encoder == RESNET else LiteTower(self.config)
+        self.text = _text_tower(self.config) if self.has_text_encoder else None
+        # Features of texts: of a frozen tower they are constants, without a tower they are learned.
+        self.prompts_features = nn.Parameter(
+            _antonym_features(len(PROMPTS), self.config.embed_dim), requires_grad=not self.has_text_encoder
+        )
+        self.adjectives_features = nn.Parameter(
+            _antonym_features(len(WORDS), self.config.embed_dim), requires_grad=not self.has_text_encoder
+        )
+
+    @property
+    def has_text_encoder(self) -> bool:
+        """Whether words beyond the stored ones can be encoded."""
+        return self.config.text_layers > 0
+
+    @classmethod
+    def from_weights(cls, weights: Weights) -> Self:
+        """Build the model that a weights file describes and load it, in float32 and evaluation mode.
+
+        With a text tower on board, the stored prompt features are held against its own encoding of
+        :data:`PROMPTS`, which tells a wrong or reordered file from the right one, and the adjectives'
+        features are computed.
+
+        Raises:
+            WeightsInvalid: keys, shapes or prompt features do not fit the architecture.
+        """
+        model = cls(
+            QualiCLIPConfig.from_metadata(weights.metadata.architecture), weights.metadata.temperature
+        )
+        if weights.metadata.prompts and tuple(weights.metadata.prompts) != PROMPTS:
+            raise WeightsInvalid("The weights were made for other prompts than QualiCLIP's fourteen.")
+        state = _own_names(weights.tensors)
+        if model.has_text_encoder:
+            # Not part of the official checkpoint; computed below.
+            state.setdefault("adjectives_features", model.adjectives_features.detach())
+        load_exactly(model, state)
+        model.eval()
+        if model.has_text_encoder:
+            model._verify_prompts()
+            with torch.no_grad():
+                model.adjectives_features.copy_(model.encode_words(WORDS))
+        return model
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Unit embeddings ``(B, embed_dim)`` float32 of normalised images ``(B, 3, H, W)``, 32 px and up.
+
+        For an EfficientNet-Lite, sides are mirrored to multiples of 32 [O].
+        """
+        if self.multiple > 1:
+            images = pad_to_stride(images)
+        return F.normalize(self.visual(images).float(), dim=-1)
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of the input are brought to multiples of: 1 for CLIP's tower, which takes any."""
+        return 1 if isinstance(self.visual, ImageTower) else self.stride
+
+    def poolable(self, features: FeatureMaps) -> Tensor:
+        """What :meth:`pool` takes, ``(B, C, Hn, Wn)``, of the encoder's five feature maps."""
+        if isinstance(self.visual, LiteTower):
+            return self.visual.tokens(torch.cat(features.means, dim=1))
+        return features.levels[-1]
+
+    def pool(self, features: Tensor, extents: Extents | None = None) -> Tensor:
+        """Unit embeddings ``(B, embed_dim)`` float32 of :meth:`poolable`, ``(B, C, H, W)``.
+
+        What :meth:`embed` does after the image tower's last stage; beyond `extents` nothing counts.
+        """
+        return F.normalize(self.visual.attnpool(features, extents), dim=-1)
+
+    def local_quality(self, features: Tensor) -> Tensor:
+        """Quality at each position of :meth:`poolable`, ``(B, C, Hn, Wn)``: ``(B, Hn, Wn)`` float32.
+
+        In [0, 1]: the mean probability of the good prompts, as of a whole image. The map's mean need not be
+        the image's score: that asks the prompts once about all positions, attention choosing among them. A
+        side of ``n`` pixels has ``(n + 1) // 32`` positions: the tower halves five times, the first time up,
+        then down, so what is left of a cell at the right or bottom edge is not on the map.
+        """
+        embeddings = F.normalize(self.visual.attnpool.at_each_position(features), dim=-1)
+        return self._prompt_probabilities(embeddings).mean(dim=-1)
+
+    def forward(self, images: Tensor) -> QualiCLIPOutput:
+        """Score normalised images ``(B, 3, H, W)`` float32; see :class:`QualiCLIPOutput`."""
+        return self.compare(self.embed(images))
+
+    def compare(self, embeddings: Tensor) -> QualiCLIPOutput:
+        """Hold unit embeddings ``(B, embed_dim)`` against the prompts and the adjectives."""
+        probabilities = self._prompt_probabilities(embeddings)
+        similarities = _cosines(embeddings, self.adjectives_features)
+        return QualiCLIPOutput(probabilities.mean(dim=-1), probabilities, similarities)
+
+    def prompt_similarities(self, embeddings: Tensor) -> Tensor:
+        """Cosines ``(B, 14)`` of unit embeddings with the prompts, in the order of :data:`PROMPTS`."""
+        return _cosines(embeddings, self.prompts_features)
+
+    def _prompt_probabilities(self, embeddings: Tensor) -> Tensor:
+        """Of the good prompt of each pair: ``(..., embed_dim)`` -> ``(..., 7)``."""
+        cosines = self.temperature * self.prompt_similarities(embeddings)
+        probabilities: Tensor = cosines.unflatten(-1, (len(PROMPT_PAIRS), 2)).softmax(dim=-1)
+        return probabilities[..., 0]
+
+    def encode_words(self, words: Sequence[str]) -> Tensor:
+        """Unit features ``(n, embed_dim)`` of adjectives, each encoded as "{Adjective} photo.".
+
+        Raises:
+            TextEncoderUnavailable: these weights carry no text encoder.
+        """
+        return self.encode_texts([f"{word[:1].upper()}{word[1:]} photo." for word in words])
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """Unit features ``(n, embed_dim)`` float32 of texts by the frozen text tower.
+
+        Raises:
+            TextEncoderUnavailable: these weights carry no text encoder.
+        """
+        if self.text is None:
+            raise TextEncoderUnavailable(
+                "These weights carry no text encoder, only the features of the 40 adjectives."
+            )
+        import open_clip  # takes a second, and few weights have a text encoder
+
+        tokens = open_clip.tokenize(list(texts), context_length=_CONTEXT_LENGTH)
+        encode: Callable[[Tensor], Tensor] = self.text.encode_text  # type: ignore[assignment]
+        features = encode(tokens.to(self.prompts_features.device))
+        return F.normalize(features.float(), dim=-1)
+
+    def _verify_prompts(self) -> None:
+        encoded = self.encode_texts(PROMPTS)
+        agreement = F.cosine_similarity(encoded, self.prompts_features, dim=-1)
+        if agreement.min() < _SAME_FEATURE:
+            wrong = PROMPTS[int(agreement.argmin())]
+            raise WeightsInvalid(
+                "The stored prompt features are not those of the checkpoint's own text tower "
+                f'(first of all "{wrong}"): the file is damaged, or of another model.'
+            )
+
+
+def _cosines(embeddings: Tensor, features: Tensor) -> Tensor:
+    # Antonyms lie close together; in half precision their difference would be mostly rounding.
+    with torch.autocast(embeddings.device.type, enabled=False):
+        return embeddings.float() @ F.normalize(features.float(), dim=-1).T
+
+
+def _own_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename OpenAI's flat text-tower keys, which the official checkpoint uses, to ``text.*``."""
+    ours = ("visual.", "text.", "prompts_features", "adjectives_features")
+    renamed = {key if key.startswith(ours) else f"text.{key}": value for key, value in tensors.items()}
+    # Without positional embedding in the pooling there is nothing to load it into.
+    renamed.pop("visual.attnpool.positional_embedding", None)
+    return renamed
+
+
+def _text_tower(config: QualiCLIPConfig) -> nn.Module:
+    import open_clip
+
+    tower = open_clip.CLIP(
+        embed_dim=config.embed_dim,
+        vision_cfg={"layers": [1, 1, 1, 1], "width": 8, "head_width": 8, "image_size": STRIDE},
+        text_cfg={
+            "context_length": _CONTEXT_LENGTH,
+            "vocab_size": 49408,
+            "width": config.text_width,
+            "heads": config.text_heads,
+            "layers": config.text_layers,
+        },
+        quick_gelu=True,
+    )
+    del tower.visual  # QualiCLIP holds the image tower itself.
+    return cast(nn.Module, tower.requires_grad_(False))
+
+
+def _antonym_features(count: int, width: int, opening: float = 0.5) -> Tensor:
+    """Start values ``(count, width)`` for learned text features: each pair opens around one direction.
+
+    As in CLIP's text space, antonyms begin close together, so that no softmax is saturated from the start.
+    """
+    shared = F.normalize(torch.randn(1, width), dim=-1)
+    contrast = F.normalize(torch.randn(count // 2, width), dim=-1)
+    pairs = torch.stack([shared + opening * contrast, shared - opening * contrast], dim=1)
+    return F.normalize(pairs.flatten(0, 1), dim=-1)

@@ -1,0 +1,69 @@
+"""From a source of weights to a model that can be asked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from models.bpclip.model import BPCLIP
+from models.checkpoints.format import Metadata, ModelName, Weights, load_weights
+from models.qualiclip.model import QualiCLIP
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model with its provenance.
+
+    Attributes:
+        name: the slot it fills.
+        module: in evaluation mode, float32, on the CPU.
+        metadata: what the weights file says of itself.
+        sha256: of the weights file.
+    """
+
+    name: ModelName
+    module: QualiCLIP | BPCLIP
+    metadata: Metadata
+    sha256: str
+
+    @property
+    def weights_name(self) -> str:
+        """Name of the weights, for example "qualiclip-compact"."""
+        return self.metadata.name
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model holds."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+
+def load_model(
+    name: ModelName,
+    source: str | Path = "bundled",
+    *,
+    directory: Path | None = None,
+    sha256: str | None = None,
+    allow_untrained: bool = False,
+) -> LoadedModel:
+    """Load a model from "bundled", "official" (qualiclip only) or a path; see :func:`models.checkpoints.format.resolve`.
+
+    With `allow_untrained` weights of arbitrary numbers are as good as any.
+
+    Raises:
+        WeightsError: the weights cannot be found, fetched or used; the message is one sentence.
+    """
+    return build(
+        load_weights(name, source, directory=directory, sha256=sha256, allow_untrained=allow_untrained)
+    )
+
+
+def build(weights: Weights) -> LoadedModel:
+    """The model that weights in memory describe.
+
+    Raises:
+        WeightsInvalid: they do not fit the architecture that they name.
+    """
+    kind: type[QualiCLIP] | type[BPCLIP] = QualiCLIP if weights.metadata.model == "qualiclip" else BPCLIP
+    module: nn.Module = kind.from_weights(weights)
+    assert isinstance(module, QualiCLIP | BPCLIP)
+    return LoadedModel(weights.metadata.model, module, weights.metadata, weights.sha256)

@@ -1,0 +1,274 @@
+"""Whole trainings, from folders of photographs to a weights file: what ``iqa train`` calls."""
+
+import datetime
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.backbones.efficientnet import MEAN, STD, EfficientNetLite
+from models.bpclip.model import BPCLIP, compact
+from models.checkpoints.architecture import RESNET
+from models.checkpoints.format import Metadata, ModelName, Weights, read, save
+from models.checkpoints.state_dict import stored, transfer
+from models.preprocessing import Preprocessing
+from models.qualiclip.model import COMPACT, PROMPTS, LiteTower, QualiCLIP
+from models.training.batches import PairBatches, RatedBatches, VariantBatches, any_two, of_every_kind
+from models.training.cells import (
+    CellArray,
+    CellEncoder,
+    Look,
+    PairEncoder,
+    PhotographVariants,
+    WholePhotographs,
+    look_at,
+)
+from models.training.encoder import imagenet_encoder, standardized_on
+from models.training.heads import bpclip, qualiclip
+from models.training.heads.bpclip import BPCLIPHeadRecipe
+from models.training.heads.qualiclip import QualiCLIPHeadRecipe
+from models.training.optimise import Budget, Recipe, TrainingError, train
+from models.training.photos import digest, list_photos, list_scored
+from models.training.targets.opinion import opinions, pooled
+from models.training.targets.pseudo_labels import ranked
+from models.training.targets.regressions import second_opinion
+
+LONGEST_SIDE: Final = 768
+"""Pixels; what the bundled weights bring larger photographs down to. They learned from photographs of some
+512 px, and fine faults of a much larger one are neither what they know nor what is seen on a screen."""
+VALIDATED_SIDES: Final = (300, 768)  # of what is scored: our measurements are on photographs of these sizes
+
+PREPROCESSING: Final = Preprocessing(mean=MEAN, std=STD, longest_side=LONGEST_SIDE)
+OF_GOOD: Mapping[str, Any] = {
+    "side": 448,
+    "chains": 13,
+    "parts": 3,
+    "compounds": 2,
+    "ladders": ("export-jpeg", "webp", "gain", "saturation-gain"),
+}
+OF_OTHERS: Mapping[str, Any] = {"side": 512, "chains": 3, "parts": 1, "compounds": 0}
+"""What is made of each good photograph, and of each of :data:`OTHERS` photographs as people take them."""
+OF_PAIRS: Mapping[str, Any] = {"side": 448, "chains": 3, "parts": 0, "compounds": 1}
+"""What is made of each good photograph to be held beside it."""
+OTHERS: Final = 1000
+WHOLE: int = 512  # px, of photographs that a number belongs to
+_GOOD_AT_ONCE: Mapping[str, int] = {"qualiclip": 4, "bpclip": 3}
+_OTHERS_AT_ONCE, _SCORED_AT_ONCE = 5, 40
+_OPINION_SHARE: Final = 0.5  # of what bpclip learns of a scored photograph; the rest is people's
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train, on what, where to.
+
+    Attributes:
+        model: which one.
+        pristine: folder of good photographs, for all three.
+        scored: folder of photographs with ``scores.csv``, for bpclip.
+        out: the weights file to write.
+        run: folder of the checkpoint and the log.
+        budget: how long and how fast.
+        init: weights of the same model to begin from.
+        unlabelled: folder of photographs as people take them. For qualiclip, which sees no scores: without it
+            only the order of variants is learned. bpclip-fr has the encoder's maps standardized on them, as
+            the models do that it shares the encoder with.
+        cells: folder of what the encoder has seen, which trainings on the same photographs share; within
+            ``run`` where it is left out.
+        license: of the weights, for the file's metadata.
+        seed: of the start values and all samples.
+    """
+
+    model: ModelName
+    pristine: Path
+    out: Path
+    run: Path
+    budget: Budget
+    scored: Path | None = None
+    init: Path | None = None
+    unlabelled: Path | None = None
+    cells: Path | None = None
+    license: str = "not stated"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The network and the recipe that trains it, and in words what it learns from."""
+
+    network: QualiCLIP | BPCLIP
+    recipe: Recipe
+    trained_on: str
+
+
+def run_job(job: Job, *, quiet: bool = False) -> Path:
+    """Train the compact architecture of a model and write its weights.
+
+    Raises:
+        TrainingError, DataError, WeightsError: what is wrong, in one sentence.
+    """
+    torch.manual_seed(job.seed)
+    plan = {"qualiclip": _qualiclip, "bpclip": _bpclip, "bpclip-fr": _bpclip_fr}[job.model](job, quiet)
+    averaged = train(plan.recipe, job.budget, job.run, quiet=quiet)
+    plan.network.load_state_dict(averaged.state_dict())
+    metadata = Metadata(
+        model=job.model,
+        name=f"{job.model}-compact",
+        architecture=plan.network.config.as_metadata(),
+        preprocessing=PREPROCESSING,
+        temperature=plan.network.temperature,
+        prompts=list(PROMPTS) if job.model == "qualiclip" else [],
+        text_encoder=False,
+        license=job.license,
+        source=f"iqa train {job.model}, seed {job.seed}, {job.budget.minutes:g} min on {job.budget.device}",
+        training_data=plan.trained_on,
+        validated_sides=VALIDATED_SIDES,
+        created=datetime.date.today().isoformat(),
+    )
+    save(job.out, stored(plan.network.cpu().eval().state_dict()), metadata)
+    return job.out
+
+
+def _qualiclip(job: Job, quiet: bool) -> _Plan:
+    pristine = list_photos(job.pristine)
+    others = [] if job.unlabelled is None else list_photos(job.unlabelled)
+    trained_on = _in_words(pristine, job.pristine)
+    if job.unlabelled is not None:
+        trained_on += f" and, without any score, {_in_words(others, job.unlabelled)}"
+    network = QualiCLIP(COMPACT, qualiclip.TEMPERATURE)
+    assert isinstance(network.visual, LiteTower)
+    _begin(network, network.visual.lite, job, pristine, others, quiet)
+    look = _Looking(job, network.visual.lite, quiet)
+    good = look.variants(pristine, good=True)
+    if not others:
+        return _Plan(network, QualiCLIPHeadRecipe(network, good), trained_on)
+    photographs = look.photographs(others)
+    opinion = opinions(photographs, ranked(others, quiet=quiet), good.cells)
+    rated = RatedBatches(photographs, opinion.tolist(), seed=job.seed)
+    further = look.variants(others, good=False)
+    return _Plan(network, QualiCLIPHeadRecipe(network, good, further, rated=rated), trained_on)
+
+
+def _bpclip(job: Job, quiet: bool) -> _Plan:
+    if job.scored is None:
+        raise TrainingError("Training bpclip needs a folder of photographs with scores.")
+    pristine, scored = list_photos(job.pristine), list_scored(job.scored)
+    paths = [photo.path for photo in scored]
+    network = BPCLIP(compact(full_reference=False), bpclip.TEMPERATURE)
+    _begin(network, network.backbone.lite, job, pristine, paths, quiet)
+    look = _Looking(job, network.backbone.lite, quiet)
+    # In the order of their names, so that qualiclip finds what was seen of the same photographs.
+    scored.sort(key=lambda photo: photo.path)
+    paths.sort()
+    whole = look.photographs(paths)
+    people = np.array([photo.mos for photo in scored])
+    opinion = second_opinion(pooled(whole)[:, 0], people)
+    worth = (1 - _OPINION_SHARE) * people + _OPINION_SHARE * opinion
+    rated = RatedBatches(whole, worth.tolist(), batch=_SCORED_AT_ONCE, seed=job.seed)
+    variants = look.variants(pristine, good=True), look.variants(paths, good=False)
+    trained_on = (
+        f"{_in_words(pristine, job.pristine)} and, with people's scores, {_in_words(paths, job.scored)}"
+    )
+    return _Plan(network, BPCLIPHeadRecipe(network, rated, *variants), trained_on)
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """What the frozen encoder sees of photographs, from the cache of the job."""
+
+    job: Job
+    encoder: EfficientNetLite
+    quiet: bool
+
+    def photographs(self, paths: Sequence[Path]) -> CellArray:
+        return self._look_at(WholePhotographs(tuple(paths), WHOLE), CellEncoder(self.encoder))
+
+    def variants(self, paths: Sequence[Path], *, good: bool) -> VariantBatches:
+        if not good and len(paths) > OTHERS:
+            paths = random.Random(0).sample(paths, OTHERS)
+        pictures = PhotographVariants(tuple(paths), good=good, **(OF_GOOD if good else OF_OTHERS))
+        return VariantBatches(
+            self._look_at(pictures, CellEncoder(self.encoder)),
+            pictures.plans,
+            of_every_kind if good else any_two,
+            good=good,
+            batch=_GOOD_AT_ONCE[self.job.model] if good else _OTHERS_AT_ONCE,
+            seed=self.job.seed,
+        )
+
+    def pairs(self, paths: Sequence[Path]) -> PairBatches:
+        """Variants of good photographs beside the untouched ones, and what the teachers say of them."""
+        from models.training.targets.teachers import (  # only here its packages are needed
+            Teachers,
+            common_scale,
+        )
+
+        pictures = PhotographVariants(tuple(paths), good=True, **OF_PAIRS)
+        measured = torch.from_numpy(np.array(self._look_at(pictures, Teachers())))
+        targets = common_scale().targets(measured.flatten(0, 1)).unflatten(0, measured.shape[:2])
+        cells = self._look_at(pictures, PairEncoder(self.encoder))
+        return PairBatches(cells, pictures.plans, targets, seed=self.job.seed)
+
+    def _look_at(self, pictures: WholePhotographs | PhotographVariants, look: Look) -> NDArray[Any]:
+        workers = self.job.budget.workers
+        return look_at(pictures, look, _cells(self.job), workers=workers, quiet=self.quiet)
+
+
+def judged(pristine: Path, kept: Path, workers: int = 2) -> NDArray[np.float32]:
+    """What the teachers say of the pairs that bpclip-fr learns from; see :class:`..teachers.Teachers`."""
+    from models.training.targets.teachers import Teachers
+
+    pictures = PhotographVariants(tuple(list_photos(pristine)), good=True, **OF_PAIRS)
+    return look_at(pictures, Teachers(), kept, workers=workers)
+
+
+def _cells(job: Job) -> Path:
+    return job.cells or job.run / "cells"
+
+
+def _begin(
+    network: QualiCLIP | BPCLIP,
+    encoder: EfficientNetLite,
+    job: Job,
+    pristine: Sequence[Path],
+    others: Sequence[Path],
+    quiet: bool,
+) -> None:
+    """Give a network its start: that of other weights, or of ImageNet's, standardized on the photographs."""
+    encoder.eval()  # frozen from here on
+    if job.init is not None:
+        _take_over(read(job.init, job.model), network)
+        return
+    measured = [pristine, others] if others else [pristine]
+    begun = standardized_on(imagenet_encoder(), *measured, kept=_cells(job), quiet=quiet)
+    encoder.load_state_dict(begun.state_dict())
+
+
+def _take_over(weights: Weights, network: QualiCLIP | BPCLIP) -> None:
+    encoder = weights.metadata.architecture.get("encoder", RESNET)
+    if encoder != network.config.encoder:
+        raise TrainingError(
+            f"The weights to begin from see images through {encoder}, this architecture through "
+            f"{network.config.encoder}."
+        )
+    transfer(weights.tensors, network)
+
+
+def _bpclip_fr(job: Job, quiet: bool) -> _Plan:
+    from models.training.heads.bpclip_fr import FullReferenceRecipe
+
+    pristine = list_photos(job.pristine)
+    others = [] if job.unlabelled is None else list_photos(job.unlabelled)
+    network = BPCLIP(compact(full_reference=True), bpclip.TEMPERATURE)
+    _begin(network, network.backbone.lite, job, pristine, others, quiet)
+    pairs = _Looking(job, network.backbone.lite, quiet).pairs(pristine)
+    trained_on = f"{_in_words(pristine, job.pristine)}, labelled by VSI, HaarPSI, MDSI and ColorVideoVDP"
+    return _Plan(network, FullReferenceRecipe(network, pairs), trained_on)
+
+
+def _in_words(paths: Sequence[Path], folder: Path) -> str:
+    return f"{len(paths)} photographs of {folder.name} (digest {digest(paths)[:12]})"
