@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.bpclip.model import BPCLIP, model
+from models.bpclip.model import BPCLIP, compact
 from models.checkpoints.architecture import RESNET
 from models.checkpoints.format import Metadata, ModelName, save
 from models.checkpoints.state_dict import stored
@@ -27,7 +27,7 @@ def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _save(folder, "qualiclip", QualiCLIP(tiny), tiny.as_metadata())
         for name, full_reference in (("bpclip", False), ("bpclip-fr", True)):
             config = replace(
-                model.compact(full_reference),
+                compact(full_reference),
                 encoder=RESNET,
                 rectified=False,
                 layers=(1, 1, 1, 1),

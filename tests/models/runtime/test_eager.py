@@ -15,18 +15,18 @@ from models.backbones.efficientnet import EfficientNetLite
 from models.backbones.feature_maps import FeatureMaps
 from models.backbones.folded_resnet import Encoder
 from models.bpclip.gated_pooling import GatedLocalPooling, level_means
-from models.bpclip.model import BPCLIP, model
+from models.bpclip.model import BPCLIP, compact
 from models.checkpoints.architecture import RESNET
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Pixels, Preprocessing
-from models.qualiclip.model import MeanQueryAttentionPool, QualiCLIP, QualiCLIPConfig, model
+from models.qualiclip.model import COMPACT, MeanQueryAttentionPool, QualiCLIP, QualiCLIPConfig
 from models.runtime.eager import InferenceModel, encoder_digest
 from models.runtime.ragged import Extents, pack
 
 _PREPROCESSING = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD)
 
 QUALICLIP = QualiCLIPConfig(embed_dim=32, layers=(1, 2, 1, 1), width=8, head_width=32, text_layers=0)
-QUALICLIP_LITE = replace(model.COMPACT, embed_dim=32, head_width=32, token_width=64)
-BPCLIP_LITE = replace(model.compact(False), inner_width=16, text_width=32)
+QUALICLIP_LITE = replace(COMPACT, embed_dim=32, head_width=32, token_width=64)
+BPCLIP_LITE = replace(compact(False), inner_width=16, text_width=32)
 BPCLIP_NR = replace(
     BPCLIP_LITE,
     encoder=RESNET,
