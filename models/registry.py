@@ -6,7 +6,8 @@ from pathlib import Path
 from torch import nn
 
 from models.bpclip.model import BPCLIP
-from models.checkpoints.format import Metadata, ModelName, Weights, load_weights
+from models.checkpoints.metadata import Metadata, ModelName, Weights
+from models.checkpoints.sources import load_weights
 from models.qualiclip.model import QualiCLIP
 
 
@@ -45,7 +46,7 @@ def load_model(
     sha256: str | None = None,
     allow_untrained: bool = False,
 ) -> LoadedModel:
-    """Load a model from "bundled", "official" (qualiclip only) or a path; see :func:`models.checkpoints.format.resolve`.
+    """Load a model from "bundled", "official" (qualiclip only) or a path; see :func:`models.checkpoints.sources.resolve`.
 
     With `allow_untrained` weights of arbitrary numbers are as good as any.
 

@@ -9,7 +9,8 @@ import torch
 
 from models.bpclip.model import BPCLIP, compact
 from models.checkpoints.architecture import RESNET
-from models.checkpoints.format import Metadata, ModelName, save
+from models.checkpoints.format import save
+from models.checkpoints.metadata import Metadata, ModelName
 from models.checkpoints.state_dict import stored
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from models.qualiclip.model import PROMPTS, QualiCLIP, QualiCLIPConfig

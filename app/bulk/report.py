@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.bulk.charts import Boxes, Histogram
-from app.bulk.durable import appearing
 from app.bulk.run_manifest import About
 from app.bulk.summary import Distribution, Example, Summary, share
 from app.printable import shown
 from app.settings import answering
+from models.files import appearing
 from models.vocabulary import DIMENSIONS
 
 _TEMPLATE: Final = Path(__file__).with_name("report.html")

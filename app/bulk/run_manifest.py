@@ -10,9 +10,9 @@ from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.bulk.durable import appearing
 from app.bulk.errors import OutputError
 from models.calibration import Calibration
+from models.files import appearing
 
 SUFFIX: Final = ".run.json"
 _MOST_NAMES: Final = 100

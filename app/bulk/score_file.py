@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from app.bulk import journal
-from app.bulk.durable import appearing
 from app.bulk.file_formats import format_of
 from app.bulk.journal import Journal
 from app.bulk.rows import Calibrations, Row, answer_fields, columns, flat
 from app.bulk.run_manifest import About, beside
 from app.scoring.outcomes import Scored
-from models.files import replace_durably
+from models.files import appearing, replace_durably
 
 _PART: Final = ".part.jsonl"
 

@@ -27,7 +27,7 @@ def fetch_with_progress(sha256: str | None = None, directory: Path | None = None
     Raises:
         WeightsError: they cannot be had, or are not what they should be.
     """
-    from models.qualiclip.model import official
+    from models.qualiclip import official
 
     sha256 = sha256 or os.environ.get(SHA256_VARIABLE) or None
     if official.official_path(directory).is_file():

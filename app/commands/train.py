@@ -87,7 +87,7 @@ def train(
     """
     _require_writable(out)
     from app.inference.engine import resolve_device
-    from models.checkpoints.format import resolve
+    from models.checkpoints.sources import resolve
     from models.training.jobs import Job, run_job
     from models.training.optimise import Budget
     from models.training.photos import DataError

@@ -18,7 +18,7 @@ from app.commands.terminal import cell, console, fail, reported
 from app.printable import shown
 
 if TYPE_CHECKING:
-    from models.checkpoints.format import ModelName, Weights
+    from models.checkpoints.metadata import ModelName, Weights
     from models.training.calibration import Measured
 
 app = typer.Typer(
@@ -84,7 +84,8 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Check weights, and print what they say of themselves. `bundled` are three files."""
-    from models.checkpoints.format import MODEL_NAMES, load_weights
+    from models.checkpoints.metadata import MODEL_NAMES
+    from models.checkpoints.sources import load_weights
     from models.registry import build
 
     if source == "bundled":
@@ -170,7 +171,9 @@ def calibrate(
 
 
 def _bundled() -> Iterator[dict[str, Any]]:
-    from models.checkpoints.format import MODEL_NAMES, WeightsError, bundled_path, load_weights
+    from models.checkpoints.errors import WeightsError
+    from models.checkpoints.metadata import MODEL_NAMES
+    from models.checkpoints.sources import bundled_path, load_weights
 
     for name in MODEL_NAMES:
         path = bundled_path(name)
@@ -184,7 +187,7 @@ def _bundled() -> Iterator[dict[str, Any]]:
 
 
 def _official() -> dict[str, Any]:
-    from models.checkpoints.format import WeightsError
+    from models.checkpoints.errors import WeightsError
     from models.qualiclip.official import LICENSE, official_path, read_official
 
     path = official_path()
@@ -228,7 +231,7 @@ def _read_any(path: Path) -> "Weights":
     Raises:
         WeightsError: it cannot be used as that.
     """
-    from models.checkpoints.format import read
+    from models.checkpoints.sources import read
 
     return read(path, _model_of(path))
 
@@ -237,7 +240,7 @@ def _model_of(path: Path) -> "ModelName":
     """The model that a file names; where it names none, any will say best what is wrong with it."""
     import safetensors
 
-    from models.checkpoints.format import MODEL_NAMES
+    from models.checkpoints.metadata import MODEL_NAMES
 
     try:
         with safetensors.safe_open(path, "pt") as file:

@@ -29,7 +29,7 @@ from app.errors import (
 )
 from app.imaging.formats import frame_count, isobmff, piece_count
 from app.imaging.formats.registry import FORMATS
-from models.preprocessing import UnknownWhite, upright_srgb
+from models.color import UnknownWhite, upright_srgb
 
 if TYPE_CHECKING:  # processes that decode have no settings, and are to start quickly
     from app.settings import Settings

@@ -30,7 +30,7 @@ from app.inference.tasks import (
     ScoreTask,
     Task,
 )
-from models.checkpoints.format import Metadata, ModelName
+from models.checkpoints.metadata import Metadata, ModelName
 from models.preprocessing import Preprocessing
 from models.qualiclip.model import QualiCLIP, QualiCLIPOutput
 from models.registry import LoadedModel, load_model

@@ -27,7 +27,8 @@ from models.backbones.resnet import EXPANSION, ResNet
 from models.bpclip.bottom_up import BottomUpLevel, PositionalEncoding
 from models.bpclip.gated_pooling import GatedLocalPooling
 from models.checkpoints.architecture import RESNET, Architecture
-from models.checkpoints.format import Weights, WeightsInvalid
+from models.checkpoints.errors import WeightsInvalid
+from models.checkpoints.metadata import Weights
 from models.checkpoints.state_dict import load_exactly
 from models.runtime.ragged import Extents
 from models.vocabulary import WORDS

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Self
 
 from models.backbones.efficientnet import SCALES
-from models.checkpoints.format import WeightsInvalid
+from models.checkpoints.errors import WeightsInvalid
 
 RESNET: Final = "resnet"
 ENCODERS: Final = (RESNET, *SCALES)

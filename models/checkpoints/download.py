@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import httpx
 
-from models.checkpoints.format import write_atomically
+from models.files import write_atomically
 
 _MAX_BYTES: Final = 2**30  # CLIP RN50 in float32 is some 410 MB
 _ATTEMPTS: Final = 5  # connections that a single call may lose midway

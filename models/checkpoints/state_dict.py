@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from models.checkpoints.format import WeightsInvalid
+from models.checkpoints.errors import WeightsInvalid
 
 
 def stored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -28,7 +28,8 @@ from models.backbones.padding import STRIDE, pad_to_stride
 from models.backbones.resnet import ModifiedResNet
 from models.bpclip.gated_pooling import cell_means
 from models.checkpoints.architecture import RESNET, Architecture
-from models.checkpoints.format import Weights, WeightsInvalid
+from models.checkpoints.errors import WeightsInvalid
+from models.checkpoints.metadata import Weights
 from models.checkpoints.state_dict import load_exactly
 from models.runtime.ragged import Extents
 from models.vocabulary import WORDS

@@ -20,15 +20,10 @@ import torch
 from torch import Tensor
 
 from models.checkpoints.download import Part, Progress, Refused, complete
-from models.checkpoints.format import (
-    Metadata,
-    Weights,
-    WeightsDownloadError,
-    WeightsInvalid,
-    require_finite,
-    write_atomically,
-)
-from models.files import replace_durably
+from models.checkpoints.errors import WeightsDownloadError, WeightsInvalid
+from models.checkpoints.format import require_finite
+from models.checkpoints.metadata import Metadata, Weights
+from models.files import replace_durably, write_atomically
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 
 OFFICIAL_URL: Final = "https://github.com/miccunifi/QualiCLIP/releases/download/weights/qualiclip.pth"

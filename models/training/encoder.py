@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.backbones.efficientnet import MEAN, STD, EfficientNetLite, load_imagenet
+from models.files import appearing
 from models.runtime.ragged import Extents, normalise
 from models.training.optimise import TrainingError
 from models.training.photos import PhotoReader, digest
@@ -88,9 +89,8 @@ def standardized_on(
         shown = tracked(some, "standardization", quiet)
         standardize(network, (whole(reader.read(path), _SIDE) for path in shown))
         kept.mkdir(parents=True, exist_ok=True)
-        unfinished = numbers.with_suffix(".tmp")
-        torch.save([network.level_means, network.level_scales], unfinished)
-        unfinished.replace(numbers)
+        with appearing(numbers) as file:
+            torch.save([network.level_means, network.level_scales], file)
     means, scales = torch.load(numbers, map_location="cpu", weights_only=True)
     network.level_means.copy_(means)
     network.level_scales.copy_(scales)

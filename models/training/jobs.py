@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from models.backbones.efficientnet import MEAN, STD, EfficientNetLite
 from models.bpclip.model import BPCLIP, compact
 from models.checkpoints.architecture import RESNET
-from models.checkpoints.format import Metadata, ModelName, Weights, read, save
+from models.checkpoints.format import save
+from models.checkpoints.metadata import Metadata, ModelName, Weights
+from models.checkpoints.sources import read
 from models.checkpoints.state_dict import stored, transfer
 from models.preprocessing import Preprocessing
 from models.qualiclip.model import COMPACT, PROMPTS, LiteTower, QualiCLIP

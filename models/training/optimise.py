@@ -23,6 +23,7 @@ from rich.progress import (
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from models.files import appearing
 from models.training.samples import ENDLESS
 
 CHECKPOINT = "checkpoint.pt"
@@ -275,9 +276,8 @@ def _save(
         "step": state.step,
         "seconds": state.seconds,
     }
-    unfinished = path.with_suffix(".tmp")
-    torch.save(content, unfinished)
-    unfinished.replace(path)
+    with appearing(path) as file:
+        torch.save(content, file)
 
 
 def _resume(

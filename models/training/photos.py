@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.preprocessing import Preprocessing, upright_srgb
+from models.color import upright_srgb
+from models.preprocessing import Preprocessing
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"})
 SCORES = "scores.csv"

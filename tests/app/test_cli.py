@@ -14,7 +14,7 @@ from app.commands import terminal
 from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, UNUSABLE, Failure, Meter, reported
 from app.printable import shown
 from app.settings import Settings
-from models.checkpoints.format import WeightsNotFound
+from models.checkpoints.errors import WeightsNotFound
 from tests.app.command_line import ROOT, invoke, start
 
 

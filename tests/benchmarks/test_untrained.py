@@ -9,7 +9,10 @@ from torch import nn
 from app.inference.engine import Engine
 from app.inference.tasks import ScoreResult, ScoreTask
 from app.settings import read_settings
-from models.checkpoints.format import ModelName, WeightsUntrained, read, save
+from models.checkpoints.errors import WeightsUntrained
+from models.checkpoints.format import save
+from models.checkpoints.metadata import ModelName
+from models.checkpoints.sources import read
 from models.qualiclip.model import QualiCLIP, QualiCLIPConfig
 from models.registry import LoadedModel, load_model
 from tests.app.running import Server

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from models.bpclip.model import BPCLIP, BPCLIPConfig
-from models.checkpoints.format import MODEL_NAMES, Metadata, ModelName, save
+from models.checkpoints.format import save
+from models.checkpoints.metadata import MODEL_NAMES, Metadata, ModelName
 from models.checkpoints.state_dict import stored
 from models.preprocessing import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from models.qualiclip.model import PROMPTS, QualiCLIP, QualiCLIPConfig

@@ -13,7 +13,8 @@ from PIL import Image, ImageFilter
 from safetensors import safe_open
 
 from models.bpclip.model import BPCLIP
-from models.checkpoints.format import MODEL_NAMES, ModelName, bundled_path
+from models.checkpoints.metadata import MODEL_NAMES, ModelName
+from models.checkpoints.sources import bundled_path
 from models.preprocessing import Pixels
 from models.registry import LoadedModel, load_model
 from models.runtime.eager import InferenceModel
@@ -177,7 +178,7 @@ def test_a_score_alone_and_in_a_batch_agree() -> None:
 
 def test_a_deleted_file_is_missed_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "models.checkpoints.format.bundled_path", lambda model: tmp_path / f"{model}.safetensors"
+        "models.checkpoints.sources.bundled_path", lambda model: tmp_path / f"{model}.safetensors"
     )
     with pytest.raises(Exception, match=r"bundled weights of bpclip are missing.*IQA_BPCLIP_WEIGHTS"):
         load_model("bpclip")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from pydantic import ValidationError
 
-from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing, upright_srgb
+from models.color import upright_srgb
+from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 
 CLIP = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD)
 ORIENTATION = 0x0112

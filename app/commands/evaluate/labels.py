@@ -269,7 +269,7 @@ def _show(rows: Sequence[dict[str, Any]], weights: str | None) -> None:
 
 
 def _write_csv(path: Path, measured: Sequence[Measured], models: Sequence[str]) -> None:
-    from models.checkpoints.format import write_atomically
+    from models.files import write_atomically
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

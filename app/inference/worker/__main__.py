@@ -34,7 +34,7 @@ def main() -> int:
     from app.inference.canary import CanaryFailed
     from app.inference.engine import DeviceUnavailable, OutOfMemory
     from app.inference.worker.loop import Worker
-    from models.checkpoints.format import WeightsError
+    from models.checkpoints.errors import WeightsError
 
     if orders["threads"] is not None:
         torch.set_num_threads(orders["threads"])

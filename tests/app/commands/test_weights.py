@@ -12,7 +12,10 @@ import models.checkpoints.download
 import models.checkpoints.format
 import models.qualiclip.official
 from app.commands.terminal import UNUSABLE
-from models.checkpoints.format import MODEL_NAMES, Metadata, ModelName, WeightsDownloadError, read, save
+from models.checkpoints.errors import WeightsDownloadError
+from models.checkpoints.format import save
+from models.checkpoints.metadata import MODEL_NAMES, Metadata, ModelName
+from models.checkpoints.sources import read
 from models.training.photos import list_photos
 from tests.app.command_line import invoke, lines_of_json, save_crops
 

@@ -13,7 +13,8 @@ from app.inference import engine as engine_module
 from app.inference.canary import CanaryFailed, score_canary
 from app.inference.engine import DeviceUnavailable, Engine, OutOfMemory, resolve_device
 from app.inference.tasks import CompareResult, CompareTask, ScoreResult, ScoreTask
-from models.checkpoints.format import ModelName, WeightsNotFound
+from models.checkpoints.errors import WeightsNotFound
+from models.checkpoints.metadata import ModelName
 from models.registry import load_model
 from models.vocabulary import WORDS
 from tests.photographs import named

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from app.policies import OUTCOMES, Limit, PoliciesError, Policy, judge_measured, load, parse
 from app.policies.reading import MOST_POLICIES
 from app.schemas.exposure import MEASURES
-from models.checkpoints.format import bundled_path
+from models.checkpoints.sources import bundled_path
 from models.vocabulary import DIMENSIONS, WORDS
 from tests.app.policies.case import BOTH, measured, policy
 

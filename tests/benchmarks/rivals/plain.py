@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 
 from app.settings import read_settings
-from models.checkpoints.format import ModelName
-from models.preprocessing import Pixels, upright_srgb
+from models.checkpoints.metadata import ModelName
+from models.color import upright_srgb
+from models.preprocessing import Pixels
 from models.registry import LoadedModel, load_model
 
 _NAMES: tuple[ModelName, ...] = ("qualiclip", "bpclip")

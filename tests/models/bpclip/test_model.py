@@ -8,7 +8,8 @@ from models.backbones.padding import pad_to_stride
 from models.bpclip.bottom_up import Attention, PositionalEncoding
 from models.bpclip.gated_pooling import GatedLocalPooling, smooth_abs
 from models.bpclip.model import BPCLIP, BPCLIPConfig, compact
-from models.checkpoints.format import Metadata, Weights, WeightsInvalid
+from models.checkpoints.errors import WeightsInvalid
+from models.checkpoints.metadata import Metadata, Weights
 from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from models.registry import build
 from models.runtime.ragged import Extents

@@ -17,19 +17,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from models.checkpoints import format
-from models.checkpoints.format import (
-    Metadata,
-    ModelName,
-    WeightsError,
-    WeightsInvalid,
-    WeightsNotFound,
-    WeightsUntrained,
-    bundled_path,
-    load_weights,
-    read,
-    resolve,
-    save,
-)
+from models.checkpoints.errors import WeightsError, WeightsInvalid, WeightsNotFound, WeightsUntrained
+from models.checkpoints.format import save
+from models.checkpoints.metadata import Metadata, ModelName
+from models.checkpoints.sources import bundled_path, load_weights, read, resolve
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from models.vocabulary import WORDS
 from tests.calibrations import calibration

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.checkpoints.format import WeightsInvalid
+from models.checkpoints.errors import WeightsInvalid
 from models.preprocessing import CLIP_MEAN, CLIP_STD
 from models.qualiclip.model import (
     COMPACT,

@@ -21,14 +21,9 @@ import httpx
 import pytest
 import torch
 
-from models.checkpoints.format import (
-    Weights,
-    WeightsDownloadError,
-    WeightsInvalid,
-    load_weights,
-    read,
-    resolve,
-)
+from models.checkpoints.errors import WeightsDownloadError, WeightsInvalid
+from models.checkpoints.metadata import Weights
+from models.checkpoints.sources import load_weights, read, resolve
 from models.qualiclip.model import PROMPTS, QualiCLIPConfig
 from models.qualiclip.official import (
     FILE_NAME,

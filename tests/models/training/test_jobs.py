@@ -9,7 +9,10 @@ import torch
 
 from models.backbones.efficientnet import MEAN, STD
 from models.bpclip.model import BPCLIP
-from models.checkpoints.format import ModelName, WeightsInvalid, read, save
+from models.checkpoints.errors import WeightsInvalid
+from models.checkpoints.format import save
+from models.checkpoints.metadata import ModelName
+from models.checkpoints.sources import read
 from models.checkpoints.state_dict import stored
 from models.registry import load_model
 from models.runtime.eager import encoder_digest

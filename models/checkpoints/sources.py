@@ -1,0 +1,156 @@
+"""From a source of weights ("bundled", "official", a path) to the tensors in its file.
+
+Nothing here runs code from a file. The one pickle that is read, the official QualiCLIP checkpoint, goes
+through :mod:`models.qualiclip.official` and torch's restricted unpickler.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import safetensors
+import safetensors.torch
+
+from models.checkpoints.errors import WeightsInvalid, WeightsNotFound, WeightsUntrained
+from models.checkpoints.format import _metadata, _read_header, require_finite
+from models.checkpoints.metadata import ModelName, Weights
+
+_SETTINGS: Final[dict[ModelName, str]] = {
+    "qualiclip": "IQA_QUALICLIP_WEIGHTS",
+    "bpclip": "IQA_BPCLIP_WEIGHTS",
+    "bpclip-fr": "IQA_BPCLIP_FR_WEIGHTS",
+}
+_MAX_BYTES: Final = 4 * 2**30  # four times the largest model here in float32; what is larger is a mistake
+_PICKLE_SUFFIXES: Final = frozenset({".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".zip", ".tar"})
+
+
+def bundled_path(model: ModelName) -> Path:
+    """Where the weights of `model` lie that come with the package."""
+    return Path(__file__).with_name("weights") / f"{model}-compact.safetensors"
+
+
+def resolve(
+    model: ModelName,
+    source: str | Path = "bundled",
+    *,
+    directory: Path | None = None,
+    sha256: str | None = None,
+) -> Path:
+    """The file that a source names; "official" is downloaded where it is not there yet.
+
+    Args:
+        model: the slot that the weights are for.
+        source: "bundled", "official" (qualiclip only), or a path.
+        directory: where official weights are kept; None for the user's cache.
+        sha256: what the official file must hash to, hexadecimal; None trusts the first download.
+
+    Returns:
+        The path; a bundled file or a path may turn out missing when it is read.
+
+    Raises:
+        WeightsNotFound: there are no official weights of this model.
+        WeightsDownloadError: the official weights are not there and cannot be fetched.
+    """
+    if source == "bundled":
+        return bundled_path(model)
+    if source == "official":
+        if model != "qualiclip":
+            raise WeightsNotFound(
+                f"No official weights of {model} are published; set {_SETTINGS[model]} to bundled or a file."
+            )
+        from models.qualiclip import official  # it builds on this module
+
+        return official.fetch_official(directory, sha256=sha256)
+    return Path(source).expanduser()
+
+
+def load_weights(
+    model: ModelName,
+    source: str | Path = "bundled",
+    *,
+    directory: Path | None = None,
+    sha256: str | None = None,
+    allow_untrained: bool = False,
+) -> Weights:
+    """:func:`resolve` and :func:`read` in one, for weights that are to be asked.
+
+    Raises:
+        WeightsError: of one of its kinds; WeightsUntrained unless `allow_untrained`.
+    """
+    weights = read(resolve(model, source, directory=directory, sha256=sha256), model)
+    if weights.metadata.untrained and not allow_untrained:
+        raise WeightsUntrained(
+            f"{weights.path} holds untrained weights, whose scores mean nothing; "
+            "to measure speed with them, set IQA_ALLOW_UNTRAINED=true."
+        )
+    return weights
+
+
+def read(path: Path, model: ModelName) -> Weights:
+    """Reads and checks a weights file for the slot `model`.
+
+    The file is read once, so the SHA-256 is that of the very bytes the tensors come from. For qualiclip, a
+    torch checkpoint is taken for the official one and read by :func:`models.qualiclip.official.read_official`.
+    Whether names and shapes fit the architecture is checked by the model that takes the weights.
+
+    Raises:
+        WeightsNotFound: no such file, or not a file.
+        WeightsInvalid: damaged, not safetensors, a pickle, without metadata, of another format version, of
+            another model, made for another table of adjectives, or with values that are not finite.
+    """
+    _require_file(path, model)
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise WeightsInvalid(f"{path} is empty.")
+        if size > _MAX_BYTES:
+            raise WeightsInvalid(f"{path} is too large for a weights file: {size} bytes.")
+        with path.open("rb") as file:
+            start = file.read(9)
+            if _is_pickle(start, path):
+                if model == "qualiclip":
+                    from models.qualiclip import official  # it builds on this module
+
+                    return official.read_official(path)
+                raise WeightsInvalid(
+                    f"{path} is a pickle or zip archive, which can run code and is not opened: "
+                    f"weights of {model} are safetensors files."
+                )
+            metadata = _metadata(_read_header(start, file, size, path), model, path)
+            file.seek(0)
+            data = file.read()
+    except OSError as error:
+        raise WeightsInvalid(f"{path} cannot be read: {error.strerror or error}.") from error
+    try:
+        tensors = safetensors.torch.load(data)
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise WeightsInvalid(f"{path} is corrupt: its header does not describe its tensors.") from error
+    require_finite(tensors, str(path))
+    return Weights(metadata, tensors, hashlib.sha256(data).hexdigest(), path)
+
+
+def _require_file(path: Path, model: ModelName) -> None:
+    try:
+        if path.is_file():
+            return
+        exists, directory = path.exists(), path.is_dir()
+    except (OSError, ValueError):  # a name too long, a zero byte in it
+        exists = directory = False
+    if directory:
+        raise WeightsNotFound(f"{path} is a directory, not a weights file.")
+    if exists:
+        raise WeightsNotFound(f"{path} is not a regular file.")
+    if path == bundled_path(model):
+        raise WeightsNotFound(
+            f"The bundled weights of {model} are missing: expected at {path}; "
+            f"reinstall, or set {_SETTINGS[model]} to a file."
+        )
+    raise WeightsNotFound(f"There is no weights file at {path}.")
+
+
+def _is_pickle(start: bytes, path: Path) -> bool:
+    if start[8:9] == b"{":  # safetensors: eight bytes of length, then JSON
+        return False
+    zipped = start.startswith(b"PK\x03\x04")
+    pickled = len(start) > 1 and start[0] == 0x80 and start[1] <= 5
+    return zipped or pickled or path.suffix.lower() in _PICKLE_SUFFIXES
