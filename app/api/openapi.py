@@ -15,7 +15,8 @@ from app.errors import InternalError, NotFound, ServiceError, TemporaryError, Un
 from app.http.middleware import PROBLEM_JSON
 from app.http.security_headers import CONTENT_POLICY, content_policy, inline
 from app.imaging.formats.registry import FORMATS
-from app.schemas.types import BatchLine, Problem
+from app.schemas.batch import BatchLine
+from app.schemas.problems import Problem
 
 IMAGE_TYPES: Final = tuple(each.media_type for each in FORMATS)
 _SWAGGER_UI: Final = Path(str(files("fastapi_offline"))) / "static"

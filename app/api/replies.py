@@ -10,7 +10,8 @@ from app.api.dependencies import Asked
 from app.http.middleware import Record
 from app.inference.tasks import FULL_REFERENCE
 from app.policies import Policy, with_verdict
-from app.schemas.types import TimingMs, UntimedScore
+from app.schemas.common import TimingMs
+from app.schemas.score import UntimedScore
 from app.scoring.answers import compare_answer, score_answer
 from app.scoring.cache import Outcome
 from app.scoring.requests import Question, weights

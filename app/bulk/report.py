@@ -158,7 +158,7 @@ def _table(distributions: Mapping[str, Distribution]) -> list[tuple[str, list[st
 
 def _cards(examples: list[Example]) -> list[Card]:
     from app.bulk.thumbnails import thumbnail
-    from app.imaging.decode import Limits
+    from app.imaging.limits import Limits
 
     # They were scored, so they kept to the limits, which need not be these.
     limits = Limits(max_bytes=2**31, max_pixels=200_000_000, max_side=10**6, max_aspect=10**6)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from app.schemas.exposure import ExposureMeasure
-from app.schemas.types import UntimedScore
+from app.schemas.score import UntimedScore
 from app.scoring.outcomes import Scored
 from models.calibration import Calibration, Description, describe
 from models.vocabulary import DIMENSIONS

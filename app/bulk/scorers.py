@@ -11,7 +11,8 @@ from typing import Final, Protocol
 from app.bulk.errors import OutputError
 from app.bulk.rows import weights_of
 from app.bulk.run_manifest import Applied, Basis, Used
-from app.schemas.types import LoadedPolicy, UntimedScore
+from app.schemas.policies import LoadedPolicy
+from app.schemas.score import UntimedScore
 from app.scoring.outcomes import Scored
 from app.settings import Settings
 

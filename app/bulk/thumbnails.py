@@ -10,7 +10,7 @@ from PIL import Image
 
 from app.errors import ServiceError
 from app.imaging import decode
-from app.imaging.decode import Limits
+from app.imaging.limits import Limits
 
 _SIDE: Final = 320  # pixels: sharp at half the size on screens of double density
 _MOST_BYTES: Final = 15 * 1024  # a third more as an address

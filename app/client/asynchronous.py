@@ -15,7 +15,10 @@ from app.client.concurrency import Run
 from app.client.errors import ClientError, ImageUnreadable, Misunderstood, Unreachable, Untrusted
 from app.client.requests import AnswerT, Call, Image, Words
 from app.client.retry import Attempts, Clock, Patience, is_refusal
-from app.schemas.types import CompareAnswer, ModelsAnswer, PoliciesAnswer, ScoreAnswer
+from app.schemas.compare import CompareAnswer
+from app.schemas.models import ModelsAnswer
+from app.schemas.policies import PoliciesAnswer
+from app.schemas.score import ScoreAnswer
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 TIMEOUT_S: Final = 75.0

@@ -27,7 +27,10 @@ from app.client.errors import (
 )
 from app.client.requests import Image, Words
 from app.client.retry import Clock
-from app.schemas.types import CompareAnswer, ModelsAnswer, PoliciesAnswer, ScoreAnswer
+from app.schemas.compare import CompareAnswer
+from app.schemas.models import ModelsAnswer
+from app.schemas.policies import PoliciesAnswer
+from app.schemas.score import ScoreAnswer
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from app.commands.terminal import SOME_FAILED, cell, complain, console, reported
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from app.schemas.types import UntimedCompare
+    from app.schemas.compare import UntimedCompare
 
 _ONLY_OVER_HTTP: Final = {"timing_ms", "batch"}
 _WORDS_SHOWN: Final = 6

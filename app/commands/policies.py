@@ -12,7 +12,7 @@ from app.commands.terminal import cell, console, reported
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from app.schemas.types import LeastSize, LoadedPolicy, PolicyLimit
+    from app.schemas.policies import LeastSize, LoadedPolicy, PolicyLimit
 
 
 @reported

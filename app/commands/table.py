@@ -10,7 +10,8 @@ from rich.table import Table as Grid
 
 from app.bulk.rows import Calibrations, described_by
 from app.commands.terminal import cell, console
-from app.schemas.types import UntimedScore, Verdict
+from app.schemas.policies import Verdict
+from app.schemas.score import UntimedScore
 from models.calibration import Description
 
 _DIMENSIONS_FROM: Final = 100  # columns of the terminal

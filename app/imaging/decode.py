@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,6 @@ from PIL import Image, PngImagePlugin, features
 
 from app.errors import (
     BodyTooLarge,
-    ImageTooLarge,
-    ImageTooSmall,
     InvalidImage,
     MalformedRequest,
     ServiceError,
@@ -32,9 +30,8 @@ from app.imaging.formats.registry import FORMATS
 from models.color import UnknownWhite, upright_srgb
 
 if TYPE_CHECKING:  # processes that decode have no settings, and are to start quickly
-    from app.settings import Settings
-
-_MEBI: Final = 2**20
+    pass
+from app.imaging.limits import MEBI, Limits, check_frames, check_size, too_many_pixels
 
 # Pillow's names; its JPEG plugin hands multi-picture files over to MPO by itself.
 _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
@@ -48,53 +45,18 @@ _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"MM\0+", "TIFF"),
 )
 _BMP_HEADER_SIZES: Final = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
-
 # What libtiff reads beyond these is of last century's scanners and of radiance maps: hardly ever sent, and
 # hardly ever tested.
 _TIFF_COMPRESSIONS: Final = frozenset({
     "raw", "tiff_ccitt", "group3", "group4", "tiff_lzw", "jpeg", "tiff_adobe_deflate", "tiff_deflate",
     "packbits", "lzma", "zstd", "webp",
 })  # fmt: skip
-
 # A bomb is an error even below the factor of two at which Pillow itself makes it one.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-
 # Of a PNG file, compressed texts and profiles are unpacked while the header is read. Pillow's own limit of
 # a mebibyte each is too low for printers' profiles, and its 64 for all texts higher than anybody needs.
-PngImagePlugin.MAX_TEXT_CHUNK = 8 * _MEBI
-PngImagePlugin.MAX_TEXT_MEMORY = 16 * _MEBI
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an image may measure.
-
-    Attributes:
-        max_bytes: of the file.
-        max_pixels: width times height.
-        max_side: in pixels.
-        min_side: likewise.
-        max_aspect: the long side over the short one.
-        max_frames: of an animation, or pages.
-    """
-
-    max_bytes: int = 20 * _MEBI
-    max_pixels: int = 50_000_000
-    max_side: int = 30_000
-    min_side: int = 32
-    max_aspect: float = 100.0
-    max_frames: int = 10_000
-
-    @classmethod
-    def of(cls, settings: "Settings") -> Self:
-        return cls(
-            settings.max_body_bytes,
-            settings.max_pixels,
-            settings.max_side,
-            settings.min_side,
-            settings.max_aspect,
-            settings.max_frames,
-        )
+PngImagePlugin.MAX_TEXT_CHUNK = 8 * MEBI
+PngImagePlugin.MAX_TEXT_MEMORY = 16 * MEBI
 
 
 @dataclass(frozen=True)
@@ -194,12 +156,12 @@ def opened(data: bytes, limits: Limits) -> Iterator[Opened]:
             # Their libraries call a size that they find too large damage.
             for width, height in isobmff.claimed_sizes(data):
                 if width * height > limits.max_pixels:
-                    raise _too_many_pixels(limits, width=width, height=height)
+                    raise too_many_pixels(limits, width=width, height=height)
         with Image.open(io.BytesIO(data), formats=(format,)) as image:
-            _check_size(image.width, image.height, limits)
+            check_size(image.width, image.height, limits)
             _check_compression(image)
             number = counted or int(getattr(image, "n_frames", 1))
-            _check_frames(number, limits)
+            check_frames(number, limits)
             yield Opened(data, image, number)
     except ServiceError:
         raise
@@ -208,7 +170,7 @@ def opened(data: bytes, limits: Limits) -> Iterator[Opened]:
             f"The {_display(format)} image takes more memory to decode than an image may."
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels(limits) from error
+        raise too_many_pixels(limits) from error
     except UnknownWhite as error:  # in our own words
         raise InvalidImage(str(error)) from error
     except Exception as error:  # damaged files raise whatever their bytes lead Pillow's readers to
@@ -285,31 +247,6 @@ def _has_heif() -> bool:
     return True
 
 
-def _check_size(width: int, height: int, limits: Limits) -> None:
-    size = {"width": width, "height": height}
-    if width * height > limits.max_pixels:
-        raise _too_many_pixels(limits, **size)
-    if max(width, height) > limits.max_side:
-        raise ImageTooLarge(
-            f"No side may be longer than {limits.max_side} pixels; the image is {width} x {height}.",
-            max_side=limits.max_side,
-            **size,
-        )
-    if min(width, height) < limits.min_side:
-        raise ImageTooSmall(
-            f"Each side must have at least {limits.min_side} pixels; the image is {width} x {height}.",
-            min_side=limits.min_side,
-            **size,
-        )
-    if max(width, height) > limits.max_aspect * min(width, height):
-        raise ImageTooLarge(
-            f"The long side may be {limits.max_aspect:g} times the short one; the image is "
-            f"{width} x {height}.",
-            max_aspect=limits.max_aspect,
-            **size,
-        )
-
-
 def _check_compression(image: Image.Image) -> None:
     if image.format == "TIFF" and image.info.get("compression") not in _TIFF_COMPRESSIONS:
         raise UnsupportedMediaType(
@@ -325,21 +262,8 @@ def _check_pieces(format: str, data: bytes, limits: Limits) -> int | None:
         raise InvalidImage(f"The {_display(format)} image is made of more pieces than are read.")
     counted = frame_count.count(format, data, limits.max_frames)
     if counted is not None:
-        _check_frames(counted, limits)
+        check_frames(counted, limits)
     return counted
-
-
-def _check_frames(number: int, limits: Limits) -> None:
-    if number > limits.max_frames:
-        raise ImageTooLarge(
-            f"An image may have {limits.max_frames} frames or pages.", max_frames=limits.max_frames
-        )
-
-
-def _too_many_pixels(limits: Limits, **size: int) -> ImageTooLarge:
-    return ImageTooLarge(
-        f"An image may have {limits.max_pixels} pixels.", max_pixels=limits.max_pixels, **size
-    )
 
 
 def _display(format: str) -> str:

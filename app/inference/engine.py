@@ -16,6 +16,14 @@ import torch
 from torch import Tensor
 
 from app.inference import canary
+from app.inference.device import (
+    DTYPES,
+    OutOfMemory,
+    dtype_name,
+    is_out_of_memory,
+    resolve_device,
+    resolve_dtype,
+)
 from app.inference.encoded import Encoded
 from app.inference.encoded_references import Needed, References
 from app.inference.task_items import Item, Pixels, Place, divided, gathered
@@ -41,10 +49,7 @@ from models.vocabulary import dimension_scores, pair_probabilities
 _Map = tuple[tuple[float, ...], ...]  # rows of local quality
 # Models whose encoders are equal, in tensors, input and precision, share one.
 _Encoders = dict[tuple[str, Preprocessing, torch.dtype], ImageEncoder]
-
 _log = logging.getLogger("iqa.engine")
-
-_DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _WORDS_CACHED: Final = 256  # lists of words whose features are kept
 # Over all models. Measured on two cores: up to here an image in a batch costs less than alone, a thumbnail a
 # fifth; beyond, activations leave the cache and it costs more again.
@@ -53,14 +58,6 @@ _CUDA_BATCH_PIXELS: Final = 16 * 2**20
 # An encoded reference takes 88 bytes a pixel in float32 (bundled weights): six of 768 x 576, and 27.
 _CPU_REFERENCE_BYTES: Final = 256 * 2**20
 _CUDA_REFERENCE_BYTES: Final = 2**30
-
-
-class DeviceUnavailable(Exception):
-    """The device, or the precision on it, cannot be had; the message is one sentence for who asked for it."""
-
-
-class OutOfMemory(Exception):
-    """The device has no memory for the batch as a whole; nothing of it was done."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ class Engine:
             self._slots[name] = self._placed(loaded, wanted, encoders)
             if dtype == "auto" and wanted != torch.float32 and not canary.agrees(self, name):
                 _log.warning(
-                    "%s is too coarse in %s for its weights; it runs in float32", name, _name(wanted)
+                    "%s is too coarse in %s for its weights; it runs in float32", name, dtype_name(wanted)
                 )
                 again = load(cast(ModelName, name), source)
                 self._slots[name] = self._placed(again, torch.float32, encoders)
@@ -151,7 +148,7 @@ class Engine:
     @property
     def dtype_name(self) -> str:
         """The precision of inference: float32, bfloat16 or float16; of several, the lowest that is used."""
-        return min((card.dtype for card in self.cards()), key=lambda name: _DTYPES[name].itemsize)
+        return min((card.dtype for card in self.cards()), key=lambda name: DTYPES[name].itemsize)
 
     def dtype_of(self, name: str) -> str:
         """The precision that a loaded model runs in."""
@@ -226,7 +223,7 @@ class Engine:
             self.references.clear()  # the work comes before what only speeds it up
             raise OutOfMemory(f"The device has no memory for {len(items)} images at once.") from error
         except Exception as error:
-            if _is_cpu_out_of_memory(error):
+            if is_out_of_memory(error):
                 self.references.clear()
                 raise OutOfMemory(f"There is no memory for {len(items)} images at once.") from error
             if len(items) == 1:
@@ -363,54 +360,6 @@ class Engine:
         return _Slot(network.to(self.device), loaded.metadata, card)
 
 
-def resolve_device(name: str) -> torch.device:
-    """The torch device of a setting.
-
-    Raises:
-        DeviceUnavailable: torch sees no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceUnavailable(f"{name} is not a device that torch knows.") from error
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        if (device.index or 0) >= count:
-            raise DeviceUnavailable(f"{name} was asked for, but torch sees {count} CUDA devices.")
-    return device
-
-
-def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The precision of a setting; "auto" is bfloat16 where the device has it in hardware, else float32."""
-    if name != "auto":
-        return _DTYPES[name]
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = _cpu_has_bfloat16()
-    return torch.bfloat16 if native else torch.float32
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware; elsewhere it would be slower than float32."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return any(flag in flags for flag in (" avx512_bf16", " amx_bf16"))
-
-
-def _is_cpu_out_of_memory(error: Exception) -> bool:
-    # torch has no class of its own for it on a CPU.
-    return isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
-
-
 def _card(loaded: LoadedModel, dtype: torch.dtype) -> ModelCard:
     metadata = loaded.metadata
     return ModelCard(
@@ -427,6 +376,6 @@ def _card(loaded: LoadedModel, dtype: torch.dtype) -> ModelCard:
         temperature=metadata.temperature,
         preprocessing=metadata.preprocessing,
         parameters=loaded.parameters,
-        dtype=_name(dtype),
+        dtype=dtype_name(dtype),
         calibration=metadata.calibration,
     )

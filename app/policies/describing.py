@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from app.policies.definition import Limit, Policy
 from app.policies.judging import Weights, uncalibrated
-from app.schemas.types import LeastSize, LoadedPolicy, PolicyLimit
+from app.schemas.policies import LeastSize, LoadedPolicy, PolicyLimit
 
 
 def described(policy: Policy, loaded: Sequence[str], weights: Mapping[str, Weights]) -> LoadedPolicy:

@@ -6,7 +6,8 @@ from typing import Literal, Protocol
 
 from app.policies.definition import Limit, PoliciesError, Policy, PolicyRefused, SizeLimit
 from app.schemas.exposure import Exposure
-from app.schemas.types import Reason, UntimedScore, Verdict
+from app.schemas.policies import Reason, Verdict
+from app.schemas.score import UntimedScore
 from models.vocabulary import DIMENSIONS, WORDS, Dimension
 
 

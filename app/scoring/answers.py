@@ -7,7 +7,7 @@ from app.imaging import score_warnings
 from app.imaging.model_inputs import Size
 from app.inference.protocol import State
 from app.inference.tasks import FULL_REFERENCE, CompareResult, ModelCard, ModelResult, Result, ScoreResult
-from app.schemas import types
+from app.schemas import common, compare, score
 from app.scoring.requests import Prepared, PreparedPair, Question, card
 from app.settings import answering
 from models.vocabulary import ADJECTIVES, DIMENSIONS
@@ -18,7 +18,7 @@ FULL_REFERENCE_MODEL: Final = "bpclip"
 
 def score_answer(
     prepared: Prepared, results: Sequence[Result], batch_images: int, question: Question, state: State
-) -> types.UntimedScore:
+) -> score.UntimedScore:
     """The answer to POST /score, without what only the server knows: where the time went.
 
     Args:
@@ -40,22 +40,22 @@ def score_answer(
         warnings += score_warnings.of_size(name, size, scored, card(name, state).validated_sides)
         answers[name] = _model(found[name], card(name, state), question.words)
     chosen = answering(question.models)
-    return types.UntimedScore(
+    return score.UntimedScore(
         score=answers[chosen].score,
         model=chosen,
         dimensions=answers[chosen].dimensions,
         models=answers,
-        image=types.Image(**vars(prepared.provenance)),
-        facts=types.Facts(exposure=types.Exposure(**vars(prepared.exposure))),
+        image=score.Image(**vars(prepared.provenance)),
+        facts=score.Facts(exposure=score.Exposure(**vars(prepared.exposure))),
         warnings=warnings,
         quality_map=quality_map(found[chosen]),
-        batch=types.Batch(images=batch_images),
+        batch=common.Batch(images=batch_images),
     )
 
 
 def compare_answer(
     pair: PreparedPair, results: Sequence[Result], batch_images: int, question: Question, state: State
-) -> types.UntimedCompare:
+) -> compare.UntimedCompare:
     """The answer to POST /compare, without the time that it took.
 
     Args:
@@ -85,7 +85,7 @@ def compare_answer(
             f"resized: the distorted image was brought from {pair.resized_from[0]} x {pair.resized_from[1]} "
             f"to {size[0]} x {size[1]} pixels for the comparison.",
         )
-    return types.UntimedCompare(
+    return compare.UntimedCompare(
         score=full_reference.score,
         model=FULL_REFERENCE_MODEL,
         dimensions=full_reference.dimensions,
@@ -93,25 +93,25 @@ def compare_answer(
         reference=reference,
         distorted=distorted,
         differences=_differences(reference, distorted),
-        signal=types.SignalMeasures(psnr_db=pair.signal.psnr_db, ssim=pair.signal.ssim),
+        signal=compare.SignalMeasures(psnr_db=pair.signal.psnr_db, ssim=pair.signal.ssim),
         resized_from=None if pair.resized_from is None else _size(pair.resized_from),
         warnings=warnings,
-        batch=types.Batch(images=batch_images),
+        batch=common.Batch(images=batch_images),
     )
 
 
-def quality_map(result: ModelResult) -> types.QualityMap | None:
+def quality_map(result: ModelResult) -> score.QualityMap | None:
     """Local quality as the contract gives it; None where it was not asked for."""
     if result.quality_map is None:
         return None
     # The fourth decimal is already beyond what half precision tells apart.
     values = [[round(value, 4) for value in row] for row in result.quality_map]
-    return types.QualityMap(width=len(values[0]), height=len(values), values=values)
+    return score.QualityMap(width=len(values[0]), height=len(values), values=values)
 
 
-def _model(result: ModelResult, model_card: ModelCard, words: Sequence[str]) -> types.ModelAnswer:
+def _model(result: ModelResult, model_card: ModelCard, words: Sequence[str]) -> score.ModelAnswer:
     adjectives = [
-        types.AdjectiveResult(
+        score.AdjectiveResult(
             adjective=adjective.word,
             dimension=adjective.dimension,
             polarity=adjective.polarity,
@@ -124,17 +124,17 @@ def _model(result: ModelResult, model_card: ModelCard, words: Sequence[str]) -> 
     ]
     if result.words is not None:
         adjectives += [
-            types.AdjectiveResult(
+            score.AdjectiveResult(
                 adjective=word, dimension=None, polarity=None, similarity=similarity, probability=None
             )
             for word, similarity in zip(words, result.words, strict=True)
         ]
-    return types.ModelAnswer(
+    return score.ModelAnswer(
         score=result.score,
-        dimensions=types.Dimensions(**dict(zip(DIMENSIONS, result.dimensions, strict=True))),
+        dimensions=common.Dimensions(**dict(zip(DIMENSIONS, result.dimensions, strict=True))),
         adjectives=adjectives,
         prompt_pairs=[
-            types.PromptPair(positive=positive, negative=negative, probability=probability)
+            score.PromptPair(positive=positive, negative=negative, probability=probability)
             for (positive, negative), probability in zip(
                 model_card.prompt_pairs, result.prompt_probabilities, strict=True
             )
@@ -144,21 +144,21 @@ def _model(result: ModelResult, model_card: ModelCard, words: Sequence[str]) -> 
     )
 
 
-def weights_used(model_card: ModelCard) -> types.WeightsUsed:
+def weights_used(model_card: ModelCard) -> common.WeightsUsed:
     """Which weights a result comes from."""
-    return types.WeightsUsed(name=model_card.weights, sha256=model_card.sha256, license=model_card.license)
+    return common.WeightsUsed(name=model_card.weights, sha256=model_card.sha256, license=model_card.license)
 
 
-def _differences(reference: types.UntimedScore, distorted: types.UntimedScore) -> types.Differences:
+def _differences(reference: score.UntimedScore, distorted: score.UntimedScore) -> compare.Differences:
     before, after = reference.models[reference.model], distorted.models[distorted.model]
-    return types.Differences(
+    return compare.Differences(
         model=reference.model,
         score=after.score - before.score,
-        dimensions=types.DimensionDifferences(
+        dimensions=compare.DimensionDifferences(
             **_minus(after.dimensions.model_dump(), before.dimensions.model_dump())
         ),
         adjectives=[
-            types.AdjectiveDifference(
+            compare.AdjectiveDifference(
                 adjective=adjective.word,
                 dimension=adjective.dimension,
                 polarity=adjective.polarity,
@@ -175,5 +175,5 @@ def _minus(after: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any
     return {name: value - before[name] for name, value in after.items()}
 
 
-def _size(size: Size) -> types.Size:
-    return types.Size(width=size[0], height=size[1])
+def _size(size: Size) -> common.Size:
+    return common.Size(width=size[0], height=size[1])

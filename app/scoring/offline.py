@@ -12,13 +12,13 @@ import torch
 
 from app.cpu import SWITCH_INTERVAL_S
 from app.errors import ServiceError, SizeMismatch
-from app.imaging.decode import Limits
+from app.imaging.limits import Limits
 from app.inference.build import budget_for, engine_for, state_of
 from app.inference.engine import Engine
 from app.inference.tasks import Result, Task
 from app.inference.worker.executor import run_tasks
 from app.printable import shown
-from app.schemas.types import UntimedCompare
+from app.schemas.compare import UntimedCompare
 from app.scoring import requests
 from app.scoring.answers import compare_answer, score_answer
 from app.scoring.outcomes import Scored

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.schemas.types import UntimedScore
+from app.schemas.score import UntimedScore
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from app import policies
 from app.errors import ServiceError
 from app.imaging import decode
-from app.imaging.decode import Limits
+from app.imaging.limits import Limits
 from app.inference.build import budget_for
 from app.inference.scheduling import Line, Waiting
 from app.inference.tasks import (
@@ -24,8 +24,8 @@ from app.inference.tasks import (
     items_of,
 )
 from app.policies import Measured
+from app.schemas.common import WeightsUsed
 from app.schemas.exposure import Exposure
-from app.schemas.types import WeightsUsed
 from app.scoring.answers import weights_used
 from app.scoring.offline import FileFailure, Scorer
 from app.settings import Settings, answering

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from app.errors import ServiceError
 from app.imaging import decode
-from app.imaging.decode import Header, Limits, Provenance
+from app.imaging.decode import Header, Provenance
+from app.imaging.limits import Limits
 from app.imaging.model_inputs import Comparison, Fitted, Size, Wanted, compare, fit
 from app.inference.protocol import State
 from app.inference.tasks import FULL_REFERENCE, CompareTask, ModelCard, ScoreTask

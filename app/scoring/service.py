@@ -10,7 +10,8 @@ from typing import Final
 
 from app.errors import Draining, PoisonInput, Starting, WorkerUnavailable
 from app.imaging import heatmap
-from app.imaging.decode import Header, Limits
+from app.imaging.decode import Header
+from app.imaging.limits import Limits
 from app.imaging.sandbox.pool import Decoders, Timed
 from app.inference.pending import RESTART_S
 from app.inference.pool import Pool

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.imaging.decode import Header, Limits, opened
+from app.imaging.decode import Header, opened
+from app.imaging.limits import Limits
 from app.scoring.uploads import Arriving, Intake, Upload
 
 

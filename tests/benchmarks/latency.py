@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from app.inference.engine import resolve_dtype
+from app.inference.device import resolve_dtype
 from models.bpclip.model import BPCLIP, BPCLIPConfig
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Pixels, Preprocessing
 from models.qualiclip.model import QualiCLIP, QualiCLIPConfig

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import torch
 
-from app.imaging.decode import Limits
+from app.imaging.limits import Limits
 from app.inference.build import budget_for, engine_for, state_of
 from app.inference.canary import score_canary
 from app.inference.scheduling import Waiting

@@ -10,7 +10,7 @@ from app.api.dependencies import ROOM, AskedDep, RecordDep, ServiceDep, while_co
 from app.api.openapi import cached, multipart, problems
 from app.api.routes.score import BODY_PROBLEMS, IMAGE_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
 from app.http.request_body import Reading, read_files
-from app.schemas.types import CompareAnswer
+from app.schemas.compare import CompareAnswer
 
 router = APIRouter(tags=["quality"])
 

@@ -6,7 +6,7 @@ from app import errors
 from app.api.dependencies import ServiceDep
 from app.api.openapi import problems
 from app.metrics import CONTENT_TYPE
-from app.schemas.types import Health
+from app.schemas.problems import Health
 
 router = APIRouter(tags=["service"])
 metrics_router = APIRouter(tags=["service"])

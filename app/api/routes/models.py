@@ -8,7 +8,7 @@ from app.api.openapi import problems
 from app.imaging.decode import supported_formats
 from app.imaging.formats.registry import SUFFIXES
 from app.inference.tasks import FULL_REFERENCE
-from app.schemas.types import AdjectivePair, KnownFault, Limits, LoadedModel, ModelsAnswer
+from app.schemas.models import AdjectivePair, KnownFault, Limits, LoadedModel, ModelsAnswer
 from app.scoring.answers import weights_used
 from models.faults import FAULTS
 from models.vocabulary import DIMENSIONS, PAIRS

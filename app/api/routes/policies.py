@@ -6,7 +6,7 @@ from app import errors
 from app.api.dependencies import ServiceDep
 from app.api.openapi import problems
 from app.policies import described, usable
-from app.schemas.types import PoliciesAnswer
+from app.schemas.policies import PoliciesAnswer
 from app.scoring.answers import weights_used
 
 router = APIRouter(tags=["service"])

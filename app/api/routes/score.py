@@ -14,7 +14,7 @@ from app.api.dependencies import (
 )
 from app.api.openapi import cached, multipart, problems, raw_image
 from app.http.request_body import Reading, read_image
-from app.schemas.types import ScoreAnswer
+from app.schemas.score import ScoreAnswer
 
 router = APIRouter(tags=["quality"])
 

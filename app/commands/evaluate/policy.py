@@ -18,7 +18,7 @@ from app.commands.terminal import SOME_FAILED, complain, console
 from app.imaging import metering
 from app.policies import Policy, choose, judge_measured, load, uncalibrated
 from app.schemas.exposure import Exposure
-from app.schemas.types import Reason, Verdict
+from app.schemas.policies import Reason, Verdict
 from app.scoring.offline import Scorer
 from app.scoring.panel import Panel, Photograph
 from app.settings import Settings

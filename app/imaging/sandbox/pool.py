@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.errors import DeadlineExceeded, InternalError, InvalidImage, ServiceError, WorkerUnavailable
-from app.imaging.decode import Header, Limits
+from app.imaging.decode import Header
+from app.imaging.limits import Limits
 from app.imaging.model_inputs import Wanted
 from app.imaging.sandbox.process import COMMAND, Decoded, Decoder, DecoderLost, Request
 from app.imaging.sandbox.protocol import Against

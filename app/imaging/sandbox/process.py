@@ -12,7 +12,8 @@ from typing import Final
 
 from app import errors
 from app.errors import InternalError, ServiceError
-from app.imaging.decode import Header, Limits
+from app.imaging.decode import Header
+from app.imaging.limits import Limits
 from app.imaging.model_inputs import Comparison, Fitted, Wanted
 from app.imaging.sandbox import protocol
 from app.imaging.sandbox.protocol import (

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
-from app.imaging.decode import Header, Limits, Provenance
+from app.imaging.decode import Header, Provenance
+from app.imaging.limits import Limits
 from app.imaging.model_inputs import Comparison, Fitted, Size, Wanted
 from app.schemas.exposure import Exposure
 

@@ -32,7 +32,7 @@ def main() -> int:
 
     from app.inference.build import budget_for, engine_for
     from app.inference.canary import CanaryFailed
-    from app.inference.engine import DeviceUnavailable, OutOfMemory
+    from app.inference.device import DeviceUnavailable, OutOfMemory
     from app.inference.worker.loop import Worker
     from models.checkpoints.errors import WeightsError
 

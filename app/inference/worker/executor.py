@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from app.inference.canary import score_canary
-from app.inference.engine import Engine, OutOfMemory
+from app.inference.device import OutOfMemory
+from app.inference.engine import Engine
 from app.inference.protocol import Failure, Job
 from app.inference.tasks import Result, Task
 

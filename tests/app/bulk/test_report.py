@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from app.bulk.report import page, write_report
 from app.bulk.summary import Summary
 from app.bulk.thumbnails import thumbnail
-from app.imaging.decode import Limits
+from app.imaging.limits import Limits
 from tests.app.bulk.rows import about, row, summary_of, verdict
 from tests.calibrations import calibration
 from tests.photographs import named

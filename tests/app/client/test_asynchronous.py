@@ -23,7 +23,7 @@ from app.client.errors import (
     Unreachable,
     Untrusted,
 )
-from app.schemas.types import ScoreAnswer
+from app.schemas.score import ScoreAnswer
 from tests.app.client.answers import JPEG, KEY, Service, VirtualClock, bare, problem, scored
 
 _BROKEN = httpx.ReadError("gone")

@@ -11,7 +11,7 @@ import pytest
 from app.client import requests
 from app.client.errors import ImageUnreadable, Misunderstood, Problem
 from app.client.requests import Call
-from app.schemas.types import ScoreAnswer
+from app.schemas.score import ScoreAnswer
 from tests.app.client.answers import JPEG, bare, problem, score_body
 
 _CALL = Call("POST", "v1/score", request_id="ours")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from app.commands.terminal import SOME_FAILED, UNUSABLE
-from app.schemas.types import CompareAnswer
+from app.schemas.compare import CompareAnswer
 from tests.app.command_line import cut_off, invoke
 from tests.photographs import named
 

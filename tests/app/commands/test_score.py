@@ -17,8 +17,8 @@ from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, SOME_FAILED, UNUSABL
 from app.imaging import score_warnings
 from app.imaging.decode import Picture
 from app.imaging.metering import measure
-from app.inference.engine import OutOfMemory
-from app.schemas.types import ScoreAnswer
+from app.inference.device import OutOfMemory
+from app.schemas.score import ScoreAnswer
 from app.scoring.offline import Scorer
 from app.settings import Settings
 from models.calibration import READINGS, Thresholds

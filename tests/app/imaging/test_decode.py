@@ -23,7 +23,8 @@ from app.errors import (
     UnsupportedMediaType,
 )
 from app.imaging import score_warnings
-from app.imaging.decode import Limits, Picture, decode, supported_formats
+from app.imaging.decode import Picture, decode, supported_formats
+from app.imaging.limits import Limits
 from tests.app.files import encoded, inspect, png_chunk, png_header, turned
 from tests.photographs import named
 

@@ -5,7 +5,8 @@ import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from app.imaging.decode import Limits, decode
+from app.imaging.decode import decode
+from app.imaging.limits import Limits
 from app.imaging.score_warnings import of_picture, of_size
 from tests.app.files import encoded
 from tests.photographs import named

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.canary import CanaryFailed
-from app.inference.engine import OutOfMemory, Tally
+from app.inference.device import OutOfMemory
+from app.inference.engine import Tally
 from app.inference.pool import Pool
 from app.inference.protocol import Done
 from app.inference.scheduling import Budget

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.inference.build import engine_for
+from app.inference.device import OutOfMemory
 from app.inference.encoded_references import References
-from app.inference.engine import Engine, OutOfMemory
+from app.inference.engine import Engine
 from app.inference.task_items import Pixels
 from app.inference.tasks import CompareResult, CompareTask
 from app.settings import read_settings

@@ -29,7 +29,8 @@ from app.errors import (
     WorkerUnavailable,
 )
 from app.imaging import decode, model_inputs
-from app.imaging.decode import Header, Limits
+from app.imaging.decode import Header
+from app.imaging.limits import Limits
 from app.imaging.model_inputs import Wanted
 from app.imaging.sandbox.pool import Decoders, Timed
 from app.imaging.sandbox.process import COMMAND
@@ -391,7 +392,7 @@ def test_a_process_loads_only_what_decoding_needs() -> None:
 _PARENT = """
 import sys, time
 from app.imaging.sandbox.pool import Decoders
-from app.imaging.decode import Limits
+from app.imaging.limits import Limits
 decoders = Decoders(2, Limits(), 60, command=(sys.executable, "-P", "-c", sys.argv[1]))
 decoders.open()
 while len(decoders._running) < 2:

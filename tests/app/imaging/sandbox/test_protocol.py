@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.imaging import model_inputs
-from app.imaging.decode import Limits, Picture, Provenance
+from app.imaging.decode import Picture, Provenance
+from app.imaging.limits import Limits
 from app.imaging.model_inputs import Size, Wanted
 from app.imaging.sandbox import protocol
 from app.imaging.sandbox.protocol import Against, Channel, Order, Ready, Verdict, WireError
