@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.faults import FaultName, FoundFault, find_faults
+from models.faults import FAULTS, FaultName
 from models.vocabulary import Dimension
 
 Reading = Literal["excellent", "good", "fair", "poor", "bad"]
@@ -104,6 +104,53 @@ class Calibration(_Part):
     def reading(self, score: float) -> Reading:
         """The word that a score reads as."""
         return _reading(self.readings.steps, score)
+
+
+@dataclass(frozen=True)
+class FoundFault:
+    """A fault that an image has.
+
+    Attributes:
+        name: of the fault.
+        dimension: likewise.
+        strength: in [0, 1].
+        strong: whether the strength exceeds the threshold of a strong fault.
+        phrase: for people, for example "slightly noisy".
+    """
+
+    name: FaultName
+    dimension: Dimension
+    strength: float
+    strong: bool
+    phrase: str
+
+
+def find_faults(
+    probabilities: Mapping[str, float], calibration: Calibration | None
+) -> tuple[FoundFault, ...]:
+    """The faults of an image, the strong ones first, then by strength, the greatest first.
+
+    Args:
+        probabilities: of the 40 adjectives, each over its antonym pair, by adjective.
+        calibration: of the weights that they come from. Without one no fault is named; faults that the
+            calibration has no thresholds for are not named either.
+
+    Raises:
+        KeyError: an adjective of a calibrated fault has no probability.
+    """
+    if calibration is None:
+        return ()
+    found = []
+    for fault in FAULTS:
+        thresholds = calibration.faults.get(fault.name)
+        if thresholds is None:
+            continue
+        strength = fault.strength(probabilities)
+        if strength > thresholds.slight:
+            strong = strength > thresholds.strong
+            phrase = fault.strong if strong else fault.slight
+            found.append(FoundFault(fault.name, fault.dimension, strength, strong, phrase))
+    return tuple(sorted(found, key=lambda each: (not each.strong, -each.strength)))
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def load_model(
     sha256: str | None = None,
     allow_untrained: bool = False,
 ) -> LoadedModel:
-    """Load a model from "bundled", "official" (qualiclip only) or a path; see :func:`models.checkpoints.sources.resolve`.
+    """Load a model from "bundled", "official" (qualiclip only) or a path; see :mod:`models.checkpoints.sources`.
 
     With `allow_untrained` weights of arbitrary numbers are as good as any.
 

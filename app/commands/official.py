@@ -22,7 +22,7 @@ def fetch_where_asked(settings: Settings) -> None:
 
 
 def fetch_with_progress(sha256: str | None = None, directory: Path | None = None) -> Path:
-    """:func:`models.qualiclip.official.fetch_official` with a progress bar, and the licence before the first byte.
+    """Downloads the official weights with a progress bar, and shows the licence before the first byte.
 
     Raises:
         WeightsError: they cannot be had, or are not what they should be.

@@ -7,25 +7,40 @@ out too.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.inference.tasks import FULL_REFERENCE, CompareTask, ScoreTask
+from app.inference.tasks import FULL_REFERENCE, CompareResult, CompareTask, ScoreResult, ScoreTask
 from models.registry import LoadedModel
-
-if TYPE_CHECKING:
-    from app.inference.engine import Engine
 
 _SIDE: Final = 224
 _HALF_BOUND: Final = 0.01
 """Most that half precision may differ from float32, by the HTTP contract."""
 _FLOAT_BOUND: Final = 1e-3
 """Most that float32 may differ from itself, over libraries and processors; the contract's 1e-4 is for one."""
+
+
+class Scores(Protocol):
+    """What is asked about the canary: an engine, :class:`app.inference.engine.Engine`."""
+
+    @property
+    def expected(self) -> Mapping[str, float]:
+        """The canary's score by each loaded model, as its plain modules give it."""
+
+    def dtype_of(self, name: str, /) -> str:
+        """The precision that a loaded model runs in."""
+
+    def score(self, tasks: Sequence[ScoreTask], /) -> Sequence[ScoreResult | Exception]:
+        """Scores images without a reference."""
+
+    def compare(self, tasks: Sequence[CompareTask], /) -> Sequence[CompareResult | Exception]:
+        """Scores pairs."""
 
 
 class CanaryFailed(Exception):
@@ -72,7 +87,7 @@ def reference_score(loaded: LoadedModel) -> float:
     return score
 
 
-def agrees(engine: "Engine", name: str) -> bool:
+def agrees(engine: Scores, name: str) -> bool:
     """Whether one model of an engine scores the canary as its plain modules do.
 
     Raises:
@@ -81,7 +96,7 @@ def agrees(engine: "Engine", name: str) -> bool:
     return _as_expected(engine, name, _score(engine, name))
 
 
-def score_canary(engine: "Engine") -> dict[str, float]:
+def score_canary(engine: Scores) -> dict[str, float]:
     """Scores the canary with every loaded model, which also warms them up.
 
     Returns:
@@ -102,15 +117,15 @@ def score_canary(engine: "Engine") -> dict[str, float]:
     return deviations
 
 
-def _as_expected(engine: "Engine", name: str, score: float) -> bool:
+def _as_expected(engine: Scores, name: str, score: float) -> bool:
     return abs(score - engine.expected[name]) <= _bound(engine, name)  # false for what is not a number
 
 
-def _bound(engine: "Engine", name: str) -> float:
+def _bound(engine: Scores, name: str) -> float:
     return _FLOAT_BOUND if engine.dtype_of(name) == "float32" else _HALF_BOUND
 
 
-def _score(engine: "Engine", name: str) -> float:
+def _score(engine: Scores, name: str) -> float:
     if name == FULL_REFERENCE:
         (pair,) = engine.compare([CompareTask(canary_pixels(), spoilt_pixels())])
         if isinstance(pair, Exception):

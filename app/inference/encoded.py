@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.inference.task_items import Pixels
 from models.backbones.feature_maps import FeatureMaps
-from models.runtime.ragged import Extents
+from models.ragged import Extents
 
 
 @dataclass(frozen=True)

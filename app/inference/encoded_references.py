@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from app.inference.task_items import Item, Pixels
-from models.runtime.ragged import Extents
+from models.ragged import Extents
 
 Maps = tuple[Tensor, ...]
 """F1..F5 of one image, ``(1, C_i, h / 2^i, w / 2^i)``, without padding."""

@@ -41,9 +41,9 @@ from app.inference.tasks import (
 from models.checkpoints.metadata import Metadata, ModelName
 from models.preprocessing import Preprocessing
 from models.qualiclip.model import QualiCLIP, QualiCLIPOutput
+from models.ragged import pack
 from models.registry import LoadedModel, load_model
 from models.runtime.eager import ImageEncoder, InferenceModel, encoder_digest
-from models.runtime.ragged import pack
 from models.vocabulary import dimension_scores, pair_probabilities
 
 _Map = tuple[tuple[float, ...], ...]  # rows of local quality

@@ -1,4 +1,4 @@
-"""What crosses the wire, as pydantic models, from which answers and the OpenAPI document are made: common parts."""
+"""What crosses the wire, as pydantic models: the parts that several answers share."""
 
 from typing import Annotated
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from functools import cached_property
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from models.bpclip.gated_pooling import level_means
-from models.runtime.ragged import Extents
+from models.ragged import Extents
 
 
 class FeatureMaps:
@@ -35,7 +36,7 @@ class FeatureMaps:
 
     @cached_property
     def means(self) -> tuple[Tensor, ...]:
-        """:func:`models.bpclip.gated_pooling.level_means`: ``(B, 2 C_i, Hn, Wn)`` float32 of each level.
+        """:func:`level_means`: ``(B, 2 C_i, Hn, Wn)`` float32 of each level.
 
         Computed when first asked for: heads of a full-reference model or of a ResNet never do.
         """
@@ -67,3 +68,28 @@ class _Rows(FeatureMaps):
     @cached_property
     def means(self) -> tuple[Tensor, ...]:
         return tuple(values[self._part] for values in self._whole.means)
+
+
+def cell_means(features: Sequence[Tensor]) -> Tensor:
+    """:func:`level_means` of all levels together, ``(B, 2 sum(C_i), Hn, Wn)`` float32."""
+    return torch.cat(level_means(features), dim=1)
+
+
+def level_means(features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Means of :func:`rectify` over the cells of the common grid: ``(B, 2 C_i, Hn, Wn)`` float32 a level.
+
+    Args:
+        features: F1..F5, ``(B, C_i, h_i, w_i)``; each ``h_i`` is a multiple of the last one's.
+    """
+    tall, wide = features[-1].shape[-2:]
+    found = []
+    for values in features:
+        window = (values.shape[-2] // tall, values.shape[-1] // wide)
+        # Joined after pooling: the same numbers, and no copy of the large maps.
+        found.append(torch.cat([pool(values, window), pool(values.abs(), window)], dim=1))
+    return tuple(found)
+
+
+def pool(values: Tensor, window: tuple[int, int]) -> Tensor:
+    """Mean over windows, accumulated and given in float32, whatever precision the values have."""
+    return F.avg_pool2d(values, window).float()

@@ -1,7 +1,7 @@
 """EfficientNet-Lite made ready for inference: batch norm folded, images of mixed sizes in one tensor.
 
-The counterpart of :mod:`models.backbones.folded_resnet` for :mod:`models.backbones.efficientnet`, which remains what is
-trained and what this is tested against.
+The counterpart of :mod:`models.backbones.folded_resnet` for :mod:`models.backbones.efficientnet`, which
+remains what is trained and what this is tested against.
 """
 
 from typing import cast
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models.backbones.efficientnet import Block, DepthwiseConv, EfficientNetLite
 from models.backbones.folding import FoldedEncoder, folded
-from models.runtime.ragged import Extents
+from models.ragged import Extents
 
 
 class FoldedEfficientNet(FoldedEncoder):

@@ -1,7 +1,8 @@
 """A ResNet made ready for inference: batch norm folded, images of mixed sizes in one tensor, half precision.
 
-Both models look at an image through a ResNet of bottleneck blocks (:mod:`models.backbones.resnet`). Here either is
-rebuilt from its convolutions alone. The originals remain what is trained, and what this is tested against.
+Both models look at an image through a ResNet of bottleneck blocks (:mod:`models.backbones.resnet`). Here
+either is rebuilt from its convolutions alone. The originals remain what is trained, and what this is tested
+against.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from models.backbones.folding import FoldedEncoder, folded
 from models.backbones.resnet import Bottleneck, ModifiedResNet, ResNet
-from models.runtime.ragged import Extents
+from models.ragged import Extents
 
 Halving = Callable[[Extents], Extents]
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.runtime.ragged import Extents
+from models.ragged import Extents
 
 
 class FoldedEncoder(nn.Module):

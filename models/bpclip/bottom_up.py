@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.runtime.ragged import Extents
+from models.ragged import Extents
 
 _EPSILON = 1e-8
 _NEIGHBOURHOOD = 3

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.runtime.ragged import Extents
+from models.backbones.feature_maps import pool
+from models.ragged import Extents
 
 
 class GatedLocalPooling(nn.Module):
@@ -153,26 +154,6 @@ def rectify(values: Tensor) -> Tensor:
     return torch.cat([values, values.abs()], dim=1)
 
 
-def cell_means(features: Sequence[Tensor]) -> Tensor:
-    """:func:`level_means` of all levels together, ``(B, 2 sum(C_i), Hn, Wn)`` float32."""
-    return torch.cat(level_means(features), dim=1)
-
-
-def level_means(features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Means of :func:`rectify` over the cells of the common grid: ``(B, 2 C_i, Hn, Wn)`` float32 a level.
-
-    Args:
-        features: F1..F5, ``(B, C_i, h_i, w_i)``; each ``h_i`` is a multiple of the last one's.
-    """
-    tall, wide = features[-1].shape[-2:]
-    found = []
-    for values in features:
-        window = (values.shape[-2] // tall, values.shape[-1] // wide)
-        # Joined after pooling: the same numbers, and no copy of the large maps.
-        found.append(torch.cat([pool(values, window), pool(values.abs(), window)], dim=1))
-    return tuple(found)
-
-
 def compared(distorted: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Eq. 1's three parts of a level, ``(B, C, h, w)`` each: both images' features, and how they differ."""
     return distorted, reference, smooth_abs(distorted - reference)
@@ -197,11 +178,6 @@ def compared_means(distorted: Sequence[Tensor], reference: Sequence[Tensor]) -> 
         ],
         dim=1,
     )
-
-
-def pool(values: Tensor, window: tuple[int, int]) -> Tensor:
-    """Mean over windows, accumulated and given in float32, whatever precision the values have."""
-    return F.avg_pool2d(values, window).float()
 
 
 def smooth_abs(values: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from models.checkpoints.architecture import RESNET, Architecture
 from models.checkpoints.errors import WeightsInvalid
 from models.checkpoints.metadata import Weights
 from models.checkpoints.state_dict import load_exactly
-from models.runtime.ragged import Extents
+from models.ragged import Extents
 from models.vocabulary import WORDS
 
 Gated = tuple[Tensor, Tensor]

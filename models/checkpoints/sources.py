@@ -90,8 +90,9 @@ def read(path: Path, model: ModelName) -> Weights:
     """Reads and checks a weights file for the slot `model`.
 
     The file is read once, so the SHA-256 is that of the very bytes the tensors come from. For qualiclip, a
-    torch checkpoint is taken for the official one and read by :func:`models.qualiclip.official.read_official`.
-    Whether names and shapes fit the architecture is checked by the model that takes the weights.
+    torch checkpoint is taken for the official one and read by
+    :func:`models.qualiclip.official.read_official`. Whether names and shapes fit the architecture is checked
+    by the model that takes the weights.
 
     Raises:
         WeightsNotFound: no such file, or not a file.

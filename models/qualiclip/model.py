@@ -23,15 +23,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.backbones.efficientnet import EfficientNetLite
-from models.backbones.feature_maps import FeatureMaps
+from models.backbones.feature_maps import FeatureMaps, cell_means
 from models.backbones.padding import STRIDE, pad_to_stride
 from models.backbones.resnet import ModifiedResNet
-from models.bpclip.gated_pooling import cell_means
 from models.checkpoints.architecture import RESNET, Architecture
 from models.checkpoints.errors import WeightsInvalid
 from models.checkpoints.metadata import Weights
 from models.checkpoints.state_dict import load_exactly
-from models.runtime.ragged import Extents
+from models.ragged import Extents
 from models.vocabulary import WORDS
 
 PROMPTS: tuple[str, ...] = (
@@ -217,7 +216,7 @@ class LiteTower(nn.Module):
         return cast(Tensor, self.attnpool(self.tokens(cell_means(self.lite.features(images)))))
 
     def tokens(self, means: Tensor) -> Tensor:
-        """:func:`models.bpclip.gated_pooling.cell_means` -> ``(B, token_width, Hn, Wn)`` float32, to be pooled."""
+        """:func:`cell_means` of the feature maps -> ``(B, token_width, Hn, Wn)`` float32, to be pooled."""
         return cast(Tensor, self.gather(means.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
 
 

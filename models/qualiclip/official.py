@@ -2,8 +2,8 @@
 
 Its SHA-256 is not published. So the first download is trusted, once it has the structure of the checkpoint,
 and its digest is written beside it (`qualiclip.pth.sha256`); every later download and reading is held to that
-record, or to a digest that the caller knows. :meth:`models.qualiclip.model.QualiCLIP.from_weights` then compares
-the stored prompt features with the checkpoint's own text tower.
+record, or to a digest that the caller knows. :meth:`models.qualiclip.model.QualiCLIP.from_weights` then
+compares the stored prompt features with the checkpoint's own text tower.
 """
 
 import contextlib

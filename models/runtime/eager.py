@@ -1,9 +1,9 @@
 """A model made ready to be asked: one folded encoder, images of mixed sizes at once, half precision at will.
 
-The equations stay where they are, in :mod:`models.qualiclip.model` and :mod:`models.bpclip.model`; this puts a folded
-encoder in the place of their backbone and tells them what of a batch is image. Models whose encoders hold the
-same tensors and take the same input share one: an image is encoded once, its feature maps go to every head
-(:mod:`models.backbones.feature_maps`).
+The equations stay where they are, in :mod:`models.qualiclip.model` and :mod:`models.bpclip.model`; this puts
+a folded encoder in the place of their backbone and tells them what of a batch is image. Models whose encoders
+hold the same tensors and take the same input share one: an image is encoded once, its feature maps go to
+every head (:mod:`models.backbones.feature_maps`).
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from models.bpclip.gated_pooling import GatedLocalPooling
 from models.bpclip.model import BPCLIP, BPCLIPOutput
 from models.preprocessing import Preprocessing
 from models.qualiclip.model import ImageTower, QualiCLIP, QualiCLIPOutput
-from models.runtime.ragged import Extents, normalise
+from models.ragged import Extents, normalise
 
 Output = QualiCLIPOutput | BPCLIPOutput
 
@@ -63,7 +63,7 @@ class ImageEncoder(nn.Module):
         """The feature maps of a packed batch.
 
         Args:
-            pixels: ``(B, 3, H, W)`` uint8, as :func:`models.runtime.ragged.pack` lays them with :attr:`multiple`.
+            pixels: ``(B, 3, H, W)`` uint8, as :func:`models.ragged.pack` lays them with :attr:`multiple`.
             extents: of the images in it.
         """
         levels = self.network(normalise(pixels, extents, self.mean, self.std), extents)
@@ -104,7 +104,7 @@ class InferenceModel(nn.Module):
 
     Attributes:
         encoder: an :class:`ImageEncoder`.
-        multiple: what the sides of its input must be multiples of; see :func:`models.runtime.ragged.pack`.
+        multiple: what the sides of its input must be multiples of; see :func:`models.ragged.pack`.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class InferenceModel(nn.Module):
         """What :meth:`read_out` reads: ``(B, embed_dim)`` of QualiCLIP, ``(B, 4, d)`` of BPCLIP, float32.
 
         Args:
-            pixels: ``(B, 3, H, W)`` uint8, as :func:`models.runtime.ragged.pack` lays them with :attr:`multiple`.
+            pixels: ``(B, 3, H, W)`` uint8, as :func:`models.ragged.pack` lays them with :attr:`multiple`.
             extents: of the images in it.
             references: likewise, of the same sizes, for a full-reference model.
         """

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from models.training.cells import CellArray
+from models.training.labels import pair_severities
 from models.training.samples import ENDLESS
-from models.training.targets.labels import pair_severities
 from models.training.variants import Chain, Unit, Variants
 
 _Batch = TypeVar("_Batch", covariant=True)
@@ -37,10 +37,10 @@ class VariantCells(NamedTuple):
     """Cells of some variants of some photographs, ``N`` in all, which the other fields count through.
 
     ``cells``: ``(N, h, w, C)`` float16. ``labels``: ``(N, 20)`` of
-    :func:`models.training.targets.labels.pair_labels`. ``better``, ``worse``: ``(P,)`` int64, pairs in order, and
+    :func:`models.training.labels.pair_labels`. ``better``, ``worse``: ``(P,)`` int64, pairs in order, and
     ``gap``: ``(P,)`` float32, by how many levels. ``equal``: ``(E, 2)`` int64, pairs that look the same.
     ``chains``: ``(K, 3)`` int64, an untouched photograph and two neighbours of a chain, and
-    ``severity``: ``(K, 20, 3)`` of :func:`models.training.targets.labels.pair_severities`.
+    ``severity``: ``(K, 20, 3)`` of :func:`models.training.labels.pair_severities`.
     """
 
     cells: Tensor

@@ -3,8 +3,8 @@
 Readings and percentiles come from real photographs, as people take them. Whether a fault may be named comes
 from clean photographs, of which few may be blamed, and from the same photographs spoilt on purpose, by which
 the words show that they tell the fault at all. The clean ones are often those that the model learned from,
-which it knows too well: a strong fault must therefore be rare among the best of the real ones, too. The limits
-are our decision.
+which it knows too well: a strong fault must therefore be rare among the best of the real ones, too. The
+limits are our decision.
 """
 
 import math

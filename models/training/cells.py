@@ -1,8 +1,8 @@
 """What is known of pictures before any training, computed once and kept in a file: heads are trained from it.
 
 Of a picture, the frozen encoder gives means over the cells of its stride-32 grid, 1024 numbers of half
-precision a cell (:func:`models.bpclip.gated_pooling.cell_means`). To encode some twenty thousand pictures takes half
-an hour on a small machine; a head then learns from hundreds of them a second.
+precision a cell (:func:`models.backbones.feature_maps.cell_means`). To encode some twenty thousand pictures
+takes half an hour on a small machine; a head then learns from hundreds of them a second.
 """
 
 import hashlib
@@ -19,10 +19,11 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from models.backbones.efficientnet import EfficientNetLite
+from models.backbones.feature_maps import cell_means
 from models.backbones.folded_efficientnet import FoldedEfficientNet
 from models.backbones.padding import STRIDE
-from models.bpclip.gated_pooling import cell_means, compared_means
-from models.runtime.ragged import Extents
+from models.bpclip.gated_pooling import compared_means
+from models.ragged import Extents
 from models.training.distortions.colour import luma
 from models.training.encoder import normalised
 from models.training.optimise import be_modest

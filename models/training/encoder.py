@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.backbones.efficientnet import MEAN, STD, EfficientNetLite, load_imagenet
 from models.files import appearing
-from models.runtime.ragged import Extents, normalise
+from models.ragged import Extents, normalise
 from models.training.optimise import TrainingError
 from models.training.photos import PhotoReader, digest
 from models.training.samples import whole

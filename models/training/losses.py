@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.training.batches import VariantCells
-from models.training.targets.labels import BAD, GOOD
+from models.training.labels import BAD, GOOD
 from models.vocabulary import PAIRS
 
 
@@ -62,7 +62,7 @@ def adjectives_loss(similarities: Tensor, labels: Tensor, temperature: float) ->
 
     Args:
         similarities: ``(N, 2 P)`` cosines of ``P`` antonym pairs, the good word first.
-        labels: ``(N, P)`` of :func:`models.training.targets.labels.pair_labels`.
+        labels: ``(N, P)`` of :func:`models.training.labels.pair_labels`.
         temperature: what the cosines are multiplied by.
 
     Returns:
@@ -82,7 +82,7 @@ def word_ranking_loss(similarities: Tensor, pair_severity: Tensor, margin: float
 
     Args:
         similarities: ``(B, L, 40)`` cosines.
-        pair_severity: ``(B, 20, L)`` of :func:`models.training.targets.labels.pair_severities`.
+        pair_severity: ``(B, 20, L)`` of :func:`models.training.labels.pair_severities`.
         margin: per level, in cosine.
     """
     words = similarities.unflatten(-1, (len(PAIRS), 2)).permute(0, 2, 3, 1)  # (B, 20, 2, L)

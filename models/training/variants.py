@@ -2,7 +2,7 @@
 
 From a photograph come variants: one that looks the same, the same distortion at two levels or at all, a
 distortion in a part of the picture only, three distortions one upon the other. Each kind says which variant
-is better than which and by how much; where faults stand in the table of :mod:`models.training.targets.labels`, it
+is better than which and by how much; where faults stand in the table of :mod:`models.training.labels`, it
 says which words are true. Variants are planned from a seed alone and drawn from it too, so that the same plan
 can be read again without making a single picture. All numbers here are ours.
 """
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from models.training.distortions import DISTORTIONS, EXTRA_FAULTS, compression, distort, distort_levels
-from models.training.targets.labels import BAD, NAMES, UNKNOWN, pair_labels
+from models.training.labels import BAD, NAMES, UNKNOWN, pair_labels
 
 Faults = tuple[tuple[str, int], ...]
 """Names of distortions and their levels, in the order in which they were laid on."""
@@ -192,7 +192,7 @@ class Variants:
         return tuple(order for unit in self.units for order in unit.orders)
 
     def labels(self, good: bool) -> Tensor:
-        """``(count, 20)`` int64 of :func:`models.training.targets.labels.pair_labels`.
+        """``(count, 20)`` int64 of :func:`models.training.labels.pair_labels`.
 
         Args:
             good: whether the photograph has no faults of its own; else nothing is known of a word but that

@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.ceiling [--trace mixed] [--size full] [--depth 16] [--rounds 3] [--blocks 2]
 
-What it has in common with the service: the decoding (:mod:`app.scoring.requests`) in a pool of as many threads,
-the scheduler with the same budget, the engine, the settings (``IQA_*``). Whenever an image is done, the next
-file is taken up, so that `depth` of them are always on the way; no batch waits for anything but the device.
+What it has in common with the service: the decoding (:mod:`app.scoring.requests`) in a pool of as many
+threads, the scheduler with the same budget, the engine, the settings (``IQA_*``). Whenever an image is done,
+the next file is taken up, so that `depth` of them are always on the way; no batch waits for anything but the
+device.
 
 The service cannot do better than this, but for decoding in another process than the engine's.
 """

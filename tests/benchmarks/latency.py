@@ -20,9 +20,9 @@ from app.inference.device import resolve_dtype
 from models.bpclip.model import BPCLIP, BPCLIPConfig
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Pixels, Preprocessing
 from models.qualiclip.model import QualiCLIP, QualiCLIPConfig
+from models.ragged import pack
 from models.registry import load_model
 from models.runtime.eager import InferenceModel
-from models.runtime.ragged import pack
 
 _PREPROCESSING = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD)
 

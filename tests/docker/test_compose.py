@@ -18,7 +18,8 @@ _PATH = _ROOT / "docker-compose.yml"
 _TEXT = _PATH.read_text(encoding="utf-8")
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:-|:\+)([^}]*))?\}")
 _PATIENCE_S = 60
-_SUPERVISOR_S = 10  # 5 beyond the drain, and 5 until what is left is killed; see app/supervisor.py and app/processes/child.py
+# 5 beyond the drain, and 5 until what is left is killed; see app/supervisor.py and app/processes/child.py
+_SUPERVISOR_S = 10
 _ELSEWHERE = {
     "docker/haproxy.cfg",
     "docker/patience.lua",

@@ -16,9 +16,9 @@ from models.bpclip.model import BPCLIP
 from models.checkpoints.metadata import MODEL_NAMES, ModelName
 from models.checkpoints.sources import bundled_path
 from models.preprocessing import Pixels
+from models.ragged import pack
 from models.registry import LoadedModel, load_model
 from models.runtime.eager import InferenceModel
-from models.runtime.ragged import pack
 from models.training import robustness
 from models.training.robustness import (
     ORDERED,

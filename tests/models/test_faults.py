@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
-from models.calibration import Thresholds
-from models.faults import FAULTS, FaultName, find_faults
+from models.calibration import Thresholds, find_faults
+from models.faults import FAULTS, FaultName
 from models.vocabulary import ADJECTIVES, WORDS
 from tests.calibrations import calibration
 

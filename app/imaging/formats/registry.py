@@ -30,7 +30,7 @@ FORMATS: Final = (
     Format("HEIC", "image/heic", (".heic", ".heif")),
     Format("WebP", "image/webp", (".webp",)),
 )
-"""Every format that some installation reads; :func:`app.imaging.decode.supported_formats` names those of this one."""
+"""Every format that some installation reads; ``supported_formats`` in :mod:`app.imaging.decode`: this one."""
 
 SUFFIXES: Final = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
 """What is taken for an image in a folder; a file that is named itself is tried whatever its name."""

@@ -139,8 +139,8 @@ class Decoders:
             keep: whether its pixels at full size are wanted too, for others to be compared with.
 
         Raises:
-            ServiceError: as :func:`app.imaging.decode.opened`; InvalidImage also where it takes too long, or ended
-                two processes.
+            ServiceError: as :func:`app.imaging.decode.opened`; InvalidImage also where it takes too long, or
+                ended two processes.
             DeadlineExceeded: it could not begin in time.
             WorkerUnavailable: the processes cannot be started.
         """

@@ -1,4 +1,4 @@
-"""The inference process: one thread talks and schedules, the other (:mod:`app.inference.worker.executor`) computes.
+"""The inference process: one thread talks and schedules, the other one (``executor``) computes.
 
 The talking thread never computes, so heartbeats and new jobs get through while the device is busy. A batch is
 formed at the moment the device is free, from whatever waits then.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.bpclip.bottom_up import BottomUpLevel
 from models.bpclip.gated_pooling import GatedLocalPooling
 from models.bpclip.model import BPCLIP
-from models.runtime.ragged import Extents
+from models.ragged import Extents
 from models.training.batches import RatedBatches, RatedCells, VariantBatches, VariantCells, some_cells
 from models.training.losses import adjectives_loss, equality_loss, order_loss, plcc_loss, word_ranking_loss
 

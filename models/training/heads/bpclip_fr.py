@@ -1,8 +1,8 @@
 """BPCLIP's full-reference recipe: distorted copies beside their originals, judged by full-reference measures.
 
 Source: arXiv 2506.17969, which trains on people's scores of pairs; none are at hand, so the targets are
-those of :mod:`models.training.targets.teachers` [O]. As in the no-reference recipe the encoder is frozen, what it
-sees is kept, and the mask stays open [O]: features and differences of all five levels are those of an
+those of :mod:`models.training.targets.teachers` [O]. As in the no-reference recipe the encoder is frozen,
+what it sees is kept, and the mask stays open [O]: features and differences of all five levels are those of an
 ImageNet network, which knows more kinds of distortion than are shown here.
 """
 

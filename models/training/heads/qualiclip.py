@@ -7,8 +7,8 @@ and to the bad prompt rise (two ranking terms), and pictures of equal quality sh
 Ours, marked [O] where it happens: the encoder is frozen and what it sees is kept
 (:mod:`models.training.cells`); not only chains of levels are ranked but all variants that are known to be in
 order; the final score is ranked too, and on photographs as people take them follows an opinion that no person
-gave (:mod:`models.training.targets.opinion`); prompts that name a fault, and the adjectives, are taught by the faults
-that make them true; the compact model learns its text features, at a lower temperature.
+gave (:mod:`models.training.targets.opinion`); prompts that name a fault, and the adjectives, are taught by
+the faults that make them true; the compact model learns its text features, at a lower temperature.
 """
 
 from typing import Any, Final

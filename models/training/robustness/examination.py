@@ -11,9 +11,9 @@ from torch import Tensor
 
 from models.preprocessing import Pixels
 from models.training.distortions import DISTORTIONS
+from models.training.labels import NAMES
 from models.training.robustness.answers import Answers, levels_of, spoilt
 from models.training.robustness.harmless import HARMLESS
-from models.training.targets.labels import NAMES
 
 SHORTEST_SIDE: Final = 64  # pixels; every distortion has room on it, also at three quarters of the size
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from models import correlation
 from models.training.distortions import DISTORTIONS
+from models.training.labels import BAD, NAMES, UNKNOWN, pair_labels
 from models.training.robustness.answers import ORDERED, levels_of
 from models.training.robustness.examination import Examined, answers
 from models.training.robustness.harmless import HARMLESS
-from models.training.targets.labels import BAD, NAMES, UNKNOWN, pair_labels
 from models.vocabulary import PAIRS
 
 Array = NDArray[np.float64]
@@ -52,7 +52,7 @@ class Words:
 
     Attributes:
         areas: by pair, the area under the ROC curve of "one of its faults is present at level 3 or more", as
-            :func:`models.training.targets.labels.pair_labels` counts them; chance is 0.5.
+            :func:`models.training.labels.pair_labels` counts them; chance is 0.5.
         median: of the pairs.
         worst: likewise.
         worst_pair: which that is.

@@ -1,8 +1,9 @@
 """QualiCLIP's opinion of photographs that were never scored: sharpness, and how few distortions are seen.
 
-The mean of two ranks: the first opinion, which looks at pixels (:mod:`models.training.targets.pseudo_labels`), and
-how little the encoder's features of a photograph look like those of distorted copies of good ones. The latter
-is a ridge regression between the two kinds. No person's score has a part in it; the method is ours.
+The mean of two ranks: the first opinion, which looks at pixels
+(:mod:`models.training.targets.pseudo_labels`), and how little the encoder's features of a photograph look
+like those of distorted copies of good ones. The latter is a ridge regression between the two kinds. No
+person's score has a part in it; the method is ours.
 """
 
 from collections.abc import Sequence

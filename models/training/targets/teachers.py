@@ -11,7 +11,6 @@ makes it anew from a folder of good photographs, keeping what it measured in ano
 """
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -163,8 +162,6 @@ def scale_of(values: NDArray[np.float32]) -> Scale:
     return Scale.fit(known[:, 1:].flatten(0, 1), identical)
 
 
-if __name__ == "__main__":
-    from models.training.jobs import judged
-
-    folder, kept = map(Path, sys.argv[1:])
-    _WRITTEN_DOWN.write_text(json.dumps(scale_of(judged(folder, kept)).as_json(), indent=1) + "\n")
+def write_down(scale: Scale) -> None:
+    """Makes a scale the common one, :func:`common_scale`."""
+    _WRITTEN_DOWN.write_text(json.dumps(scale.as_json(), indent=1) + "\n")

@@ -12,7 +12,10 @@ import pytest
 
 from app.processes.runtime_dir import PrivateFolder
 
-_KILLED = "import os, app.processes.runtime_dir; print(app.processes.runtime_dir.PrivateFolder().path, flush=True); os._exit(9)"
+_KILLED = (
+    "import os; from app.processes.runtime_dir import PrivateFolder;"
+    "print(PrivateFolder().path, flush=True); os._exit(9)"
+)
 _LONG_AGO_S = 3600
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.backbones.efficientnet import SCALES, EfficientNetLite, load_imagenet
 from models.backbones.folded_efficientnet import FoldedEfficientNet
-from models.runtime.ragged import Extents
+from models.ragged import Extents
 from models.training.encoder import imagenet_encoder
 
 

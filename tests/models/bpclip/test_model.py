@@ -11,8 +11,8 @@ from models.bpclip.model import BPCLIP, BPCLIPConfig, compact
 from models.checkpoints.errors import WeightsInvalid
 from models.checkpoints.metadata import Metadata, Weights
 from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from models.ragged import Extents
 from models.registry import build
-from models.runtime.ragged import Extents
 
 TINY = BPCLIPConfig(
     full_reference=False,

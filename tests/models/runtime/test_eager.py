@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from models.backbones import feature_maps
 from models.backbones.efficientnet import EfficientNetLite
-from models.backbones.feature_maps import FeatureMaps
+from models.backbones.feature_maps import FeatureMaps, level_means
 from models.backbones.folded_resnet import Encoder
-from models.bpclip.gated_pooling import GatedLocalPooling, level_means
+from models.bpclip.gated_pooling import GatedLocalPooling
 from models.bpclip.model import BPCLIP, compact
 from models.checkpoints.architecture import RESNET
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Pixels, Preprocessing
 from models.qualiclip.model import COMPACT, MeanQueryAttentionPool, QualiCLIP, QualiCLIPConfig
+from models.ragged import Extents, pack
 from models.runtime.eager import InferenceModel, encoder_digest
-from models.runtime.ragged import Extents, pack
 
 _PREPROCESSING = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD)
 

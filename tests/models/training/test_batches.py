@@ -14,7 +14,7 @@ from models.training.batches import (
     of_every_kind,
     some_cells,
 )
-from models.training.targets.labels import GOOD
+from models.training.labels import GOOD
 from models.training.variants import Variants, plan
 
 

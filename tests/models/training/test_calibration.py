@@ -64,7 +64,8 @@ def test_few_clean_photographs_are_blamed() -> None:
 
 
 def test_a_strong_fault_is_rare_among_the_best_real_photographs() -> None:
-    # The clean ones may have been learned by heart: 1,000 photographs, of which the best 400 look up to .8 blocky.
+    # The clean ones may have been learned by heart: 1,000 photographs, of which the best 400 look up to .8
+    # blocky.
     real = seen(np.linspace(0, 1, 1000))
     real.probabilities[:, BLOCKY] = np.where(real.scores >= 0.6, (real.scores - 0.6) * 2, 1.0)
     found = measure(real, words(np.full(100, 0.02)), {"compression": words(np.full(20, 0.9))}, "tests")

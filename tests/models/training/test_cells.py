@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from models.backbones.efficientnet import EfficientNetLite
-from models.bpclip.gated_pooling import cell_means, smooth_abs
+from models.backbones.feature_maps import cell_means
+from models.bpclip.gated_pooling import smooth_abs
 from models.training.cells import CellEncoder, PairEncoder, PhotographVariants, WholePhotographs, look_at
 from models.training.encoder import imagenet_encoder, normalised, standardized_on
 from models.training.photos import DataError, list_photos

@@ -12,6 +12,7 @@ from torch import Tensor
 from models.correlation import srcc
 from models.preprocessing import Pixels
 from models.training.distortions import DISTORTIONS, EXTRA_FAULTS
+from models.training.labels import BAD, NAMES, UNKNOWN, pair_labels
 from models.training.robustness import (
     HARMLESS,
     ORDERED,
@@ -31,7 +32,6 @@ from models.training.robustness import (
     steadiness,
     words,
 )
-from models.training.targets.labels import BAD, NAMES, UNKNOWN, pair_labels
 from models.vocabulary import PAIRS
 from tests.photographs import named
 

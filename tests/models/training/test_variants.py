@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.training.targets.labels import BAD, GOOD, UNKNOWN
+from models.training.labels import BAD, GOOD, UNKNOWN
 from models.training.variants import ORDERED, Chain, Compound, Part, Variants, plan
 from tests.photographs import named
 

@@ -15,9 +15,9 @@ from PIL import Image
 from app.commands.terminal import SOME_FAILED, UNUSABLE
 from models.registry import load_model
 from models.training.distortions import DISTORTIONS
+from models.training.labels import NAMES
 from models.training.robustness import HARMLESS, ORDERED, scored, seed_of, spoilt
 from models.training.targets import teachers
-from models.training.targets.labels import NAMES
 from models.vocabulary import PAIRS
 from tests.app.command_line import cut_off, invoke, save_photographs
 from tests.photographs import named

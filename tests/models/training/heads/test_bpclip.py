@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from models.bpclip.gated_pooling import cell_means
+from models.backbones.feature_maps import cell_means
 from models.training.encoder import imagenet_encoder
 from models.training.heads.bpclip import embed_cells
 from models.training.optimise import train

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.bpclip.gated_pooling import cell_means
+from models.backbones.feature_maps import cell_means
 from models.training.encoder import imagenet_encoder
 from models.training.optimise import train
 from tests.models.training.small_heads import Cells, losses, short, small_qualiclip

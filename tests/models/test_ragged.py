@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from models.backbones.padding import pad_to_stride
-from models.runtime.ragged import Extents, normalise, pack
+from models.ragged import Extents, normalise, pack
 
 sizes = st.lists(st.tuples(st.integers(32, 90), st.integers(32, 90)), min_size=1, max_size=5)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from models.training.targets.labels import BAD, GOOD, NAMES, UNKNOWN, pair_labels, pair_severities
+from models.training.labels import BAD, GOOD, NAMES, UNKNOWN, pair_labels, pair_severities
 from models.vocabulary import PAIRS
 
 
