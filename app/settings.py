@@ -5,16 +5,16 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.cpu import cores
+from models.registry import BUILT_IN, FULL_REFERENCE, no_reference, spec_of, specs
 
 PREFIX: Final = "IQA_"
 
-NO_REFERENCE: Final = ("qualiclip", "bpclip")
 _MEBI: Final = 2**20
 # As browsers send it: in small letters, and nothing after the port.
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\sA-Z/?#@*,]+")
@@ -24,7 +24,7 @@ class SettingsError(Exception):
     """Settings that cannot be used; the message is for the person who set them, one line per fault."""
 
 
-class Settings(BaseSettings):
+class _Settings(BaseSettings):
     """What can be configured. Sizes are in bytes or pixels, times in seconds."""
 
     model_config = SettingsConfigDict(
@@ -48,17 +48,14 @@ class Settings(BaseSettings):
     )
 
     models: Annotated[tuple[str, ...], NoDecode] = Field(
-        NO_REFERENCE, description="No-reference models to load."
+        tuple(spec.name for spec in BUILT_IN if spec.default and not spec.full_reference),
+        description="No-reference models to load.",
     )
-    qualiclip_weights: str = Field("bundled", description="bundled, official, or a path.")
     qualiclip_sha256: str | None = Field(
         None,
         pattern="^[0-9a-fA-F]{64}$",
         description="What the official checkpoint must hash to; unset holds it to the first download.",
     )
-    bpclip_weights: str = Field("bundled", description="bundled, or a path.")
-    bpclip_fr_weights: str = Field("bundled", description="bundled, or a path.")
-
     allow_untrained: bool = Field(
         False, description="Load even weights of arbitrary numbers, which are for measuring speed."
     )
@@ -170,8 +167,9 @@ class Settings(BaseSettings):
     @field_validator("models")
     @classmethod
     def _known_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or len(set(value)) < len(value) or not set(value) <= set(NO_REFERENCE):
-            raise ValueError(f"must name one or both of {', '.join(NO_REFERENCE)}, each once")
+        known = no_reference()
+        if not value or len(set(value)) < len(value) or not set(value) <= set(known):
+            raise ValueError(f"must name one or several of {', '.join(known)}, each once")
         return value
 
     @field_validator("devices")
@@ -190,7 +188,16 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _metrics_have_a_lock(self) -> "Settings":
+    def _models_have_weights(self) -> Self:
+        for name in self.models:
+            if not self._source(name):
+                raise ValueError(
+                    f"no weights of {name} come with the service: set {PREFIX}{spec_of(name).setting.upper()}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_have_a_lock(self) -> Self:
         # To start without the lock that someone asked for would be worse than not to start.
         if self.metrics_key and self.api_keys_file is None and self.api_keys is None:
             raise ValueError(
@@ -210,8 +217,31 @@ class Settings(BaseSettings):
 
     def sources(self) -> dict[str, str]:
         """Where the weights of each model come from that is to be loaded; full-reference BPCLIP always is."""
-        chosen = {"qualiclip": self.qualiclip_weights, "bpclip": self.bpclip_weights}
-        return {name: chosen[name] for name in self.models} | {"bpclip-fr": self.bpclip_fr_weights}
+        return {name: self._source(name) for name in (*self.models, FULL_REFERENCE)}
+
+    def _source(self, name: str) -> str:
+        spec = spec_of(name)
+        return getattr(self, spec.setting, None) or spec.source or ""
+
+
+def _weights_settings() -> dict[str, Any]:
+    """A setting for each model of the registry that has weights of its own."""
+    return {
+        spec.setting: (str if spec.source else str | None, Field(spec.source, description=spec.sources))
+        for spec in specs().values()
+        if spec.weights is None
+    }
+
+
+if TYPE_CHECKING:
+
+    class Settings(_Settings):
+        """What can be configured."""
+
+else:
+    Settings = create_model(
+        "Settings", __base__=_Settings, __doc__=_Settings.__doc__, __module__=__name__, **_weights_settings()
+    )
 
 
 def answering(models: Sequence[str]) -> str:

@@ -1,70 +1,142 @@
-"""From a source of weights to a model that can be asked."""
+"""The models that there are, by name: the only list of them.
 
+Whatever else knows models by name (settings, flags, answers, weights) has the names from here. Another
+package offers one of its own as an entry point of the group ``iqa.models``, a :class:`ModelSpec`. There
+is no torch here: HTTP processes and the command line read it, and a network is imported when it is loaded.
+"""
+
+import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Final
 
-from torch import nn
+ENTRY_POINTS: Final = "iqa.models"
 
-from models.bpclip.model import BPCLIP
-from models.checkpoints.metadata import Metadata, ModelName, Weights
-from models.checkpoints.sources import load_weights
-from models.qualiclip.model import QualiCLIP
+
+class UnknownModel(Exception):
+    """There is no such model, or one that a package offers is not usable; the message is one sentence."""
 
 
 @dataclass(frozen=True)
-class LoadedModel:
-    """A model with its provenance.
+class ModelSpec:
+    """A model that can be loaded.
 
     Attributes:
-        name: the slot it fills.
-        module: in evaluation mode, float32, on the CPU.
-        metadata: what the weights file says of itself.
-        sha256: of the weights file.
+        name: of its slot: in settings, requests and answers, and of its weights.
+        title: for people.
+        network: ``package.module:Class`` of its :class:`models.base.QualityModel`.
+        full_reference: whether it compares an image with its reference.
+        default: whether it is loaded where the settings name no models.
+        bundled: whether a file of weights comes with the project.
+        published: module with ``fetch_official``, ``official_path`` and ``read_official`` of the weights that
+            the model's authors published; None where they did not, or these cannot be read.
+        weights: ``package.module:function`` that gives its :class:`models.checkpoints.metadata.Weights`, of a
+            model that needs no file.
     """
 
-    name: ModelName
-    module: QualiCLIP | BPCLIP
-    metadata: Metadata
-    sha256: str
+    name: str
+    title: str
+    network: str
+    full_reference: bool = False
+    default: bool = False
+    bundled: bool = False
+    published: str | None = None
+    weights: str | None = None
 
     @property
-    def weights_name(self) -> str:
-        """Name of the weights, for example "qualiclip-compact"."""
-        return self.metadata.name
+    def setting(self) -> str:
+        """Name of the setting that chooses its weights."""
+        return f"{self.name.replace('-', '_')}_weights"
 
     @property
-    def parameters(self) -> int:
-        """How many numbers the model holds."""
-        return sum(parameter.numel() for parameter in self.module.parameters())
+    def sources(self) -> str:
+        """Which sources of weights it has, for people."""
+        named = [name for name, there in (("bundled", self.bundled), ("official", self.published)) if there]
+        return ", ".join([*named, "or a path"]) + "." if named else "A path."
+
+    @property
+    def source(self) -> str | None:
+        """Where its weights come from unless the settings say otherwise; None where they have to."""
+        return "bundled" if self.bundled or self.weights else None
 
 
-def load_model(
-    name: ModelName,
-    source: str | Path = "bundled",
-    *,
-    directory: Path | None = None,
-    sha256: str | None = None,
-    allow_untrained: bool = False,
-) -> LoadedModel:
-    """Load a model from "bundled", "official" (qualiclip only) or a path; see :mod:`models.checkpoints.sources`.
+BUILT_IN: Final = (
+    ModelSpec(
+        "qualiclip",
+        "QualiCLIP",
+        "models.qualiclip.model:QualiCLIP",
+        default=True,
+        bundled=True,
+        published="models.qualiclip.official",
+    ),
+    ModelSpec("bpclip", "BPCLIP", "models.bpclip.model:BPCLIP", default=True, bundled=True),
+    ModelSpec(
+        "bpclip-fr",
+        "BPCLIP-FR",
+        "models.bpclip.model:BPCLIP",
+        full_reference=True,
+        default=True,
+        bundled=True,
+    ),
+)
 
-    With `allow_untrained` weights of arbitrary numbers are as good as any.
+BUNDLED: Final = tuple(spec.name for spec in BUILT_IN if spec.bundled)
+"""Names of the models whose weights come with the project."""
+
+FULL_REFERENCE: Final = "bpclip-fr"
+"""The model that compares pairs. In answers it is called ``bpclip``."""
+
+
+@cache
+def specs() -> Mapping[str, ModelSpec]:
+    """All models by name, ours first.
 
     Raises:
-        WeightsError: the weights cannot be found, fetched or used; the message is one sentence.
+        UnknownModel: a package offers a model that is not usable.
     """
-    return build(
-        load_weights(name, source, directory=directory, sha256=sha256, allow_untrained=allow_untrained)
-    )
+    found = {spec.name: spec for spec in BUILT_IN}
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            spec = point.load()
+        except Exception as error:
+            raise UnknownModel(
+                f"The model {point.name} of {point.value} cannot be imported: {error}."
+            ) from error
+        if not isinstance(spec, ModelSpec) or spec.full_reference:
+            raise UnknownModel(f"{point.value} is not a ModelSpec of a no-reference model.")
+        if spec.name in found:
+            raise UnknownModel(f"{point.value} offers a model {spec.name}, which there is already.")
+        found[spec.name] = spec
+    return found
 
 
-def build(weights: Weights) -> LoadedModel:
-    """The model that weights in memory describe.
+def spec_of(name: str) -> ModelSpec:
+    """The model of that name.
 
     Raises:
-        WeightsInvalid: they do not fit the architecture that they name.
+        UnknownModel: there is none.
     """
-    kind: type[QualiCLIP] | type[BPCLIP] = QualiCLIP if weights.metadata.model == "qualiclip" else BPCLIP
-    module: nn.Module = kind.from_weights(weights)
-    assert isinstance(module, QualiCLIP | BPCLIP)
-    return LoadedModel(weights.metadata.model, module, weights.metadata, weights.sha256)
+    try:
+        return specs()[name]
+    except KeyError:
+        raise UnknownModel(f"There is no model {name}; there are {', '.join(specs())}.") from None
+
+
+def no_reference() -> tuple[str, ...]:
+    """Names of the models that score single images."""
+    return tuple(name for name, spec in specs().items() if not spec.full_reference)
+
+
+def imported(target: str) -> Any:
+    """What ``package.module:name`` names.
+
+    Raises:
+        UnknownModel: it is not there.
+    """
+    module, _, name = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UnknownModel(f"{target} cannot be imported: {error}.") from error

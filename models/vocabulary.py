@@ -7,11 +7,10 @@ decision.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    # HTTP processes read the table; they have no need of torch, nor of the half gigabyte that it takes.
-    from torch import Tensor
+    from numpy.typing import NDArray  # clients read the table, and have no need of numpy
 
 Dimension = Literal["sharpness", "brightness", "colorfulness", "contrast", "noisiness", "overall"]
 Polarity = Literal["positive", "negative"]
@@ -68,21 +67,26 @@ _PAIRS_OF: dict[Dimension, list[int]] = {
 }
 
 
-def pair_probabilities(similarities: "Tensor", temperature: float) -> "Tensor":
+def pair_probabilities(similarities: "NDArray[Any]", temperature: float) -> "NDArray[Any]":
     """Softmax of each adjective over its antonym pair.
 
     Args:
-        similarities: ``(..., 40)`` float cosines in the order of :data:`ADJECTIVES`.
+        similarities: ``(..., 40)`` float cosines in the order of :data:`ADJECTIVES`; or ``(0,)`` of a model
+            without adjectives.
         temperature: what the cosines are multiplied by before the softmax (CLIP's logit scale).
 
     Returns:
         ``(..., 40)`` probabilities; the two of a pair sum to one.
     """
-    pairs = similarities.unflatten(-1, (len(PAIRS), 2))
-    return cast("Tensor", (temperature * pairs).softmax(dim=-1).flatten(-2))
+    import numpy as np
+
+    pairs = similarities.astype(np.float64).reshape(*similarities.shape[:-1], -1, 2)
+    # Of two, the softmax is a sigmoid of their difference.
+    good = 1 / (1 + np.exp(temperature * (pairs[..., 1] - pairs[..., 0])))
+    return np.stack([good, 1 - good], axis=-1).reshape(similarities.shape)
 
 
-def dimension_scores(probabilities: "Tensor") -> "Tensor":
+def dimension_scores(probabilities: "NDArray[Any]") -> "NDArray[Any]":
     """Mean probability of each dimension's good words.
 
     Args:
@@ -91,7 +95,7 @@ def dimension_scores(probabilities: "Tensor") -> "Tensor":
     Returns:
         ``(..., 6)`` in [0, 1], in the order of :data:`DIMENSIONS`.
     """
-    import torch
+    import numpy as np
 
-    good = probabilities.unflatten(-1, (len(PAIRS), 2))[..., 0]
-    return torch.stack([good[..., _PAIRS_OF[dimension]].mean(dim=-1) for dimension in DIMENSIONS], dim=-1)
+    good = probabilities[..., 0::2]
+    return np.stack([good[..., _PAIRS_OF[dimension]].mean(axis=-1) for dimension in DIMENSIONS], axis=-1)

@@ -5,7 +5,6 @@ from typing import Any
 
 from models.calibration import Calibration, Readings, Thresholds
 from models.checkpoints.format import save
-from models.checkpoints.metadata import ModelName
 from models.checkpoints.sources import read
 from models.faults import FAULTS
 from models.vocabulary import DIMENSIONS
@@ -24,7 +23,7 @@ def calibration(**changes: Any) -> Calibration:
     return Calibration.model_validate(values | changes)
 
 
-def calibrated(source: Path, model: ModelName, folder: Path, **changes: Any) -> Path:
+def calibrated(source: Path, model: str, folder: Path, **changes: Any) -> Path:
     """A copy of a weights file in `folder` that carries :func:`calibration`."""
     weights = read(source, model)
     path = folder / source.name

@@ -10,7 +10,7 @@ import torch
 from models.bpclip.model import BPCLIP, compact
 from models.checkpoints.architecture import RESNET
 from models.checkpoints.format import save
-from models.checkpoints.metadata import Metadata, ModelName
+from models.checkpoints.metadata import Metadata
 from models.checkpoints.state_dict import stored
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from models.qualiclip.model import PROMPTS, QualiCLIP, QualiCLIPConfig
@@ -58,7 +58,7 @@ def _nobodys_settings() -> None:
         del os.environ[name]
 
 
-def _save(folder: Path, name: ModelName, model: torch.nn.Module, architecture: dict[str, object]) -> None:
+def _save(folder: Path, name: str, model: torch.nn.Module, architecture: dict[str, object]) -> None:
     tensors = stored(model.state_dict())
     metadata = Metadata(
         model=name,

@@ -19,18 +19,18 @@ from app.auth.access import Access, Caller
 from app.errors import InvalidParameter, TextEncoderMissing, UnknownModel, UnsupportedMediaType
 from app.http.middleware import Record, record_of
 from app.http.request_body import ClientGone
-from app.inference.tasks import FULL_REFERENCE
 from app.policies import Policy, PolicyRefused, choose
 from app.scoring.requests import Question
 from app.scoring.service import Service
-from app.settings import NO_REFERENCE, answering
+from app.settings import answering
+from models.registry import FULL_REFERENCE, no_reference
 
 T = TypeVar("T")
 
 _MOST_WORDS: Final = 32
 _WORD: Final = r"[^\W\d_](?:[\w' -]{0,38}[^\W_])?"
 _WORDS: Final = rf" *{_WORD} *(?:, *{_WORD} *){{0,{_MOST_WORDS - 1}}}"
-_NAME: Final = f"(?:{'|'.join(NO_REFERENCE)})"
+_NAME: Final = f"(?:{'|'.join(map(re.escape, no_reference()))})"
 _NAMES: Final = f"(?: *,)* *{_NAME} *(?:, *(?:{_NAME} *)?)*"
 _LONGEST_LIST: Final = 2000  # characters of 32 words with spaces around them
 _LONGEST_TIMEOUT_MS: Final = 3_600_000

@@ -8,7 +8,6 @@ from fastapi import Response
 
 from app.api.dependencies import Asked
 from app.http.middleware import Record
-from app.inference.tasks import FULL_REFERENCE
 from app.policies import Policy, with_verdict
 from app.schemas.common import TimingMs
 from app.schemas.score import UntimedScore
@@ -17,6 +16,7 @@ from app.scoring.cache import Outcome
 from app.scoring.requests import Question, weights
 from app.scoring.service import Rendered, Scored, Service, Timing
 from app.scoring.uploads import Upload
+from models.registry import FULL_REFERENCE
 
 CACHE_HEADER: Final = "X-Cache"
 

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from app.commands.official import fetch_where_asked
-from app.commands.settings_flags import IN_PROCESS, with_settings
+from app.commands.settings_flags import IN_PROCESS, OF_PAIRS, with_settings
 from app.commands.terminal import SOME_FAILED, cell, complain, console, reported
 from app.settings import Settings
 
@@ -29,7 +29,7 @@ class Resize(StrEnum):
 
 
 @reported
-@with_settings(*IN_PROCESS, "bpclip_fr_weights")
+@with_settings(*IN_PROCESS, OF_PAIRS)
 def compare(
     reference: Annotated[Path, typer.Argument(help="The image as it should be.", show_default=False)],
     distorted: Annotated[Path, typer.Argument(help="The image to be judged.", show_default=False)],

@@ -9,12 +9,12 @@ import typer
 from pydantic.fields import FieldInfo
 
 from app.settings import PREFIX, Settings, SettingsError, read_settings
+from models.registry import FULL_REFERENCE, spec_of, specs
 
 IN_PROCESS: Final = (
     "models",
-    "qualiclip_weights",
+    *(spec.setting for spec in specs().values() if spec.weights is None and not spec.full_reference),
     "qualiclip_sha256",
-    "bpclip_weights",
     "devices",
     "dtype",
     "threads",
@@ -29,6 +29,9 @@ IN_PROCESS: Final = (
     "decode_processes",
 )
 """What matters to a command that scores by itself, without a service."""
+
+OF_PAIRS: Final = spec_of(FULL_REFERENCE).setting
+"""The weights that matter to a command that compares."""
 
 
 def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -51,10 +51,11 @@ _EXPECTED: Final = (
     ("app.policies", "PoliciesError"),
     ("app.supervisor", "CannotStart"),
     ("app.inference.canary", "CanaryFailed"),
-    ("app.inference.engine", "DeviceUnavailable"),
+    ("models.runtime.backend", "DeviceUnavailable"),
     ("models.training.optimise", "TrainingError"),
     ("models.training.photos", "DataError"),
-    ("models.checkpoints.format", "WeightsError"),
+    ("models.checkpoints.errors", "WeightsError"),
+    ("models.registry", "UnknownModel"),
 )
 
 

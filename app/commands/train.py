@@ -86,8 +86,8 @@ def train(
     from what the encoder saw. Ctrl-C loses a minute at most: the same command goes on.
     """
     _require_writable(out)
-    from app.inference.device import resolve_device
     from models.checkpoints.sources import resolve
+    from models.runtime.device import resolve_device
     from models.training.jobs import Job, run_job
     from models.training.optimise import Budget
     from models.training.photos import DataError

@@ -18,7 +18,7 @@ from app.commands.terminal import cell, console, fail, reported
 from app.printable import shown
 
 if TYPE_CHECKING:
-    from models.checkpoints.metadata import ModelName, Weights
+    from models.checkpoints.metadata import Weights
     from models.training.calibration import Measured
 
 app = typer.Typer(
@@ -84,12 +84,12 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Check weights, and print what they say of themselves. `bundled` are three files."""
-    from models.checkpoints.metadata import MODEL_NAMES
     from models.checkpoints.sources import load_weights
-    from models.registry import build
+    from models.loading import build
+    from models.registry import BUNDLED
 
     if source == "bundled":
-        found = [load_weights(name, source) for name in MODEL_NAMES]
+        found = [load_weights(name, source) for name in BUNDLED]
     elif source == "official":
         found = [load_weights("qualiclip", source)] if _official_is_here() else []
     else:
@@ -144,7 +144,7 @@ def calibrate(
     printed. Of each folder, the files that are held out for `iqa evaluate --split holdout` are left out.
     """
     from models.checkpoints.format import save
-    from models.registry import build
+    from models.loading import build
     from models.training.calibration import calibrate as measured
     from models.training.photos import list_photos
 
@@ -172,10 +172,10 @@ def calibrate(
 
 def _bundled() -> Iterator[dict[str, Any]]:
     from models.checkpoints.errors import WeightsError
-    from models.checkpoints.metadata import MODEL_NAMES
     from models.checkpoints.sources import bundled_path, load_weights
+    from models.registry import BUNDLED
 
-    for name in MODEL_NAMES:
+    for name in BUNDLED:
         path = bundled_path(name)
         try:
             weights = load_weights(name)
@@ -236,18 +236,18 @@ def _read_any(path: Path) -> "Weights":
     return read(path, _model_of(path))
 
 
-def _model_of(path: Path) -> "ModelName":
+def _model_of(path: Path) -> str:
     """The model that a file names; where it names none, any will say best what is wrong with it."""
     import safetensors
 
-    from models.checkpoints.metadata import MODEL_NAMES
+    from models.registry import BUNDLED
 
     try:
         with safetensors.safe_open(path, "pt") as file:
             stored = json.loads(file.metadata()["iqa"])["model"]
     except (OSError, safetensors.SafetensorError, ValueError, TypeError, KeyError):
         return "qualiclip"
-    return next((name for name in MODEL_NAMES if name == stored), "qualiclip")
+    return next((name for name in BUNDLED if name == stored), "qualiclip")
 
 
 def _is_safetensors(path: Path) -> bool:

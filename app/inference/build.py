@@ -42,7 +42,7 @@ def state_of(engine: Engine) -> State:
     return State(
         boot="",
         warm=True,
-        device=str(engine.device),
+        device=engine.device,
         dtype=engine.dtype_name,
         max_scored_pixels=engine.max_scored_pixels,
         cards=engine.cards(),

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.inference.tasks import FULL_REFERENCE, CompareResult, CompareTask, ScoreResult, ScoreTask
-from models.registry import LoadedModel
+from app.inference.tasks import CompareResult, CompareTask, ScoreResult, ScoreTask
+from models.loading import LoadedModel
+from models.registry import FULL_REFERENCE
 
 _SIDE: Final = 224
 _HALF_BOUND: Final = 0.01

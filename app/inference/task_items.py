@@ -7,15 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.tasks import (
-    FULL_REFERENCE,
-    CompareResult,
-    ModelResult,
-    Result,
-    ScoreResult,
-    ScoreTask,
-    Task,
-)
+from app.inference.tasks import CompareResult, ModelResult, Result, ScoreResult, ScoreTask, Task
+from models.registry import FULL_REFERENCE
 
 Pixels = NDArray[np.uint8]
 Place = tuple[int, str]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +9,7 @@ from numpy.typing import NDArray
 from app.inference.scheduling import Item
 from models.calibration import Calibration
 from models.preprocessing import Preprocessing
-
-FULL_REFERENCE: Final = "bpclip-fr"
-"""The slot of the full-reference weights. In answers the model is ``bpclip``."""
+from models.registry import FULL_REFERENCE
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Annotated, Final, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.schemas.exposure import ExposureMeasure
-from app.settings import NO_REFERENCE, answering
+from app.settings import answering
+from models.registry import no_reference
 from models.vocabulary import ADJECTIVES, WORDS, Dimension
 
 MOST_LIMITS: Final = 100
@@ -65,7 +66,7 @@ def _printable(text: str) -> str:
 
 
 def _model(name: str) -> str:
-    if name not in NO_REFERENCE:
+    if name not in no_reference():
         raise ValueError
     return name
 

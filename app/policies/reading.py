@@ -24,7 +24,7 @@ from app.policies.definition import (
     Written,
 )
 from app.schemas.exposure import MEASURES
-from app.settings import NO_REFERENCE
+from models.registry import no_reference
 from models.vocabulary import DIMENSIONS
 
 BUILT_IN: Final = Path(__file__).with_name("built-in.toml")
@@ -40,7 +40,7 @@ _WANTED: Final = {
     "description": _TEXT,
     "origin": _TEXT,
     "weights": 'a table with the name or the SHA-256 of each model\'s weights, as { bpclip = "..." }, of '
-    f"the models {', '.join(NO_REFERENCE)}",
+    f"the models {', '.join(no_reference())}",
     "side": "a table of pixels, as { fail = 200 }",
     "pixels": "a table of pixels, as { fail = 40000 }",
     "limits": f"at most {MOST_LIMITS} tables, each under [[NAME.limits]]",
@@ -49,7 +49,7 @@ _WANTED: Final = {
     "adjective": 'one of the 40 adjectives, as "blurry"',
     "exposure": f"one of {', '.join(MEASURES)}",
     "bad": '"below" or "above"',
-    "model": f"one of {', '.join(NO_REFERENCE)}",
+    "model": f"one of {', '.join(no_reference())}",
     "fail": "a number from 0 to 1",
     "review": "a number from 0 to 1",
     "message": _TEXT,

@@ -6,10 +6,11 @@ from typing import Any, Final
 from app.imaging import score_warnings
 from app.imaging.model_inputs import Size
 from app.inference.protocol import State
-from app.inference.tasks import FULL_REFERENCE, CompareResult, ModelCard, ModelResult, Result, ScoreResult
+from app.inference.tasks import CompareResult, ModelCard, ModelResult, Result, ScoreResult
 from app.schemas import common, compare, score
 from app.scoring.requests import Prepared, PreparedPair, Question, card
 from app.settings import answering
+from models.registry import FULL_REFERENCE
 from models.vocabulary import ADJECTIVES, DIMENSIONS
 
 FULL_REFERENCE_MODEL: Final = "bpclip"

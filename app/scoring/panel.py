@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from app import policies
 from app.errors import ServiceError
@@ -13,16 +13,7 @@ from app.imaging import decode
 from app.imaging.limits import Limits
 from app.inference.build import budget_for
 from app.inference.scheduling import Line, Waiting
-from app.inference.tasks import (
-    FULL_REFERENCE,
-    CompareTask,
-    ModelResult,
-    Result,
-    ScoreResult,
-    ScoreTask,
-    Task,
-    items_of,
-)
+from app.inference.tasks import CompareTask, ModelResult, Result, ScoreResult, ScoreTask, Task, items_of
 from app.policies import Measured
 from app.schemas.common import WeightsUsed
 from app.schemas.exposure import Exposure
@@ -30,6 +21,7 @@ from app.scoring.answers import weights_used
 from app.scoring.offline import FileFailure, Scorer
 from app.settings import Settings, answering
 from models.preprocessing import Pixels
+from models.registry import FULL_REFERENCE
 from models.training.robustness import SHORTEST_SIDE, Opinion, Opinions
 from models.vocabulary import DIMENSIONS, WORDS, dimension_scores, pair_probabilities
 
@@ -141,7 +133,7 @@ class Panel:
         """
         found = {}
         for name in self._engine.models:
-            similarities = torch.tensor(opinions[name].similarities)
+            similarities = np.array(opinions[name].similarities)
             probabilities = pair_probabilities(similarities, self._cards[name].temperature)
             found[name] = policies.Opinion(
                 opinions[name].score,

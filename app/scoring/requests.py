@@ -10,9 +10,10 @@ from app.imaging.decode import Header, Provenance
 from app.imaging.limits import Limits
 from app.imaging.model_inputs import Comparison, Fitted, Size, Wanted, compare, fit
 from app.inference.protocol import State
-from app.inference.tasks import FULL_REFERENCE, CompareTask, ModelCard, ScoreTask
+from app.inference.tasks import CompareTask, ModelCard, ScoreTask
 from app.schemas.exposure import Exposure
 from models.fidelity import Signal
+from models.registry import FULL_REFERENCE
 
 
 def _ignore(_: int) -> None:

@@ -16,7 +16,7 @@ from app.imaging.sandbox.pool import Decoders, Timed
 from app.inference.pending import RESTART_S
 from app.inference.pool import Pool
 from app.inference.protocol import Done, State
-from app.inference.tasks import FULL_REFERENCE, ModelResult, ScoreResult, Task, scores_of
+from app.inference.tasks import ModelResult, ScoreResult, Task, scores_of
 from app.metrics import Metrics
 from app.policies import Policy, usable
 from app.scoring import requests
@@ -26,6 +26,7 @@ from app.scoring.decoded_references import Reference
 from app.scoring.requests import Prepared, PreparedPair, Question
 from app.scoring.uploads import Intake, Upload
 from app.settings import Settings
+from models.registry import FULL_REFERENCE
 
 _PATIENCE: Final = 0.5
 """Longest queue, as a part of the time in which work must start: rates change, and workers restart."""

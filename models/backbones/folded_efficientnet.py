@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.backbones.efficientnet import Block, DepthwiseConv, EfficientNetLite
-from models.backbones.folding import FoldedEncoder, folded
+from models.backbones.folding import FoldedEncoder, folded, for_inference
 from models.ragged import Extents
 
 
+@for_inference.register(EfficientNetLite)
 class FoldedEfficientNet(FoldedEncoder):
     """The stem and the seven stages of an EfficientNet-Lite.
 

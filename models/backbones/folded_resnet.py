@@ -12,14 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.backbones.folding import FoldedEncoder, folded
+from models.backbones.folding import FoldedEncoder, folded, for_inference
 from models.backbones.resnet import Bottleneck, ModifiedResNet, ResNet
 from models.ragged import Extents
 
 Halving = Callable[[Extents], Extents]
 
 
-class Encoder(FoldedEncoder):
+@for_inference.register(ModifiedResNet)
+@for_inference.register(ResNet)
+class FoldedResNet(FoldedEncoder):
     """The stem and the four stages of a ResNet.
 
     Args:

@@ -1,5 +1,7 @@
 """What folded encoders have in common: convolutions that carry their batch norm, and precision by part."""
 
+from functools import singledispatch
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -48,3 +50,16 @@ def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     if norm.training:
         raise ValueError("Batch norm is folded with the statistics of evaluation mode.")
     return fuse_conv_bn_eval(convolution, norm)
+
+
+@singledispatch
+def for_inference(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """An encoder made ready for inference: it takes and gives what :meth:`FoldedEncoder.forward` does.
+
+    A network that nothing is registered for is one already, and works in float32.
+
+    Args:
+        network: in evaluation mode; it is copied, not changed.
+        dtype: of its stages.
+    """
+    return network

@@ -13,7 +13,7 @@ text space, ``Hn x Wn`` the common grid at stride 32 and ``T = Hn * Wn`` its tok
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self, cast
 
 import torch
@@ -24,6 +24,7 @@ from models.backbones.efficientnet import EfficientNetLite
 from models.backbones.feature_maps import FeatureMaps
 from models.backbones.padding import STRIDE, pad_to_stride
 from models.backbones.resnet import EXPANSION, ResNet
+from models.base import QualityModel, WordsReadOut
 from models.bpclip.bottom_up import BottomUpLevel, PositionalEncoding
 from models.bpclip.gated_pooling import GatedLocalPooling
 from models.checkpoints.architecture import RESNET, Architecture
@@ -88,19 +89,13 @@ def compact(full_reference: bool) -> BPCLIPConfig:
 
 
 @dataclass(frozen=True)
-class BPCLIPOutput:
-    """What the model says of a batch of ``B`` images or pairs, float32.
+class LevelsReadOut(WordsReadOut):
+    """What the model says of ``B`` images or pairs; ``similarities`` are the mean over the levels [O].
 
-    ``score``: ``(B,)`` in [0, 1], higher is better. ``level_similarities``: ``(B, 4, 40)`` cosines with the
-    adjectives at each level (eq. 8). ``similarities``: ``(B, 40)``, their mean [O].
+    ``level_similarities``: ``(B, 4, 40)`` cosines with the adjectives at each level (eq. 8), float32.
     """
 
-    score: Tensor
-    level_similarities: Tensor
-
-    @property
-    def similarities(self) -> Tensor:
-        return self.level_similarities.mean(dim=1)
+    level_similarities: Tensor = field(kw_only=True)
 
 
 class Backbone(nn.Module):
@@ -152,7 +147,7 @@ class Backbone(nn.Module):
         return self.lite if hasattr(self, "lite") else self.resnet
 
 
-class BPCLIP(nn.Module):
+class BPCLIP(QualityModel):
     """The model, no-reference or full-reference by its config."""
 
     stride = STRIDE
@@ -202,8 +197,8 @@ class BPCLIP(nn.Module):
         load_exactly(model, weights.tensors)
         return model.eval()
 
-    def forward(self, distorted: Tensor, reference: Tensor | None = None) -> BPCLIPOutput:
-        """Score normalised images ``(B, 3, H, W)`` float32, any size from 32 px; see :class:`BPCLIPOutput`.
+    def forward(self, distorted: Tensor, reference: Tensor | None = None) -> LevelsReadOut:
+        """Score normalised images ``(B, 3, H, W)`` float32, any size from 32 px; see :class:`LevelsReadOut`.
 
         Raises:
             ValueError: a full-reference model without a reference of the same size, or the reverse.
@@ -226,6 +221,33 @@ class BPCLIP(nn.Module):
         both = self.backbone(torch.cat([images, pad_to_stride(reference)]))
         first, second = zip(*(feature.chunk(2) for feature in both), strict=True)
         return self.relate(FeatureMaps.unpadded(first), second)
+
+    @property
+    def multiple(self) -> int:
+        return self.stride
+
+    @property
+    def encoder(self) -> ResNet | EfficientNetLite:
+        return self.backbone.network
+
+    @torch.no_grad()
+    def let_encoder_go(self, dtype: torch.dtype) -> None:
+        """Masks and attention, where nearly all the remaining work is, are in `dtype`."""
+        del self.backbone
+        for pooling in cast(list[GatedLocalPooling], self.pooling):
+            pooling.fold()
+            pooling.phi.to(dtype)
+        for level in cast(list[BottomUpLevel], self.levels):
+            for part in (level.information, level.weight, level.value_mlp, level.weight_mlp):
+                part.to(dtype)
+
+    def embed_maps(self, maps: FeatureMaps, mapped: Sequence[int]) -> tuple[Tensor, Sequence[Tensor]]:
+        grid = maps.extents[-1]
+        gated = self.gate(self.pool(maps, None), grid)
+        rows = list(mapped)
+        chosen = [(value[rows], weight[rows]) for value, weight in gated] if rows else []
+        local = self.local_quality(chosen, grid.padded).unbind() if rows else ()
+        return self.sum_up(gated), local
 
     def relate(self, distorted: FeatureMaps, reference: Sequence[Tensor] | None) -> Tensor:
         """Eq. 1-7, from the backbone's five feature maps on: ``x_1..x_4``, ``(B, 4, d)`` float32.
@@ -287,7 +309,7 @@ class BPCLIP(nn.Module):
         features = torch.stack([level.sum_up_locally(*both, grid) for level, both in levels], dim=2)
         return self.read_out(features.flatten(0, 1)).score.reshape(-1, *grid)
 
-    def read_out(self, embeddings: Tensor) -> BPCLIPOutput:
+    def read_out(self, embeddings: Tensor) -> LevelsReadOut:
         """Eq. 8-9: ``x_1..x_4``, ``(B, 4, d)``, held against the adjectives and regressed to a score.
 
         Plain cosines: the equations have no softmax, though a caption says so [P]. A sigmoid keeps the
@@ -295,4 +317,5 @@ class BPCLIP(nn.Module):
         """
         with torch.autocast(embeddings.device.type, enabled=False):
             cosines = F.normalize(embeddings.float(), dim=-1) @ F.normalize(self.text_features, dim=-1).T
-            return BPCLIPOutput(self.regressor(cosines.flatten(1)).squeeze(-1).sigmoid(), cosines)
+            score = self.regressor(cosines.flatten(1)).squeeze(-1).sigmoid()
+            return LevelsReadOut(score, similarities=cosines.mean(dim=1), level_similarities=cosines)

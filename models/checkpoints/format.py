@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from models.checkpoints.errors import WeightsInvalid
-from models.checkpoints.metadata import FORMAT, MODEL_NAMES, Metadata, ModelName
+from models.checkpoints.metadata import FORMAT, Metadata
 from models.files import write_atomically
+from models.registry import specs
 from models.vocabulary import WORDS
 
 _MAX_HEADER_BYTES: Final = 100_000_000  # the safetensors format's own limit
@@ -72,7 +73,7 @@ def _reproducible(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[end:]
 
 
-def _read_header(start: bytes, file: BinaryIO, size: int, path: Path) -> dict[str, Any]:
+def read_header(start: bytes, file: BinaryIO, size: int, path: Path) -> dict[str, Any]:
     """The JSON header, once the lengths in it agree with the file's; `start` is what was read already."""
     length = int.from_bytes(start[:8], "little")
     if len(start) < 9 or start[8:9] != b"{" or length > _MAX_HEADER_BYTES:
@@ -92,7 +93,7 @@ def _read_header(start: bytes, file: BinaryIO, size: int, path: Path) -> dict[st
     return dict(header)
 
 
-def _metadata(header: dict[str, Any], model: ModelName, path: Path) -> Metadata:
+def metadata_of(header: dict[str, Any], model: str, path: Path) -> Metadata:
     try:
         raw = json.loads(header["__metadata__"]["iqa"])
         version, stored_model = raw["format"], raw["model"]
@@ -103,7 +104,7 @@ def _metadata(header: dict[str, Any], model: ModelName, path: Path) -> Metadata:
     if version != FORMAT:
         raise WeightsInvalid(f"{path} has the format {version!r}; this version reads {FORMAT!r}.")
     if stored_model != model:
-        other = stored_model if stored_model in MODEL_NAMES else repr(stored_model)
+        other = stored_model if stored_model in specs() else repr(stored_model)
         raise WeightsInvalid(f"{path} holds weights of {other}, not of {model}.")
     try:
         metadata = Metadata.model_validate(raw)

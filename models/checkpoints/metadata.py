@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -11,8 +11,6 @@ from models.calibration import Calibration
 from models.preprocessing import Preprocessing
 from models.vocabulary import WORDS
 
-ModelName = Literal["qualiclip", "bpclip", "bpclip-fr"]
-MODEL_NAMES: Final[tuple[ModelName, ...]] = get_args(ModelName)
 FORMAT: Final = "iqa-weights/1"
 
 
@@ -21,7 +19,7 @@ class Metadata(BaseModel):
 
     Attributes:
         format: version of this metadata.
-        model: which model the tensors belong to.
+        model: name of the model that the tensors belong to.
         name: of these weights, for example "qualiclip-compact".
         architecture: keyword arguments of the model's config dataclass.
         preprocessing: how the images were prepared that it was trained on.
@@ -42,7 +40,7 @@ class Metadata(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: Literal["iqa-weights/1"] = FORMAT
-    model: ModelName
+    model: str = Field(min_length=1)
     name: str = Field(min_length=1)
     architecture: dict[str, Any]
     preprocessing: Preprocessing

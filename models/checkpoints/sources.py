@@ -5,32 +5,30 @@ through :mod:`models.qualiclip.official` and torch's restricted unpickler.
 """
 
 import hashlib
+import importlib
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import safetensors
 import safetensors.torch
 
 from models.checkpoints.errors import WeightsInvalid, WeightsNotFound, WeightsUntrained
-from models.checkpoints.format import _metadata, _read_header, require_finite
-from models.checkpoints.metadata import ModelName, Weights
+from models.checkpoints.format import metadata_of, read_header, require_finite
+from models.checkpoints.metadata import Weights
+from models.registry import imported, spec_of
 
-_SETTINGS: Final[dict[ModelName, str]] = {
-    "qualiclip": "IQA_QUALICLIP_WEIGHTS",
-    "bpclip": "IQA_BPCLIP_WEIGHTS",
-    "bpclip-fr": "IQA_BPCLIP_FR_WEIGHTS",
-}
 _MAX_BYTES: Final = 4 * 2**30  # four times the largest model here in float32; what is larger is a mistake
 _PICKLE_SUFFIXES: Final = frozenset({".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin", ".zip", ".tar"})
 
 
-def bundled_path(model: ModelName) -> Path:
+def bundled_path(model: str) -> Path:
     """Where the weights of `model` lie that come with the package."""
-    return Path(__file__).with_name("weights") / f"{model}-compact.safetensors"
+    return Path(__file__).parents[1] / "weights" / f"{model}-compact.safetensors"
 
 
 def resolve(
-    model: ModelName,
+    model: str,
     source: str | Path = "bundled",
     *,
     directory: Path | None = None,
@@ -54,18 +52,19 @@ def resolve(
     if source == "bundled":
         return bundled_path(model)
     if source == "official":
-        if model != "qualiclip":
+        published = _published(model)
+        if published is None:
+            choices = " or ".join([*(["bundled"] if spec_of(model).bundled else []), "a file"])
             raise WeightsNotFound(
-                f"No official weights of {model} are published; set {_SETTINGS[model]} to bundled or a file."
+                f"No official weights of {model} are published; set {_variable(model)} to {choices}."
             )
-        from models.qualiclip import official  # it builds on this module
-
-        return official.fetch_official(directory, sha256=sha256)
+        fetched: Path = published.fetch_official(directory, sha256=sha256)
+        return fetched
     return Path(source).expanduser()
 
 
 def load_weights(
-    model: ModelName,
+    model: str,
     source: str | Path = "bundled",
     *,
     directory: Path | None = None,
@@ -77,6 +76,10 @@ def load_weights(
     Raises:
         WeightsError: of one of its kinds; WeightsUntrained unless `allow_untrained`.
     """
+    made = spec_of(model).weights
+    if made is not None and source == "bundled":
+        in_memory: Weights = imported(made)()
+        return in_memory
     weights = read(resolve(model, source, directory=directory, sha256=sha256), model)
     if weights.metadata.untrained and not allow_untrained:
         raise WeightsUntrained(
@@ -86,7 +89,7 @@ def load_weights(
     return weights
 
 
-def read(path: Path, model: ModelName) -> Weights:
+def read(path: Path, model: str) -> Weights:
     """Reads and checks a weights file for the slot `model`.
 
     The file is read once, so the SHA-256 is that of the very bytes the tensors come from. For qualiclip, a
@@ -109,15 +112,15 @@ def read(path: Path, model: ModelName) -> Weights:
         with path.open("rb") as file:
             start = file.read(9)
             if _is_pickle(start, path):
-                if model == "qualiclip":
-                    from models.qualiclip import official  # it builds on this module
-
-                    return official.read_official(path)
+                published = _published(model)
+                if published is not None:
+                    checkpoint: Weights = published.read_official(path)
+                    return checkpoint
                 raise WeightsInvalid(
                     f"{path} is a pickle or zip archive, which can run code and is not opened: "
                     f"weights of {model} are safetensors files."
                 )
-            metadata = _metadata(_read_header(start, file, size, path), model, path)
+            metadata = metadata_of(read_header(start, file, size, path), model, path)
             file.seek(0)
             data = file.read()
     except OSError as error:
@@ -130,7 +133,7 @@ def read(path: Path, model: ModelName) -> Weights:
     return Weights(metadata, tensors, hashlib.sha256(data).hexdigest(), path)
 
 
-def _require_file(path: Path, model: ModelName) -> None:
+def _require_file(path: Path, model: str) -> None:
     try:
         if path.is_file():
             return
@@ -144,7 +147,7 @@ def _require_file(path: Path, model: ModelName) -> None:
     if path == bundled_path(model):
         raise WeightsNotFound(
             f"The bundled weights of {model} are missing: expected at {path}; "
-            f"reinstall, or set {_SETTINGS[model]} to a file."
+            f"reinstall, or set {_variable(model)} to a file."
         )
     raise WeightsNotFound(f"There is no weights file at {path}.")
 
@@ -155,3 +158,13 @@ def _is_pickle(start: bytes, path: Path) -> bool:
     zipped = start.startswith(b"PK\x03\x04")
     pickled = len(start) > 1 and start[0] == 0x80 and start[1] <= 5
     return zipped or pickled or path.suffix.lower() in _PICKLE_SUFFIXES
+
+
+def _published(model: str) -> ModuleType | None:
+    """The module that knows the weights that a model's authors published."""
+    name = spec_of(model).published
+    return None if name is None else importlib.import_module(name)
+
+
+def _variable(model: str) -> str:
+    return f"IQA_{spec_of(model).setting.upper()}"

@@ -15,7 +15,7 @@ grid into the space that images and texts share.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self, cast
 
 import torch
@@ -26,6 +26,7 @@ from models.backbones.efficientnet import EfficientNetLite
 from models.backbones.feature_maps import FeatureMaps, cell_means
 from models.backbones.padding import STRIDE, pad_to_stride
 from models.backbones.resnet import ModifiedResNet
+from models.base import QualityModel, WordsReadOut
 from models.checkpoints.architecture import RESNET, Architecture
 from models.checkpoints.errors import WeightsInvalid
 from models.checkpoints.metadata import Weights
@@ -93,16 +94,10 @@ COMPACT = QualiCLIPConfig(
 
 
 @dataclass(frozen=True)
-class QualiCLIPOutput:
-    """What the model says of a batch of ``B`` images, float32.
+class PromptsReadOut(WordsReadOut):
+    """What the model says of ``B`` images; ``prompt_probabilities`` are of the good prompts, ``(B, 7)``."""
 
-    ``score``: ``(B,)`` in [0, 1], higher is better. ``prompt_probabilities``: ``(B, 7)``, of the good prompt
-    of each pair. ``similarities``: ``(B, 40)`` cosines with the adjectives.
-    """
-
-    score: Tensor
-    prompt_probabilities: Tensor
-    similarities: Tensor
+    prompt_probabilities: Tensor = field(kw_only=True)
 
 
 class MeanQueryAttentionPool(nn.Module):
@@ -220,7 +215,7 @@ class LiteTower(nn.Module):
         return cast(Tensor, self.gather(means.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
 
 
-class QualiCLIP(nn.Module):
+class QualiCLIP(QualityModel):
     """The model: CLIP's image tower, the features of the prompts and adjectives, and their comparison.
 
     Args:
@@ -293,6 +288,25 @@ class QualiCLIP(nn.Module):
         """What the sides of the input are brought to multiples of: 1 for CLIP's tower, which takes any."""
         return 1 if isinstance(self.visual, ImageTower) else self.stride
 
+    @property
+    def encoder(self) -> ModifiedResNet | EfficientNetLite:
+        return self.visual if isinstance(self.visual, ImageTower) else self.visual.lite
+
+    @torch.no_grad()
+    def let_encoder_go(self, dtype: torch.dtype) -> None:
+        self.visual.attnpool.fold()
+        # What pools stays; the convolutions live on in the encoder.
+        if isinstance(self.visual, ImageTower):
+            self.visual = cast(ImageTower, nn.ModuleDict({"attnpool": self.visual.attnpool}))
+        else:
+            del self.visual.lite
+
+    def embed_maps(self, maps: FeatureMaps, mapped: Sequence[int]) -> tuple[Tensor, Sequence[Tensor]]:
+        poolable = self.poolable(maps)
+        # CLIP's tower drops what is left of a cell, so the encoder decides on the grid.
+        embeddings = self.pool(poolable, maps.extents[-1])
+        return embeddings, self.local_quality(poolable[list(mapped)]).unbind() if mapped else ()
+
     def poolable(self, features: FeatureMaps) -> Tensor:
         """What :meth:`pool` takes, ``(B, C, Hn, Wn)``, of the encoder's five feature maps."""
         if isinstance(self.visual, LiteTower):
@@ -317,15 +331,17 @@ class QualiCLIP(nn.Module):
         embeddings = F.normalize(self.visual.attnpool.at_each_position(features), dim=-1)
         return self._prompt_probabilities(embeddings).mean(dim=-1)
 
-    def forward(self, images: Tensor) -> QualiCLIPOutput:
-        """Score normalised images ``(B, 3, H, W)`` float32; see :class:`QualiCLIPOutput`."""
-        return self.compare(self.embed(images))
+    def forward(self, images: Tensor) -> PromptsReadOut:
+        """Score normalised images ``(B, 3, H, W)`` float32; see :class:`PromptsReadOut`."""
+        return self.read_out(self.embed(images))
 
-    def compare(self, embeddings: Tensor) -> QualiCLIPOutput:
+    def read_out(self, embeddings: Tensor) -> PromptsReadOut:
         """Hold unit embeddings ``(B, embed_dim)`` against the prompts and the adjectives."""
         probabilities = self._prompt_probabilities(embeddings)
         similarities = _cosines(embeddings, self.adjectives_features)
-        return QualiCLIPOutput(probabilities.mean(dim=-1), probabilities, similarities)
+        return PromptsReadOut(
+            probabilities.mean(dim=-1), similarities=similarities, prompt_probabilities=probabilities
+        )
 
     def prompt_similarities(self, embeddings: Tensor) -> Tensor:
         """Cosines ``(B, 14)`` of unit embeddings with the prompts, in the order of :data:`PROMPTS`."""

@@ -1,31 +1,43 @@
-"""A model made ready to be asked: one folded encoder, images of mixed sizes at once, half precision at will.
+"""The runtime on torch, operation by operation: images of mixed sizes in one tensor, half precision at will.
 
-The equations stay where they are, in :mod:`models.qualiclip.model` and :mod:`models.bpclip.model`; this puts
-a folded encoder in the place of their backbone and tells them what of a batch is image. Models whose encoders
-hold the same tensors and take the same input share one: an image is encoded once, its feature maps go to
-every head (:mod:`models.backbones.feature_maps`).
+The equations stay where they are, in the models; this puts a folded encoder in the place of their backbone
+and tells them what of a batch is image (:mod:`models.ragged`). Models whose encoders hold the same tensors
+and take the same input share one: an image is encoded once, its feature maps go to every head. It is the
+reference that every other runtime is held to.
 """
 
 import hashlib
-from collections.abc import Sequence
-from typing import cast
+import resource
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from models.backbones.efficientnet import EfficientNetLite
+# They register with for_inference.
+from models.backbones import folded_efficientnet, folded_resnet  # noqa: F401
 from models.backbones.feature_maps import FeatureMaps
-from models.backbones.folded_efficientnet import FoldedEfficientNet
-from models.backbones.folded_resnet import Encoder
-from models.backbones.resnet import ModifiedResNet, ResNet
-from models.bpclip.bottom_up import BottomUpLevel
-from models.bpclip.gated_pooling import GatedLocalPooling
-from models.bpclip.model import BPCLIP, BPCLIPOutput
+from models.backbones.folding import for_inference
+from models.base import QualityModel, ReadOut
+from models.loading import LoadedModel
 from models.preprocessing import Preprocessing
-from models.qualiclip.model import ImageTower, QualiCLIP, QualiCLIPOutput
-from models.ragged import Extents, normalise
+from models.ragged import Extents, normalise, pack
+from models.runtime.backend import Capabilities, OutOfMemory, Pixels, Said
+from models.runtime.device import DTYPES, dtype_name, is_out_of_memory, resolve_device, resolve_dtype
 
-Output = QualiCLIPOutput | BPCLIPOutput
+_WORDS_CACHED: Final = 256  # lists of words whose features are kept
+# Over all models. Measured on two cores: up to here an image in a batch costs less than alone, a thumbnail a
+# fifth; beyond, activations leave the cache and it costs more again.
+_CPU_BATCH_PIXELS: Final = 1024 * 768
+_CUDA_BATCH_PIXELS: Final = 16 * 2**20
+# An encoded reference takes 88 bytes a pixel in float32 (bundled weights): six of 768 x 576, and 27.
+_CPU_REFERENCE_BYTES: Final = 256 * 2**20
+_CUDA_REFERENCE_BYTES: Final = 2**30
 
 
 class ImageEncoder(nn.Module):
@@ -36,28 +48,24 @@ class ImageEncoder(nn.Module):
         preprocessing: of its input.
         multiple: what the sides of its input must be multiples of.
         dtype: of its stages; the stem stays in float32.
+
+    Attributes:
+        padded_pixels: computed so far, padding included.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self,
-        network: ModifiedResNet | ResNet | EfficientNetLite,
-        preprocessing: Preprocessing,
-        multiple: int,
-        dtype: torch.dtype,
+        self, network: nn.Module, preprocessing: Preprocessing, multiple: int, dtype: torch.dtype
     ) -> None:
         super().__init__()
         self.multiple = multiple
+        self.padded_pixels = 0
         for name in ("mean", "std"):
             values = torch.tensor(getattr(preprocessing, name)).view(3, 1, 1)
             self.register_buffer(name, values, persistent=False)
-        self.network = (
-            FoldedEfficientNet(network, dtype)
-            if isinstance(network, EfficientNetLite)
-            else Encoder(network, dtype)
-        )
+        self.network = for_inference(network, dtype)
 
     def forward(self, pixels: Tensor, extents: Extents) -> FeatureMaps:
         """The feature maps of a packed batch.
@@ -69,26 +77,47 @@ class ImageEncoder(nn.Module):
         levels = self.network(normalise(pixels, extents, self.mean, self.std), extents)
         return FeatureMaps([values for values, _ in levels], [extents for _, extents in levels])
 
+    @torch.inference_mode()
+    def encode(self, images: Sequence[Pixels]) -> list["Row"]:
+        """Images of any sizes in one tensor.
 
-def encoder_of(model: QualiCLIP | BPCLIP) -> ModifiedResNet | ResNet | EfficientNetLite:
-    """The network that a model sees an image through."""
-    if isinstance(model, BPCLIP):
-        return model.backbone.network
-    return model.visual if isinstance(model.visual, ImageTower) else model.visual.lite
+        Raises:
+            OutOfMemory: there is no memory for all of them at once.
+        """
+        with _memory(len(images)):
+            pixels, extents = pack(images, self.multiple)
+            if self.mean.is_cuda:  # eight-bit pixels travel, a quarter of the floats they become
+                pixels = pixels.pin_memory().to(self.mean.device, non_blocking=True)
+            maps = self(pixels, extents)
+            self.padded_pixels += extents.padded_pixels
+        return [Row(maps, row) for row in range(len(images))]
 
 
-def encoder_digest(model: QualiCLIP | BPCLIP) -> str:
-    """SHA-256 over the names and values of a model's encoder, lower-case hexadecimal.
+@dataclass(frozen=True)
+class Row:
+    """One image of a batch that was encoded together."""
 
-    Two models with equal digests give the same feature maps of the same input. The attention pooling of
-    CLIP's tower is no part of it.
-    """
-    summary = hashlib.sha256()
-    for name, tensor in encoder_of(model).state_dict().items():
-        if not name.startswith("attnpool.") and not name.endswith("num_batches_tracked"):
-            summary.update(f"{name} {tuple(tensor.shape)} ".encode())
-            summary.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return summary.hexdigest()
+    maps: FeatureMaps
+    row: int
+
+    @property
+    def nbytes(self) -> int:
+        return sum(
+            values[0, :, :height, :width].numel() * values.element_size()
+            for values, (height, width) in self._levels()
+        )
+
+    def kept(self) -> "Row":
+        crops = [
+            # A view would hold on to the whole batch that it is of.
+            values[self.row : self.row + 1, :, :height, :width].clone(memory_format=torch.channels_last)
+            for values, (height, width) in self._levels()
+        ]
+        return Row(FeatureMaps.unpadded(crops), 0)
+
+    def _levels(self) -> Iterator[tuple[Tensor, tuple[int, int]]]:
+        for values, extents in zip(self.maps.levels, self.maps.extents, strict=True):
+            yield values, extents.sizes[self.row]
 
 
 class InferenceModel(nn.Module):
@@ -97,8 +126,8 @@ class InferenceModel(nn.Module):
     Args:
         model: in evaluation mode, float32.
         preprocessing: of its input.
-        dtype: of the encoder's stages, of BPCLIP's masks and of its attention, where nearly all the work is.
-            Pooling accumulates in float32; similarities and scores are computed in it.
+        dtype: of the encoder's stages and of the heads' large parts. Pooling accumulates in float32;
+            similarities and scores are computed in it.
         encoder: of another model whose :func:`encoder_digest`, preprocessing and dtype are the same; None for
             one of its own.
 
@@ -109,30 +138,18 @@ class InferenceModel(nn.Module):
 
     def __init__(
         self,
-        model: QualiCLIP | BPCLIP,
+        model: QualityModel,
         preprocessing: Preprocessing,
         dtype: torch.dtype = torch.float32,
         encoder: ImageEncoder | None = None,
     ) -> None:
         super().__init__()
-        self.multiple = model.multiple if isinstance(model, QualiCLIP) else model.stride
-        self.encoder = encoder or ImageEncoder(encoder_of(model), preprocessing, self.multiple, dtype)
-        if isinstance(model, QualiCLIP):
-            model.visual.attnpool.fold()
-            # What pools stays; the convolutions live on in the encoder.
-            if isinstance(model.visual, ImageTower):
-                model.visual = cast(ImageTower, nn.ModuleDict({"attnpool": model.visual.attnpool}))
-            else:
-                del model.visual.lite
-        else:
-            del model.backbone
-            for pooling in cast(list[GatedLocalPooling], model.pooling):
-                pooling.fold()
-                pooling.phi.to(dtype)
-            for level in cast(list[BottomUpLevel], model.levels):
-                for part in (level.information, level.weight, level.value_mlp, level.weight_mlp):
-                    part.to(dtype)
+        self.multiple = model.multiple
+        self.encoder = encoder or ImageEncoder(model.encoder, preprocessing, self.multiple, dtype)
+        model.let_encoder_go(dtype)
         self.model = model.requires_grad_(False).eval()
+        self._word_features: Callable[[tuple[str, ...]], Tensor]
+        self._word_features = lru_cache(_WORDS_CACHED)(model.encode_words)
 
     def embed(self, pixels: Tensor, extents: Extents, references: Tensor | None = None) -> Tensor:
         """What :meth:`read_out` reads: ``(B, embed_dim)`` of QualiCLIP, ``(B, 4, d)`` of BPCLIP, float32.
@@ -146,7 +163,7 @@ class InferenceModel(nn.Module):
             return self.embed_and_map(self.encoder(pixels, extents), ())[0]
         maps = self.encoder(torch.cat([pixels, references]), extents.repeated(2))
         count = len(pixels)
-        return self.relate(maps.of(range(count)), maps.of(range(count, 2 * count)).levels)
+        return self.model.relate(maps.of(range(count)), maps.of(range(count, 2 * count)).levels)
 
     def embed_and_map(self, features: FeatureMaps, mapped: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         """What :meth:`embed` gives without references, and local quality of some of the images.
@@ -157,34 +174,149 @@ class InferenceModel(nn.Module):
 
         Returns:
             The embeddings, and for each of `mapped` its ``(Hn, Wn)`` float32 in [0, 1], higher is better, on
-            the grid at stride 32; see ``local_quality`` of either model.
+            the grid of the last feature map.
         """
-        rows = list(mapped)
-        local: Sequence[Tensor] = ()
-        # CLIP's tower drops what is left of a cell, so the encoder decides on the grid.
-        grid = features.extents[-1]
-        if isinstance(self.model, QualiCLIP):
-            poolable = self.model.poolable(features)
-            embeddings = self.model.pool(poolable, grid)
-            if rows:
-                local = self.model.local_quality(poolable[rows]).unbind()
-        else:
-            gated = self.model.gate(self.model.pool(features, None), grid)
-            embeddings = self.model.sum_up(gated)
-            if rows:
-                chosen = [(value[rows], weight[rows]) for value, weight in gated]
-                local = self.model.local_quality(chosen, grid.padded).unbind()
-        sizes = [grid.sizes[row] for row in rows]
-        maps = [values[:height, :width] for values, (height, width) in zip(local, sizes, strict=True)]
-        return embeddings, maps
+        embeddings, local = self.model.embed_maps(features, list(mapped))
+        sizes = [features.extents[-1].sizes[row] for row in mapped]
+        return embeddings, [
+            values[:height, :width] for values, (height, width) in zip(local, sizes, strict=True)
+        ]
 
-    def relate(self, distorted: FeatureMaps, reference: Sequence[Tensor]) -> Tensor:
-        """What :meth:`embed` gives of pairs, from the feature maps that the encoder gave of each side."""
-        assert isinstance(self.model, BPCLIP)
-        return self.model.relate(distorted, reference)
-
-    def read_out(self, embeddings: Tensor) -> Output:
+    def read_out(self, embeddings: Tensor) -> ReadOut:
         """Scores and similarities of embeddings, float32."""
-        if isinstance(self.model, QualiCLIP):
-            return self.model.compare(embeddings)
         return self.model.read_out(embeddings)
+
+    @torch.inference_mode()
+    def score(
+        self, images: Sequence[Row], words: Sequence[Sequence[str]], mapped: Sequence[int]
+    ) -> list[Said]:
+        """See :class:`models.runtime.backend.Executable`."""
+        with _memory(len(images)):
+            embeddings, local = self.embed_and_map(_together(images), mapped)
+            said = self._said(embeddings)
+        maps = {row: tuple(map(tuple, values.tolist())) for row, values in zip(mapped, local, strict=True)}
+        return [
+            Said(
+                each.score,
+                each.similarities,
+                each.prompt_probabilities,
+                self._compared(one, asked),
+                maps.get(row),
+            )
+            for row, (each, one, asked) in enumerate(zip(said, embeddings, words, strict=True))
+        ]
+
+    @torch.inference_mode()
+    def compare(self, distorted: Sequence[Row], references: Sequence[Row]) -> list[Said]:
+        """See :class:`models.runtime.backend.Executable`."""
+        with _memory(len(distorted)):
+            maps = _together(distorted)
+            return self._said(self.model.relate(maps, _laid(references, maps)))
+
+    def _said(self, embeddings: Tensor) -> list[Said]:
+        output = self.read_out(embeddings)
+        cosines, prompts = (
+            [()] * len(embeddings) if values is None else map(tuple, values.tolist())
+            for values in (output.similarities, output.prompt_probabilities)
+        )
+        return [Said(*each) for each in zip(output.score.tolist(), cosines, prompts, strict=True)]
+
+    def _compared(self, embedding: Tensor, words: Sequence[str]) -> tuple[float, ...] | None:
+        if not words or not self.model.has_text_encoder:
+            return None
+        return tuple((self._word_features(tuple(words)) @ embedding).tolist())
+
+
+class EagerBackend:
+    """torch on one device; see :class:`models.runtime.backend.Backend`."""
+
+    name = "eager"
+
+    def __init__(self, device: str = "auto", dtype: str = "auto") -> None:
+        self._device = resolve_device(device)
+        self.device = str(self._device)
+        self.automatic = dtype == "auto"
+        self.dtype = dtype_name(resolve_dtype(dtype, self._device))
+        on_cuda = self._device.type == "cuda"
+        self.capabilities = Capabilities(
+            batch_pixels=_CUDA_BATCH_PIXELS if on_cuda else _CPU_BATCH_PIXELS,
+            reference_bytes=_CUDA_REFERENCE_BYTES if on_cuda else _CPU_REFERENCE_BYTES,
+            dtypes=tuple(DTYPES),
+        )
+        # The encoder of a model that fell back to another precision goes with it.
+        self._encoders: weakref.WeakValueDictionary[tuple[str, Preprocessing, str], ImageEncoder]
+        self._encoders = weakref.WeakValueDictionary()
+        if on_cuda:
+            torch.set_float32_matmul_precision("highest")
+            torch.backends.cudnn.benchmark = False  # it would time every new size
+            # In float32, TF32 would make a score depend on its batch by more than the contract allows. Beside
+            # half precision the stem may have it: it keeps ten bits of mantissa, where bfloat16 has seven.
+            torch.backends.cudnn.allow_tf32 = dtype != "float32"
+
+    @property
+    def memory_bytes(self) -> int:
+        if self._device.type == "cuda":
+            return torch.cuda.memory_reserved(self._device)
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    def place(self, loaded: LoadedModel, dtype: str) -> InferenceModel:
+        preprocessing = loaded.metadata.preprocessing
+        shared = (encoder_digest(loaded.module), preprocessing, dtype)
+        network = InferenceModel(loaded.module, preprocessing, DTYPES[dtype], self._encoders.get(shared))
+        self._encoders[shared] = network.encoder
+        return network.to(self._device)
+
+
+def encoder_digest(model: QualityModel) -> str:
+    """SHA-256 over the kind, names and values of a model's encoder, lower-case hexadecimal.
+
+    Two models with equal digests give the same feature maps of the same input. The attention pooling of
+    CLIP's tower is no part of it.
+    """
+    summary = hashlib.sha256()
+    state = model.encoder.state_dict()
+    if not state:  # what holds no numbers is told by what it is
+        summary.update(f"{type(model.encoder).__module__}.{type(model.encoder).__qualname__}".encode())
+    for name, tensor in state.items():
+        if not name.startswith("attnpool.") and not name.endswith("num_batches_tracked"):
+            summary.update(f"{name} {tuple(tensor.shape)} ".encode())
+            summary.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return summary.hexdigest()
+
+
+def _together(images: Sequence[Row]) -> FeatureMaps:
+    """The maps of images that were encoded together, in the order given."""
+    (maps,) = {id(image.maps): image.maps for image in images}.values()
+    return maps.of([image.row for image in images])
+
+
+def _laid(references: Sequence[Row], distorted: FeatureMaps) -> Sequence[Tensor]:
+    """Levels of each pair's reference, in tensors as large as those of the distorted images.
+
+    Beyond the extents lies anything.
+    """
+    batches = {id(image.maps): image.maps for image in references}
+    rows = [image.row for image in references]
+    if len(batches) == 1:
+        (maps,) = batches.values()
+        if maps.extents[0].padded == distorted.extents[0].padded:
+            if len(set(rows)) == 1:
+                return [values.expand(len(rows), -1, -1, -1) for values in maps.of(rows[:1]).levels]
+            return maps.of(rows).levels
+    levels = []
+    for number, (values, extents) in enumerate(zip(distorted.levels, distorted.extents, strict=True)):
+        laid = torch.zeros_like(values)
+        for place, image, (height, width) in zip(laid, references, extents.sizes, strict=True):
+            place[:, :height, :width] = image.maps.levels[number][image.row, :, :height, :width]
+        levels.append(laid)
+    return levels
+
+
+@contextmanager
+def _memory(images: int) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfMemory(f"The device has no memory for {images} images at once.") from error
+        raise

@@ -18,11 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator
 
-from models.bpclip.model import BPCLIP
+from models.base import QualityModel, WordsReadOut
 from models.calibration import DIMENSION_PERCENTILES, SCORE_PERCENTILES, Calibration, Readings, Thresholds
 from models.faults import FAULTS, Fault, FaultName
 from models.preprocessing import Pixels, Preprocessing
-from models.qualiclip.model import QualiCLIP
 from models.training import distortions
 from models.training.photos import DataError, PhotoReader
 from models.training.robustness import seed_of, spoilt
@@ -176,7 +175,7 @@ def threshold(strengths: Values, share: float, least: float) -> float:
 
 
 def calibrate(
-    model: QualiCLIP | BPCLIP,
+    model: QualityModel,
     preprocessing: Preprocessing,
     real: Sequence[Path],
     clean: Sequence[Path],
@@ -251,14 +250,11 @@ def _with_fault(photo: Pixels, fault: Fault, number: int, stem: str, generator: 
 
 
 @torch.no_grad()
-def _ask(model: QualiCLIP | BPCLIP, preprocessing: Preprocessing, picture: Pixels) -> Seen:
+def _ask(model: QualityModel, preprocessing: Preprocessing, picture: Pixels) -> Seen:
     output = model(preprocessing.tensor(preprocessing.fit(picture)))
-    probabilities = pair_probabilities(output.similarities, model.temperature)
-    return Seen(
-        output.score.double().numpy(),
-        dimension_scores(probabilities).double().numpy(),
-        probabilities.double().numpy(),
-    )
+    assert isinstance(output, WordsReadOut)
+    probabilities = pair_probabilities(output.similarities.numpy(), model.temperature)
+    return Seen(output.score.double().numpy(), dimension_scores(probabilities), probabilities)
 
 
 def _together(seen: Sequence[Seen]) -> Seen:

@@ -15,7 +15,7 @@ from models.backbones.efficientnet import MEAN, STD, EfficientNetLite
 from models.bpclip.model import BPCLIP, compact
 from models.checkpoints.architecture import RESNET
 from models.checkpoints.format import save
-from models.checkpoints.metadata import Metadata, ModelName, Weights
+from models.checkpoints.metadata import Metadata, Weights
 from models.checkpoints.sources import read
 from models.checkpoints.state_dict import stored, transfer
 from models.preprocessing import Preprocessing
@@ -85,7 +85,7 @@ class Job:
         seed: of the start values and all samples.
     """
 
-    model: ModelName
+    model: str
     pristine: Path
     out: Path
     run: Path

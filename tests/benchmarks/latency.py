@@ -16,12 +16,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from app.inference.device import resolve_dtype
 from models.bpclip.model import BPCLIP, BPCLIPConfig
+from models.loading import load_model
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Pixels, Preprocessing
 from models.qualiclip.model import QualiCLIP, QualiCLIPConfig
 from models.ragged import pack
-from models.registry import load_model
+from models.runtime.device import resolve_dtype
 from models.runtime.eager import InferenceModel
 
 _PREPROCESSING = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD)

@@ -11,22 +11,21 @@ from app.inference.tasks import ScoreResult, ScoreTask
 from app.settings import read_settings
 from models.checkpoints.errors import WeightsUntrained
 from models.checkpoints.format import save
-from models.checkpoints.metadata import ModelName
 from models.checkpoints.sources import read
+from models.loading import LoadedModel, load_model
 from models.qualiclip.model import QualiCLIP, QualiCLIPConfig
-from models.registry import LoadedModel, load_model
 from tests.app.running import Server
 from tests.benchmarks import untrained
 from tests.photographs import photographs
 
 
 @pytest.fixture(scope="module", params=["qualiclip", "bpclip"])
-def model(request: pytest.FixtureRequest) -> ModelName:
+def model(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def file(model: ModelName, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return untrained.write(tmp_path_factory.mktemp("untrained"), seed=3, models=[model])[model]
 
 
@@ -40,11 +39,11 @@ def tiny_untrained(weights_environment: dict[str, str], tmp_path: Path) -> dict[
 
 
 @pytest.fixture(scope="module")
-def loaded(model: ModelName, file: Path) -> LoadedModel:
+def loaded(model: str, file: Path) -> LoadedModel:
     return load_model(model, file, allow_untrained=True)
 
 
-def test_they_are_full_size_and_say_what_they_are(model: ModelName, file: Path, loaded: LoadedModel) -> None:
+def test_they_are_full_size_and_say_what_they_are(model: str, file: Path, loaded: LoadedModel) -> None:
     weights = read(file, model)
     assert weights.metadata.untrained
     assert {tensor.dtype for tensor in weights.tensors.values()} == {torch.float16}
@@ -68,7 +67,7 @@ def test_activations_are_those_of_a_trained_network(loaded: LoadedModel) -> None
     assert all(float(norm.running_var.std()) > 0 for norm in norms.values() if norm.running_var is not None)
 
 
-def test_half_precision_keeps_to_its_bound(model: ModelName, file: Path) -> None:
+def test_half_precision_keeps_to_its_bound(model: str, file: Path) -> None:
     exact, half = (_scores(model, file, dtype) for dtype in ("float32", "bfloat16"))
     assert len(set(exact)) == len(exact)  # the images are told apart
     assert max(abs(a - b) for a, b in zip(exact, half, strict=True)) < 0.01  # the HTTP contract's
@@ -111,7 +110,7 @@ def test_the_switch_is_off_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings().allow_untrained
 
 
-def _scores(model: ModelName, file: Path, dtype: str) -> list[float]:
+def _scores(model: str, file: Path, dtype: str) -> list[float]:
     engine = Engine({model: str(file)}, "cpu", dtype, allow_untrained=True)
     results = engine.score([ScoreTask(photo[:160, :192], (model,)) for photo in photographs()])
     return [result.models[model].score for result in results if isinstance(result, ScoreResult)]

@@ -13,11 +13,11 @@ from PIL import Image, ImageFilter
 from safetensors import safe_open
 
 from models.bpclip.model import BPCLIP
-from models.checkpoints.metadata import MODEL_NAMES, ModelName
 from models.checkpoints.sources import bundled_path
+from models.loading import LoadedModel, load_model
 from models.preprocessing import Pixels
 from models.ragged import pack
-from models.registry import LoadedModel, load_model
+from models.registry import BUNDLED
 from models.runtime.eager import InferenceModel
 from models.training import robustness
 from models.training.robustness import (
@@ -36,7 +36,7 @@ from tests.photographs import named, photographs
 
 pytestmark = pytest.mark.slow
 
-NO_REFERENCE: tuple[ModelName, ...] = ("qualiclip", "bpclip")
+NO_REFERENCE: tuple[str, ...] = ("qualiclip", "bpclip")
 
 FAULTS = [
     ("gaussian-blur", "blurry", "sharp"),
@@ -49,23 +49,23 @@ FAULTS = [
 
 
 @cache
-def bundled(name: ModelName) -> LoadedModel:
+def bundled(name: str) -> LoadedModel:
     return load_model(name)
 
 
-def scored(name: ModelName, *images: Pixels) -> tuple[float, list[float]]:
+def scored(name: str, *images: Pixels) -> tuple[float, list[float]]:
     return robustness.scored(bundled(name), *images)
 
 
 @cache
-def network(name: ModelName) -> InferenceModel:
+def network(name: str) -> InferenceModel:
     """As the service asks it, in float32: faster than the plain modules, to which other tests hold it."""
     loaded = load_model(name)  # its backbone is given up, so it is not the one that the other tests share
     return InferenceModel(loaded.module, loaded.metadata.preprocessing)
 
 
 @torch.inference_mode()
-def asked(name: ModelName, image: Pixels) -> tuple[float, list[float]]:
+def asked(name: str, image: Pixels) -> tuple[float, list[float]]:
     """The score of an image, and the 40 similarities."""
     model = network(name)
     output = model.read_out(model.embed(*pack([image], model.multiple)))
@@ -84,7 +84,7 @@ def compared(levels: Sequence[Pixels]) -> list[float]:
 
 
 @cache
-def examined(distortion: str) -> tuple[dict[ModelName, Answers], np.ndarray]:
+def examined(distortion: str) -> tuple[dict[str, Answers], np.ndarray]:
     """The no-reference models' answers under a distortion, and the full-reference scores, ``(P, 3)``.
 
     Those are of the untouched photograph, the middle and the worst level, each against the untouched one. All
@@ -96,12 +96,12 @@ def examined(distortion: str) -> tuple[dict[ModelName, Answers], np.ndarray]:
     return found, np.array(full_reference)
 
 
-def answers(model: ModelName, distortion: str) -> Answers:
+def answers(model: str, distortion: str) -> Answers:
     return examined(distortion)[0][model]
 
 
 def test_all_bundled_files_are_small_and_in_half_precision() -> None:
-    paths = [bundled_path(name) for name in MODEL_NAMES]
+    paths = [bundled_path(name) for name in BUNDLED]
     assert sum(path.stat().st_size for path in paths) <= 30e6
     for path in paths:
         with safe_open(path, framework="pt") as file:
@@ -110,7 +110,7 @@ def test_all_bundled_files_are_small_and_in_half_precision() -> None:
 
 def test_the_card_names_every_file_with_its_figures() -> None:
     card = bundled_path("qualiclip").with_name("README.md").read_text()
-    for name in MODEL_NAMES:
+    for name in BUNDLED:
         assert bundled_path(name).name in card
         metadata = bundled(name).metadata
         assert metadata.license
@@ -121,14 +121,14 @@ def test_the_card_names_every_file_with_its_figures() -> None:
 
 @pytest.mark.parametrize("distortion", ORDERED)
 @pytest.mark.parametrize("model", NO_REFERENCE)
-def test_the_score_falls_from_mild_to_severe(model: ModelName, distortion: str) -> None:
+def test_the_score_falls_from_mild_to_severe(model: str, distortion: str) -> None:
     found = answers(model, distortion).scores
     assert ((found >= 0) & (found <= 1)).all()
     assert found[:, -1].mean() < found[:, 1].mean()
 
 
 @pytest.mark.parametrize("model", NO_REFERENCE)
-def test_most_levels_are_in_order(model: ModelName) -> None:
+def test_most_levels_are_in_order(model: str) -> None:
     found = [answers(model, distortion) for distortion in ORDERED]
     assert np.mean([each.worst_below_mildest for each in found]) > 0.9
     assert np.mean([each.adjacent_in_order for each in found]) > 0.8
@@ -143,7 +143,7 @@ def test_an_identical_pair_scores_highest(distortion: str) -> None:
 
 @pytest.mark.parametrize("fault", [fault for fault, _, _ in FAULTS])
 @pytest.mark.parametrize("model", NO_REFERENCE)
-def test_a_fault_raises_its_bad_word_and_lowers_the_good_one(model: ModelName, fault: str) -> None:
+def test_a_fault_raises_its_bad_word_and_lowers_the_good_one(model: str, fault: str) -> None:
     bad, good = next((bad, good) for name, bad, good in FAULTS if name == fault)
     similarities = answers(model, fault).similarities
     # Of saturation the fifth level inverts the colours, so the fourth, none at all, is the dullest.
@@ -153,8 +153,8 @@ def test_a_fault_raises_its_bad_word_and_lowers_the_good_one(model: ModelName, f
     assert change[WORDS.index(good)] < 0
 
 
-@pytest.mark.parametrize("name", MODEL_NAMES)
-def test_the_metadata_is_complete(name: ModelName) -> None:
+@pytest.mark.parametrize("name", BUNDLED)
+def test_the_metadata_is_complete(name: str) -> None:
     metadata = bundled(name).metadata
     assert metadata.name == f"{name}-compact"
     assert metadata.training_data
@@ -164,7 +164,7 @@ def test_the_metadata_is_complete(name: ModelName) -> None:
 
 def test_a_score_alone_and_in_a_batch_agree() -> None:
     crops = [np.ascontiguousarray(photo[:256, :320]) for photo in photographs()]
-    for name in MODEL_NAMES:
+    for name in BUNDLED:
         loaded = bundled(name)
         preprocessing = loaded.metadata.preprocessing
         batch = torch.cat([preprocessing.tensor(crop) for crop in crops])
@@ -185,7 +185,7 @@ def test_a_deleted_file_is_missed_in_a_sentence(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("name", NO_REFERENCE)
-def test_the_release_gate_is_kept(name: ModelName) -> None:
+def test_the_release_gate_is_kept(name: str) -> None:
     def judge(images: Sequence[Pixels], _: Pixels | None) -> list[Opinions]:
         return [{name: Opinion(*asked(name, image))} for image in images]
 
@@ -214,7 +214,7 @@ def _blurred(photo: Pixels) -> Pixels:
 
 
 @cache
-def maps_of_half_blurred(name: ModelName) -> dict[str, NDArray[np.float32]]:
+def maps_of_half_blurred(name: str) -> dict[str, NDArray[np.float32]]:
     """Local quality ``(6, 8, 8)`` of parts of photographs, by the half that is blurred; "" for none."""
     model = network(name)
     corners = [(photo.shape[0] // 2 - 128, photo.shape[1] // 2 - 128) for photo in photographs()]
@@ -237,7 +237,7 @@ def maps_of_half_blurred(name: ModelName) -> dict[str, NDArray[np.float32]]:
 
 @pytest.mark.parametrize("half", HALVES)
 @pytest.mark.parametrize("name", NO_REFERENCE)
-def test_local_quality_shows_which_half_is_blurred(name: ModelName, half: str) -> None:
+def test_local_quality_shows_which_half_is_blurred(name: str, half: str) -> None:
     maps = maps_of_half_blurred(name)
     assert maps[half].shape == (6, 8, 8)
     blurred = _half(half, 8)

@@ -7,10 +7,10 @@ from app.api.dependencies import ServiceDep
 from app.api.openapi import problems
 from app.imaging.decode import supported_formats
 from app.imaging.formats.registry import SUFFIXES
-from app.inference.tasks import FULL_REFERENCE
 from app.schemas.models import AdjectivePair, KnownFault, Limits, LoadedModel, ModelsAnswer
 from app.scoring.answers import weights_used
 from models.faults import FAULTS
+from models.registry import FULL_REFERENCE
 from models.vocabulary import DIMENSIONS, PAIRS
 
 router = APIRouter(tags=["service"])

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from app.commands.official import fetch_where_asked
 from app.commands.score import report_failures
-from app.commands.settings_flags import IN_PROCESS, with_settings
+from app.commands.settings_flags import IN_PROCESS, OF_PAIRS, with_settings
 from app.commands.terminal import SOME_FAILED, Meter, cell, complain, console, fail, reported
 from app.printable import shown
 from app.settings import Settings
@@ -45,7 +45,7 @@ class Measured:
 
 
 @reported
-@with_settings(*IN_PROCESS, "bpclip_fr_weights", "policies_file")
+@with_settings(*IN_PROCESS, OF_PAIRS, "policies_file")
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of photographs.", show_default=False)],
     settings: Settings,

@@ -14,10 +14,10 @@ from app.commands.evaluate.plots import check_plot, draw
 from app.commands.official import fetch_where_asked
 from app.commands.score import report_failures
 from app.commands.terminal import SOME_FAILED, complain, console
-from app.inference.tasks import FULL_REFERENCE
 from app.scoring.offline import Scorer
 from app.scoring.panel import Panel
 from app.settings import Settings
+from models.registry import FULL_REFERENCE
 from models.training.photos import Split, list_photos
 from models.training.robustness import HARMLESS, Figures, Teacher, examine, figures, images_of_each
 

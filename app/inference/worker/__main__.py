@@ -32,9 +32,9 @@ def main() -> int:
 
     from app.inference.build import budget_for, engine_for
     from app.inference.canary import CanaryFailed
-    from app.inference.device import DeviceUnavailable, OutOfMemory
     from app.inference.worker.loop import Worker
     from models.checkpoints.errors import WeightsError
+    from models.runtime.backend import DeviceUnavailable, OutOfMemory
 
     if orders["threads"] is not None:
         torch.set_num_threads(orders["threads"])

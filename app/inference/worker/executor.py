@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from app.inference.canary import score_canary
-from app.inference.device import OutOfMemory
 from app.inference.engine import Engine
 from app.inference.protocol import Failure, Job
 from app.inference.tasks import Result, Task
+from models.runtime.backend import OutOfMemory
 
 _log = logging.getLogger("iqa.worker")
 

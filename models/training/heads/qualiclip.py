@@ -91,12 +91,12 @@ class QualiCLIPHeadRecipe:
 
     def _of_rated(self, rated: RatedCells) -> dict[str, Tensor]:
         """The score follows the opinion [O]: one scale for all, used from end to end."""
-        score = self.model.compare(self._embed(rated.cells)).score
+        score = self.model.read_out(self._embed(rated.cells)).score
         return {"opinion": 10 * F.mse_loss(score, rated.worth), "plcc": 2 * plcc_loss(score, rated.worth)}
 
     def _of_variants(self, variants: VariantCells) -> dict[str, Tensor]:
         embeddings = self._embed(variants.cells)
-        output = self.model.compare(embeddings)
+        output = self.model.read_out(embeddings)
         similarities = output.similarities
         pairs = self.model.prompt_similarities(embeddings).unflatten(-1, (len(PROMPT_PAIRS), 2))
         good, bad = pairs[:, _GENERAL, 0].mean(-1), pairs[:, _GENERAL, 1].mean(-1)

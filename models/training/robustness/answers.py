@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.loading import LoadedModel
 from models.preprocessing import Pixels
-from models.registry import LoadedModel
 from models.training.distortions import DISTORTIONS, EXTRA_FAULTS, distort_levels
 
 Scores = NDArray[np.float64]

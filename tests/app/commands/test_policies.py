@@ -15,7 +15,7 @@ from app.policies import Measured
 from app.scoring.offline import Scorer
 from app.scoring.panel import Panel
 from app.settings import read_settings
-from models.registry import load_model
+from models.loading import load_model
 from models.training.robustness import HARMLESS, ORDERED, levels_of, scored, seed_of, spoilt
 from tests.app.command_line import cut_off, invoke, save_photographs
 

@@ -17,11 +17,11 @@ from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, SOME_FAILED, UNUSABL
 from app.imaging import score_warnings
 from app.imaging.decode import Picture
 from app.imaging.metering import measure
-from app.inference.device import OutOfMemory
 from app.schemas.score import ScoreAnswer
 from app.scoring.offline import Scorer
 from app.settings import Settings
 from models.calibration import READINGS, Thresholds
+from models.runtime.backend import OutOfMemory
 from tests.app.command_line import cut_off, invoke, lines_of_json, save_crops, start
 from tests.calibrations import calibrated
 

@@ -14,8 +14,9 @@ import models.qualiclip.official
 from app.commands.terminal import UNUSABLE
 from models.checkpoints.errors import WeightsDownloadError
 from models.checkpoints.format import save
-from models.checkpoints.metadata import MODEL_NAMES, Metadata, ModelName
+from models.checkpoints.metadata import Metadata
 from models.checkpoints.sources import read
+from models.registry import BUNDLED
 from models.training.photos import list_photos
 from tests.app.command_line import invoke, lines_of_json, save_crops
 
@@ -24,7 +25,7 @@ from tests.app.command_line import invoke, lines_of_json, save_crops
 def bundled(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The random weights take the place of those that come with the package."""
 
-    def path(model: ModelName) -> Path:
+    def path(model: str) -> Path:
         return weights_folder / f"{model}.safetensors"
 
     monkeypatch.setattr(models.checkpoints.format, "bundled_path", path)
@@ -42,7 +43,7 @@ def test_the_list_has_bundled_and_official_weights(bundled: Path) -> None:
     result = invoke("weights", "list", "--json")
     assert result.exit_code == 0, result.stderr
     entries = {entry["name"]: entry for entry in json.loads(result.stdout)}
-    for model in MODEL_NAMES:
+    for model in BUNDLED:
         data = (bundled / f"{model}.safetensors").read_bytes()
         entry = entries[f"{model}-tiny"]
         assert (entry["bytes"], entry["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
@@ -65,8 +66,8 @@ def test_missing_bundled_weights_are_listed_as_that(tmp_path: Path, monkeypatch:
     assert f"The bundled weights of bpclip are missing: expected at {tmp_path}" in result.stdout
 
 
-@pytest.mark.parametrize("model", MODEL_NAMES)
-def test_a_file_of_any_model_can_be_inspected(model: ModelName, weights_folder: Path) -> None:
+@pytest.mark.parametrize("model", BUNDLED)
+def test_a_file_of_any_model_can_be_inspected(model: str, weights_folder: Path) -> None:
     path = weights_folder / f"{model}.safetensors"
     result = invoke("weights", "inspect", path, "--json")
     assert result.exit_code == 0, result.stderr
@@ -79,7 +80,7 @@ def test_a_file_of_any_model_can_be_inspected(model: ModelName, weights_folder: 
 
 def test_all_bundled_weights_can_be_inspected(bundled: Path) -> None:
     result = invoke("weights", "inspect", "bundled", "--json")
-    assert [card["model"] for card in lines_of_json(result.stdout)] == list(MODEL_NAMES)
+    assert [card["model"] for card in lines_of_json(result.stdout)] == list(BUNDLED)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_without_a_network_it_is_said_where_to_put_the_file(monkeypatch: pytest.
     assert result.stderr.splitlines()[-1] == "There is no connection: put it there by hand."
 
 
-def _own(path: Path, source: Path, model: ModelName) -> Path:
+def _own(path: Path, source: Path, model: str) -> Path:
     """A copy of weights with tensors of two precisions."""
     weights = read(source, model)
     first, *_ = weights.tensors
@@ -162,7 +163,7 @@ def _own(path: Path, source: Path, model: ModelName) -> Path:
 
 
 @pytest.mark.parametrize("model", ["qualiclip", "bpclip"])
-def test_weights_are_calibrated_in_place(model: ModelName, weights_folder: Path, tmp_path: Path) -> None:
+def test_weights_are_calibrated_in_place(model: str, weights_folder: Path, tmp_path: Path) -> None:
     path = _own(tmp_path / "own.safetensors", weights_folder / f"{model}.safetensors", model)
     before = read(path, model)
     link = tmp_path / "link.safetensors"

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.canary import CanaryFailed
-from app.inference.device import OutOfMemory
 from app.inference.engine import Tally
 from app.inference.pool import Pool
 from app.inference.protocol import Done
 from app.inference.scheduling import Budget
 from app.inference.tasks import ModelResult, ScoreResult, ScoreTask
 from app.inference.worker.loop import Worker
+from models.runtime.backend import OutOfMemory
 
 PIXELS: Final = np.zeros((32, 32, 3), np.uint8)
 POISON: Final = np.full((32, 32, 3), 255, np.uint8)

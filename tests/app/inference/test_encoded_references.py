@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.inference.build import engine_for
-from app.inference.device import OutOfMemory
 from app.inference.encoded_references import References
 from app.inference.engine import Engine
 from app.inference.task_items import Pixels
 from app.inference.tasks import CompareResult, CompareTask
 from app.settings import read_settings
+from models.runtime.backend import OutOfMemory
 from tests.photographs import named
 
 SIZES = ((64, 96), (40, 77), (96, 32))

@@ -10,12 +10,12 @@ import torch
 
 from app.inference import canary
 from app.inference.canary import CanaryFailed, score_canary
-from app.inference.device import DeviceUnavailable, OutOfMemory, resolve_device
 from app.inference.engine import Engine
 from app.inference.tasks import CompareResult, CompareTask, ScoreResult, ScoreTask
 from models.checkpoints.errors import WeightsNotFound
-from models.checkpoints.metadata import ModelName
-from models.registry import load_model
+from models.loading import load_model
+from models.runtime.backend import DeviceUnavailable, OutOfMemory
+from models.runtime.device import resolve_device
 from models.vocabulary import WORDS
 from tests.photographs import named
 
@@ -193,7 +193,7 @@ def test_the_bundled_weights_keep_to_the_bound_of_half_precision(name: str) -> N
 def test_automatic_precision_falls_back_where_half_is_too_coarse(
     sources: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("app.inference.device.cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr("models.runtime.device.cpu_has_bfloat16", lambda: True)
     half = {}
 
     def agrees(engine: Engine, name: str) -> bool:
@@ -206,7 +206,7 @@ def test_automatic_precision_falls_back_where_half_is_too_coarse(
     assert [name for name, encoder in half.items() if encoder() is None] == ["bpclip"]
     assert [engine.dtype_of(name) for name in (*BOTH, "bpclip-fr")] == ["bfloat16", "float32", "bfloat16"]
     assert "bpclip is too coarse in bfloat16" in caplog.text
-    monkeypatch.setattr("app.inference.device.cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr("models.runtime.device.cpu_has_bfloat16", lambda: False)
     assert Engine(sources, "cpu", "auto").dtype_name == "float32"
 
 
@@ -242,7 +242,7 @@ def test_the_canary_is_scored_as_the_plain_modules_do(
 
 @pytest.mark.parametrize("name", ["qualiclip", "bpclip", "bpclip-fr"])
 def test_the_canarys_score_is_written_down_for_the_bundled_weights(
-    name: ModelName, monkeypatch: pytest.MonkeyPatch
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = load_model(name)
     assert loaded.sha256 in canary._written_down(), f"models/checkpoints/format/canary.json lacks {name}"

@@ -6,12 +6,11 @@ import torch
 from PIL import Image
 
 from app.settings import read_settings
-from models.checkpoints.metadata import ModelName
 from models.color import upright_srgb
+from models.loading import LoadedModel, load_model
 from models.preprocessing import Pixels
-from models.registry import LoadedModel, load_model
 
-_NAMES: tuple[ModelName, ...] = ("qualiclip", "bpclip")
+_NAMES: tuple[str, ...] = ("qualiclip", "bpclip")
 
 
 class PlainModels:

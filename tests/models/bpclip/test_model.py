@@ -10,9 +10,9 @@ from models.bpclip.gated_pooling import GatedLocalPooling, smooth_abs
 from models.bpclip.model import BPCLIP, BPCLIPConfig, compact
 from models.checkpoints.errors import WeightsInvalid
 from models.checkpoints.metadata import Metadata, Weights
+from models.loading import build
 from models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from models.ragged import Extents
-from models.registry import build
 
 TINY = BPCLIPConfig(
     full_reference=False,

@@ -19,16 +19,17 @@ from torch import Tensor
 from models.checkpoints import format
 from models.checkpoints.errors import WeightsError, WeightsInvalid, WeightsNotFound, WeightsUntrained
 from models.checkpoints.format import save
-from models.checkpoints.metadata import Metadata, ModelName
+from models.checkpoints.metadata import Metadata
 from models.checkpoints.sources import bundled_path, load_weights, read, resolve
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
+from models.registry import BUNDLED
 from models.vocabulary import WORDS
 from tests.calibrations import calibration
 
 TENSORS = {"layer.weight": torch.linspace(-1, 1, 12).view(3, 4), "layer.bias": torch.tensor([0.5, -2.0, 3.0])}
 
 
-def metadata(model: ModelName = "bpclip", **changes: object) -> Metadata:
+def metadata(model: str = "bpclip", **changes: object) -> Metadata:
     entries = {
         "model": model,
         "name": f"{model}-test",
@@ -62,7 +63,7 @@ def edited(path: Path, **changes: object) -> Path:
     return rewritten(path, {"format": "pt", "iqa": json.dumps(entries)})
 
 
-def refusal(path: Path, model: ModelName = "bpclip") -> str:
+def refusal(path: Path, model: str = "bpclip") -> str:
     """What is said of the file, which must be one sentence that names it."""
     with pytest.raises(WeightsInvalid) as caught:
         read(path, model)
@@ -204,8 +205,8 @@ def test_metadata_is_checked(change: dict[str, object]) -> None:
 # --- sources
 
 
-@pytest.mark.parametrize("model", format.MODEL_NAMES)
-def test_bundled_files_lie_beside_the_code(model: ModelName) -> None:
+@pytest.mark.parametrize("model", BUNDLED)
+def test_bundled_files_lie_beside_the_code(model: str) -> None:
     path = bundled_path(model)
     assert resolve(model) == resolve(model, "bundled") == path
     assert path.parent == Path(format.__file__).parent / "weights"
@@ -220,7 +221,7 @@ def test_a_source_may_be_a_path(file: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("model", ["bpclip", "bpclip-fr"])
-def test_only_qualiclip_has_official_weights(model: ModelName) -> None:
+def test_only_qualiclip_has_official_weights(model: str) -> None:
     with pytest.raises(WeightsNotFound, match=f"No official weights of {model} are published"):
         resolve(model, "official")
 
@@ -234,7 +235,7 @@ def test_only_qualiclip_has_official_weights(model: ModelName) -> None:
     ],
 )
 def test_deleted_bundled_weights(
-    model: ModelName, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(format, "bundled_path", lambda model: tmp_path / f"{model}-compact.safetensors")
     with pytest.raises(WeightsNotFound) as caught:

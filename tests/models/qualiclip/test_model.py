@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.checkpoints.errors import WeightsInvalid
+from models.loading import load_model
 from models.preprocessing import CLIP_MEAN, CLIP_STD
 from models.qualiclip.model import (
     COMPACT,
@@ -20,7 +21,6 @@ from models.qualiclip.model import (
     QualiCLIPConfig,
     TextEncoderUnavailable,
 )
-from models.registry import load_model
 from tests.photographs import photographs
 
 SMALL = QualiCLIPConfig(embed_dim=32, layers=(1, 1, 1, 1), width=8, head_width=32, text_layers=0)

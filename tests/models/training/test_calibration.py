@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.faults import FAULTS, Fault
-from models.registry import load_model
+from models.loading import load_model
 from models.training import distortions
 from models.training.calibration import LEAST_SLIGHT, Seen, calibrate, causes, measure, threshold
 from models.training.photos import DataError, list_photos

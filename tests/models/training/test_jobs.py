@@ -11,10 +11,9 @@ from models.backbones.efficientnet import MEAN, STD
 from models.bpclip.model import BPCLIP
 from models.checkpoints.errors import WeightsInvalid
 from models.checkpoints.format import save
-from models.checkpoints.metadata import ModelName
 from models.checkpoints.sources import read
 from models.checkpoints.state_dict import stored
-from models.registry import load_model
+from models.loading import load_model
 from models.runtime.eager import encoder_digest
 from models.training import jobs
 from models.training.cells import PhotographVariants, WholePhotographs
@@ -60,7 +59,7 @@ def _means(cells: np.ndarray) -> np.ndarray:
 def test_jobs_write_weights_that_load_and_share_an_encoder(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files: dict[ModelName, Path] = {}
+    files: dict[str, Path] = {}
     digests = set()
     for model in ("qualiclip", "bpclip", "bpclip-fr"):
         job = Job(

@@ -14,8 +14,8 @@ from PIL import Image
 from app.commands import terminal
 from app.commands.terminal import SOME_FAILED, UNUSABLE
 from app.scoring.panel import Panel
+from models.loading import load_model
 from models.preprocessing import Pixels
-from models.registry import load_model
 from models.training.robustness import (
     VARIANTS,
     Opinion,

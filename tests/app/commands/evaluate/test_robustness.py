@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from app.commands.terminal import SOME_FAILED, UNUSABLE
-from models.registry import load_model
+from models.loading import load_model
 from models.training.distortions import DISTORTIONS
 from models.training.labels import NAMES
 from models.training.robustness import HARMLESS, ORDERED, scored, seed_of, spoilt

@@ -1,19 +1,13 @@
-"""Which device and which precision the models run on, and how a device says that its memory is full."""
+"""Which device and which precision torch has, and how it says that its memory is full."""
 
 from pathlib import Path
 from typing import Final
 
 import torch
 
+from models.runtime.backend import DeviceUnavailable
+
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-class DeviceUnavailable(Exception):
-    """The device, or the precision on it, cannot be had; the message is one sentence for who asked for it."""
-
-
-class OutOfMemory(Exception):
-    """The device has no memory for the batch as a whole; nothing of it was done."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -47,6 +41,7 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def dtype_name(dtype: torch.dtype) -> str:
+    """As settings name it, for example "bfloat16"."""
     return str(dtype).removeprefix("torch.")
 
 
@@ -60,5 +55,7 @@ def cpu_has_bfloat16() -> bool:
 
 
 def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch, or Python, could not allocate memory."""
     # torch has no class of its own for it on a CPU.
-    return isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    told = "DefaultCPUAllocator: can't allocate memory" in str(error)
+    return told or isinstance(error, MemoryError | torch.OutOfMemoryError)
