@@ -120,7 +120,7 @@ def test_what_stops_a_training_is_one_sentence(
 def test_without_the_extra_it_is_said_what_to_install(
     pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("bpclip_fr", "teachers"):
+    for module in ("heads.bpclip_fr", "targets.teachers"):
         monkeypatch.delitem(sys.modules, f"models.training.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "piq", None)
     where = ("--pristine", pristine, "--out", tmp_path / "x", "--run", tmp_path / "run")

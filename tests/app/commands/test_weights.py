@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import models.checkpoints.download
-import models.checkpoints.format
+import models.checkpoints.sources
 import models.qualiclip.official
 from app.commands.terminal import UNUSABLE
 from models.checkpoints.errors import WeightsDownloadError
@@ -28,7 +28,7 @@ def bundled(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def path(model: str) -> Path:
         return weights_folder / f"{model}.safetensors"
 
-    monkeypatch.setattr(models.checkpoints.format, "bundled_path", path)
+    monkeypatch.setattr(models.checkpoints.sources, "bundled_path", path)
     return weights_folder
 
 
@@ -59,7 +59,7 @@ def test_the_list_has_bundled_and_official_weights(bundled: Path) -> None:
 
 def test_missing_bundled_weights_are_listed_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        models.checkpoints.format, "bundled_path", lambda model: tmp_path / f"{model}-compact.safetensors"
+        models.checkpoints.sources, "bundled_path", lambda model: tmp_path / f"{model}-compact.safetensors"
     )
     result = invoke("weights", "list")
     assert result.exit_code == 0

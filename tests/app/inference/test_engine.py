@@ -245,7 +245,7 @@ def test_the_canarys_score_is_written_down_for_the_bundled_weights(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = load_model(name)
-    assert loaded.sha256 in canary._written_down(), f"models/checkpoints/format/canary.json lacks {name}"
+    assert loaded.sha256 in canary._written_down(), f"models/weights/canary.json lacks {name}"
     known = canary.reference_score(loaded)
     monkeypatch.setattr(canary, "_written_down", lambda: {loaded.sha256: known + 0.01})
     with pytest.raises(CanaryFailed, match="this installation computes wrongly"):

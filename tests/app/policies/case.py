@@ -1,7 +1,8 @@
 """Policies, what they judge and answers that carry it, for tests."""
 
 from app.policies import Measured, Opinion, Policy, parse
-from app.schemas import types
+from app.schemas import common
+from app.schemas import score as score_schemas
 from app.schemas.exposure import Exposure
 from models.vocabulary import ADJECTIVES, DIMENSIONS, WORDS
 
@@ -23,13 +24,15 @@ def policy(text: str) -> Policy:
     return parse(f"[mine]\n{text}", "The text")["mine"]
 
 
-def answer(value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")) -> types.UntimedScore:
+def answer(
+    value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")
+) -> score_schemas.UntimedScore:
     """An answer of the service with the same number everywhere."""
-    model = types.ModelAnswer(
+    model = score_schemas.ModelAnswer(
         score=value,
-        dimensions=types.Dimensions(**dict.fromkeys(DIMENSIONS, value)),
+        dimensions=common.Dimensions(**dict.fromkeys(DIMENSIONS, value)),
         adjectives=[
-            types.AdjectiveResult(
+            score_schemas.AdjectiveResult(
                 adjective=each.word,
                 dimension=each.dimension,
                 polarity=each.polarity,
@@ -39,20 +42,20 @@ def answer(value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")
             for each in ADJECTIVES
         ]
         + [
-            types.AdjectiveResult(
+            score_schemas.AdjectiveResult(
                 adjective="moody", dimension=None, polarity=None, similarity=0.1, probability=None
             )
         ],
         prompt_pairs=[],
-        scored=types.Size(width=320, height=240),
-        weights=types.WeightsUsed(name="small", sha256="a" * 64, license=""),
+        scored=common.Size(width=320, height=240),
+        weights=common.WeightsUsed(name="small", sha256="a" * 64, license=""),
     )
-    return types.UntimedScore(
+    return score_schemas.UntimedScore(
         score=value,
         model="bpclip" if "bpclip" in models else models[0],
         dimensions=model.dimensions,
         models=dict.fromkeys(models, model),
-        image=types.Image(
+        image=score_schemas.Image(
             width=640,
             height=480,
             format="JPEG",
@@ -62,7 +65,9 @@ def answer(value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")
             orientation_applied=False,
             color_converted=False,
         ),
-        facts=types.Facts(exposure=types.Exposure(**vars(Exposure(value, value, value, value)))),
+        facts=score_schemas.Facts(
+            exposure=score_schemas.Exposure(**vars(Exposure(value, value, value, value)))
+        ),
         warnings=["scaled-down: a warning of before."],
-        batch=types.Batch(images=1),
+        batch=common.Batch(images=1),
     )

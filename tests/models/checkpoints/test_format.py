@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
-from models.checkpoints import format
+import models
 from models.checkpoints.errors import WeightsError, WeightsInvalid, WeightsNotFound, WeightsUntrained
 from models.checkpoints.format import save
 from models.checkpoints.metadata import Metadata
@@ -166,7 +166,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(format.os, "fsync", full)
+    monkeypatch.setattr("models.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         save(file, {"layer": torch.ones(1)}, metadata())
     assert file.read_bytes() == before
@@ -209,7 +209,7 @@ def test_metadata_is_checked(change: dict[str, object]) -> None:
 def test_bundled_files_lie_beside_the_code(model: str) -> None:
     path = bundled_path(model)
     assert resolve(model) == resolve(model, "bundled") == path
-    assert path.parent == Path(format.__file__).parent / "weights"
+    assert path.parent == Path(models.__file__).parent / "weights"
     assert path.name == f"{model}-compact.safetensors"
 
 

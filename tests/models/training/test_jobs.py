@@ -47,7 +47,7 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "OF_OTHERS", OTHERS)
     monkeypatch.setattr(jobs, "OTHERS", 4)
     monkeypatch.setattr(jobs, "OF_PAIRS", PAIRS)
-    for module in ("opinion", "runs"):  # fewer features
+    for module in ("targets.opinion", "jobs"):  # fewer features
         monkeypatch.setattr(f"models.training.{module}.pooled", _means)
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 _WRAPPED = """
 import os, signal, socket, sys, time
 from pathlib import Path
-from app import images
-from app.imaging.sandbox import __main__ as child, wire
-decode = images.Opened.decode
+from app.imaging import decode as decoding
+from app.imaging.sandbox import __main__ as child, protocol
+decode = decoding.Opened.decode
 def misbehaving(opened):
     {body}
     return decode(opened)
-images.Opened.decode = misbehaving
+decoding.Opened.decode = misbehaving
 sys.exit(child.main(sys.argv[1:]))
 """
 

@@ -329,7 +329,7 @@ def test_a_flood_of_memory_ends_at_the_process_own_limit() -> None:
 
 
 def test_a_bug_is_no_fault_of_the_image(caplog: pytest.LogCaptureFixture) -> None:
-    body = "from app import fitted\nfitted.fit = None"
+    body = "from app.imaging import model_inputs\nmodel_inputs.fit = None"
     with _opened(command=misbehaving(body)) as decoders, pytest.raises(InternalError) as caught:
         _decode(decoders, encoded(CAT))
     assert "NoneType" not in caught.value.detail
