@@ -72,11 +72,6 @@ class QualityModel(nn.Module):
         return False
 
     @property
-    def has_adjectives(self) -> bool:
-        """Whether it tells how well the 40 adjectives fit."""
-        return True
-
-    @property
     def has_text_encoder(self) -> bool:
         """Whether words beyond the 40 can be encoded."""
         return False

@@ -132,13 +132,13 @@ def find_faults(
 
     Args:
         probabilities: of the 40 adjectives, each over its antonym pair, by adjective.
-        calibration: of the weights that they come from. Without one no fault is named; faults that the
-            calibration has no thresholds for are not named either.
+        calibration: of the weights that they come from. Without one, or without probabilities, no fault is
+            named; faults that the calibration has no thresholds for are not named either.
 
     Raises:
         KeyError: an adjective of a calibrated fault has no probability.
     """
-    if calibration is None:
+    if calibration is None or not probabilities:
         return ()
     found = []
     for fault in FAULTS:

@@ -28,6 +28,7 @@ class ModelSpec:
         title: for people.
         network: ``package.module:Class`` of its :class:`models.base.QualityModel`.
         full_reference: whether it compares an image with its reference.
+        adjectives: whether it tells how well the 40 adjectives fit; its answers have no dimensions otherwise.
         default: whether it is loaded where the settings name no models.
         bundled: whether a file of weights comes with the project.
         published: module with ``fetch_official``, ``official_path`` and ``read_official`` of the weights that
@@ -40,6 +41,7 @@ class ModelSpec:
     title: str
     network: str
     full_reference: bool = False
+    adjectives: bool = True
     default: bool = False
     bundled: bool = False
     published: str | None = None

@@ -125,6 +125,7 @@ def _in_short(summary: Summary, scores: Distribution) -> Iterator[str]:
             f"Half of the images score between {scores.quantile(0.25):.2f} and {scores.quantile(0.75):.2f}, "
             f"on a scale from 0 to 1 where higher is better; the median is {scores.quantile(0.5):.2f}."
         )
+    if summary.images > 1 and any(each.count for each in summary.dimensions.values()):
         weakest = min(summary.dimensions, key=lambda name: summary.dimensions[name].quantile(0.5))
         strongest = max(summary.dimensions, key=lambda name: summary.dimensions[name].quantile(0.5))
         yield (
@@ -167,7 +168,7 @@ def _cards(examples: list[Example]) -> list[Card]:
 
 def _card(example: Example, picture: str | None) -> Card:
     row: Mapping[str, Any] = example.row
-    dimensions = sorted((row[name], name) for name in DIMENSIONS)
+    dimensions = sorted((row[name], name) for name in DIMENSIONS if row[name] is not None)
     return Card(
         name=shown(example.path),
         score=example.score,

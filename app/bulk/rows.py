@@ -94,7 +94,7 @@ def flat(fields: Mapping[str, Any], calibrations: Calibrations) -> Row:
         "file": fields["file"],
         "score": _rounded(fields["score"]),
         "model": fields["model"],
-        **{name: _rounded(fields["dimensions"][name]) for name in DIMENSIONS},
+        **_dimensions(fields["dimensions"]),
         "percentile": None if described.percentile is None else round(described.percentile, 1),
         "reading": described.reading,
         "verdict": verdict.get("outcome"),
@@ -108,8 +108,7 @@ def flat(fields: Mapping[str, Any], calibrations: Calibrations) -> Row:
         row |= {name: _rounded(facts["exposure"][name]) for name in _EXPOSURE}
     for name, answer in fields["models"].items():
         row[f"{name}_score"] = _rounded(answer["score"])
-        for dimension in DIMENSIONS:
-            row[f"{name}_{dimension}"] = _rounded(answer["dimensions"][dimension])
+        row |= {f"{name}_{key}": value for key, value in _dimensions(answer["dimensions"]).items()}
     return row
 
 
@@ -143,6 +142,11 @@ def _of_models(models: Sequence[str]) -> Iterator[Column]:
         yield Column(f"{model}_score", "number", f"of {model}; 0 to 1, higher is better")
         for dimension in DIMENSIONS:
             yield Column(f"{model}_{dimension}", "number", f"likewise, of {model}")
+
+
+def _dimensions(values: Mapping[str, float] | None) -> Row:
+    """Of a model that has no adjectives, nothing."""
+    return {name: None if values is None else _rounded(values[name]) for name in DIMENSIONS}
 
 
 def _rounded(value: float) -> float:

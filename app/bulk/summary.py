@@ -178,7 +178,8 @@ class Summary:
             if model != name and value is not None:
                 self.scores.setdefault(model, Distribution()).add(value)
         for name, distribution in self.dimensions.items():
-            distribution.add(row[name])
+            if row[name] is not None:
+                distribution.add(row[name])
         codes = {warning.partition(":")[0]: warning for warning in row["warnings"]}
         for warning in codes.values():
             self.warnings.add(warning)

@@ -12,6 +12,7 @@ from rich.table import Table
 from app.commands.official import fetch_where_asked
 from app.commands.settings_flags import IN_PROCESS, OF_PAIRS, with_settings
 from app.commands.terminal import SOME_FAILED, cell, complain, console, reported
+from app.schemas.common import values_of
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,9 +84,10 @@ def _show(answer: "UntimedCompare") -> None:
     for name in ("reference", "distorted", "difference"):
         table.add_column(name, justify="right")
     rows = {"score": (answer.reference.score, answer.distorted.score, answer.differences.score)}
-    before, after = answer.reference.dimensions.model_dump(), answer.distorted.dimensions.model_dump()
-    for name, difference in answer.differences.dimensions.model_dump().items():
-        rows[name] = (before[name], after[name], difference)
+    if answer.differences.dimensions is not None:
+        before, after = values_of(answer.reference.dimensions), values_of(answer.distorted.dimensions)
+        for name, difference in answer.differences.dimensions.model_dump().items():
+            rows[name] = (before[name], after[name], difference)
     for name, (early, late, difference) in rows.items():
         table.add_row(name, f"{early:.3f}", f"{late:.3f}", f"{difference:+.3f}")
     out.print(table)

@@ -10,9 +10,11 @@ from rich.table import Table as Grid
 
 from app.bulk.rows import Calibrations, described_by
 from app.commands.terminal import cell, console
+from app.schemas.common import values_of
 from app.schemas.policies import Verdict
 from app.schemas.score import UntimedScore
 from models.calibration import Description
+from models.vocabulary import DIMENSIONS
 
 _DIMENSIONS_FROM: Final = 100  # columns of the terminal
 _NO_FAULT: Final = "none"
@@ -58,7 +60,7 @@ class Table:
             "verdict": "" if answer.verdict is None else _in_short(answer.verdict),
             "warnings": warnings,
         }
-        self._rows.append(_Row(path, answer.score, models, answer.dimensions.model_dump(), texts))
+        self._rows.append(_Row(path, answer.score, models, values_of(answer.dimensions), texts))
         self._last = (path, answer, described)
 
     def show(self) -> None:
@@ -123,9 +125,9 @@ def _show_one(path: Path, answer: UntimedScore, described: Mapping[str, Descript
     for name in answer.models:
         grid.add_column(name, justify="right")
     grid.add_row("score", *(f"{model.score:.3f}" for model in answer.models.values()), style="bold")
-    for dimension in answer.dimensions.model_dump():
-        values = (getattr(model.dimensions, dimension) for model in answer.models.values())
-        grid.add_row(dimension, *(f"{value:.3f}" for value in values))
+    found = [values_of(model.dimensions) for model in answer.models.values()]
+    for dimension in DIMENSIONS if any(found) else ():
+        grid.add_row(dimension, *(f"{values[dimension]:.3f}" if values else "" for values in found))
     out.print(grid)
     for name, each in described.items():
         out.print(f"{name}: {_in_words(each)}.", soft_wrap=True)

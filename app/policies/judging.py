@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from app.policies.definition import Limit, PoliciesError, Policy, PolicyRefused, SizeLimit
+from app.schemas.common import values_of
 from app.schemas.exposure import Exposure
 from app.schemas.policies import Reason, Verdict
 from app.schemas.score import UntimedScore
-from models.vocabulary import DIMENSIONS, WORDS, Dimension
+from app.settings import answering
+from models.registry import spec_of
+from models.vocabulary import WORDS
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Opinion:
     """
 
     score: float
-    dimensions: Mapping[Dimension, float]
+    dimensions: Mapping[str, float]
     probabilities: Mapping[str, float]
 
 
@@ -52,7 +55,7 @@ class Measured:
             probabilities = {each.adjective: each.probability for each in model.adjectives[: len(WORDS)]}
             opinions[name] = Opinion(
                 model.score,
-                {dimension: getattr(model.dimensions, dimension) for dimension in DIMENSIONS},
+                values_of(model.dimensions),
                 {word: value for word, value in probabilities.items() if value is not None},
             )
         exposure = None if answer.facts is None else Exposure(**answer.facts.exposure.model_dump())
@@ -116,8 +119,10 @@ def usable(policies: Mapping[str, Policy], models: Sequence[str]) -> dict[str, P
     found = {}
     for name, policy in policies.items():
         missing = _missing(policy, models, models)
-        if not missing:
+        if not missing and not _wordless(policy, models):
             found[name] = policy
+        elif not missing and not policy.built_in:
+            raise PoliciesError(f"The policy {name} limits words of a model that has none.")
         elif not policy.built_in:
             raise PoliciesError(
                 f"The policy {name} needs the model {missing[0]}, which is not among the models to load "
@@ -141,6 +146,8 @@ def choose(name: str, policies: Mapping[str, Policy], loaded: Sequence[str], ask
         raise PolicyRefused(f"The policy {name} needs the model {model}, which is not loaded.", known)
     for model in _missing(policy, loaded, asked):
         raise PolicyRefused(f"The policy {name} needs the model {model} too, which is not asked.", known)
+    for model in _wordless(policy, asked):
+        raise PolicyRefused(f"The policy {name} limits words of {model}, which has none.", known)
     return policy
 
 
@@ -204,6 +211,16 @@ def _bounds(limit: Limit | SizeLimit) -> Iterator[tuple[Literal["fail", "review"
         yield "fail", limit.fail
     if limit.review is not None:
         yield "review", limit.review
+
+
+def _wordless(policy: Policy, asked: Sequence[str]) -> list[str]:
+    """The models of which it limits words, and which have none."""
+    limited = {
+        limit.model or answering(asked)
+        for limit in policy.limits
+        if limit.dimension is not None or limit.adjective is not None
+    }
+    return sorted(model for model in limited if not spec_of(model).adjectives)
 
 
 def _missing(policy: Policy, loaded: Sequence[str], asked: Sequence[str]) -> list[str]:

@@ -26,6 +26,11 @@ class Dimensions(Answer):
     overall: Unit
 
 
+def values_of(dimensions: Dimensions | None) -> dict[str, float]:
+    """By name; none where there are none."""
+    return {} if dimensions is None else dimensions.model_dump()
+
+
 class Size(Answer):
     """In pixels."""
 

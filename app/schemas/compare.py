@@ -35,8 +35,8 @@ class Differences(Answer):
 
     model: str
     score: float
-    dimensions: DimensionDifferences
-    adjectives: list[AdjectiveDifference] = Field(min_length=40, max_length=40)
+    dimensions: DimensionDifferences | None = Field(description="Null where the model has no adjectives.")
+    adjectives: list[AdjectiveDifference] = Field(description="All 40; none where the model has none.")
 
 
 class SignalMeasures(Answer):
@@ -51,7 +51,7 @@ class UntimedCompare(Answer):
 
     score: Unit = Field(description="Full-reference BPCLIP: 1 is indistinguishable from the reference.")
     model: Literal["bpclip"]
-    dimensions: Dimensions
+    dimensions: Dimensions | None
     models: dict[str, ModelAnswer] = Field(description="`bpclip`: the full-reference model on the pair.")
     reference: UntimedScore
     distorted: UntimedScore

@@ -14,6 +14,7 @@ class LoadedModel(Answer):
     """A loaded model and its weights."""
 
     name: str
+    title: str = Field(default="", description="For people; empty from servers older than this field.")
     kind: Literal["no-reference", "full-reference"]
     weights: WeightsUsed
     source: str

@@ -31,9 +31,10 @@ class ModelAnswer(Answer):
     """What one model says."""
 
     score: Unit = Field(description="Higher is better.")
-    dimensions: Dimensions
+    dimensions: Dimensions | None = Field(description="Null of a model that has no adjectives.")
     adjectives: list[AdjectiveResult] = Field(
-        min_length=40, description="All 40 in the order of the table, then the words that were asked for."
+        description="All 40 in the order of the table, then the words that were asked for; empty of a model "
+        "that has none."
     )
     prompt_pairs: list[PromptPair] = Field(description="Empty for BPCLIP, which has none.")
     scored: Size = Field(description="The size that this model really saw.")
@@ -88,7 +89,7 @@ class UntimedScore(Answer):
 
     score: Unit = Field(description="Of the model named in `model`. Higher is better.")
     model: str
-    dimensions: Dimensions
+    dimensions: Dimensions | None = Field(description="Of that model; null where it has no adjectives.")
     models: dict[str, ModelAnswer]
     image: Image
     facts: Facts | None = Field(

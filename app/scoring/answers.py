@@ -120,7 +120,7 @@ def _model(result: ModelResult, model_card: ModelCard, words: Sequence[str]) -> 
             probability=probability,
         )
         for adjective, similarity, probability in zip(
-            ADJECTIVES, result.similarities, result.probabilities, strict=True
+            ADJECTIVES if result.similarities else (), result.similarities, result.probabilities, strict=True
         )
     ]
     if result.words is not None:
@@ -132,7 +132,11 @@ def _model(result: ModelResult, model_card: ModelCard, words: Sequence[str]) -> 
         ]
     return score.ModelAnswer(
         score=result.score,
-        dimensions=common.Dimensions(**dict(zip(DIMENSIONS, result.dimensions, strict=True))),
+        dimensions=(
+            common.Dimensions(**dict(zip(DIMENSIONS, result.dimensions, strict=True)))
+            if result.dimensions
+            else None
+        ),
         adjectives=adjectives,
         prompt_pairs=[
             score.PromptPair(positive=positive, negative=negative, probability=probability)
@@ -155,8 +159,12 @@ def _differences(reference: score.UntimedScore, distorted: score.UntimedScore) -
     return compare.Differences(
         model=reference.model,
         score=after.score - before.score,
-        dimensions=compare.DimensionDifferences(
-            **_minus(after.dimensions.model_dump(), before.dimensions.model_dump())
+        dimensions=(
+            compare.DimensionDifferences(
+                **_minus(common.values_of(after.dimensions), common.values_of(before.dimensions))
+            )
+            if after.dimensions is not None
+            else None
         ),
         adjectives=[
             compare.AdjectiveDifference(

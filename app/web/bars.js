@@ -7,6 +7,7 @@ const LOW = 0.5;
 
 /** List items for the six dimensions. The number is written beside each bar, so the bar itself is decoration. */
 export function dimensionBars(dimensions) {
+  if (!dimensions) return []; // of a model without adjectives
   return Object.entries(DIMENSIONS).map(([name, label]) => {
     const value = dimensions[name];
     return el(
@@ -21,6 +22,7 @@ export function dimensionBars(dimensions) {
 
 /** List items for what changed in each dimension, distorted minus reference. */
 export function differenceBars(differences) {
+  if (!differences) return [];
   return Object.entries(DIMENSIONS).map(([name, label]) => {
     const value = differences[name];
     const rounded = Math.round(100 * value);

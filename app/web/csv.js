@@ -47,7 +47,7 @@ function scored({ answer, file }, models) {
   return [
     answer.score,
     answer.model,
-    ...Object.keys(DIMENSIONS).map((name) => answer.dimensions[name]),
+    ...Object.keys(DIMENSIONS).map((name) => answer.dimensions?.[name] ?? ""),
     ...models.map((name) => answer.models[name]?.score ?? ""),
     verdict?.policy ?? "",
     verdict?.outcome ?? "",

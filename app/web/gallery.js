@@ -141,7 +141,7 @@ export class Gallery {
     if (by === "order") return (one, other) => sign * (one.order - other.order);
     if (by === "name")
       return (one, other) => sign * one.name.localeCompare(other.name, undefined, { numeric: true });
-    const value = ({ answer }) => (by === "score" ? answer?.score : answer?.dimensions[by]);
+    const value = ({ answer }) => (by === "score" ? answer?.score : answer?.dimensions?.[by]);
     // Those without a value stand at the end, whichever way the others go.
     return (one, other) => {
       const [first, second] = [value(one), value(other)];

@@ -8,7 +8,6 @@ export const DIMENSIONS = {
   noisiness: "Free of noise",
   overall: "Overall",
 };
-export const MODEL_NAMES = { bpclip: "BPCLIP", qualiclip: "QualiCLIP" };
 
 const READINGS = ["excellent", "good", "fair", "poor", "bad"];
 const FIFTHS = [0.8, 0.6, 0.4, 0.2]; // lowest scores of the readings but the last, for weights without a calibration
@@ -17,11 +16,13 @@ const PRAISED_FROM = 60; // percentile of real photographs; scores read as good 
 // What GET /models says of the weights, by their digest, and the faults that can be named.
 let calibrations = new Map();
 let faultTable = [];
+let titles = new Map();
 
 /** Takes what GET /models says: how the scores and adjectives of each model's weights are to be read. */
 export function learn({ models, faults }) {
   calibrations = new Map(models.map((model) => [model.weights.sha256, model.calibration]));
   faultTable = faults ?? []; // a replica of the version before has none
+  titles = new Map(models.map((model) => [model.name, model.title ?? model.name]));
 }
 
 /** Whether GET /models has told of the weights of every model of an answer. */
@@ -82,7 +83,7 @@ export function faults(model) {
   const probability = Object.fromEntries(model.adjectives.map((each) => [each.adjective, each.probability]));
   const found = [];
   for (const fault of faultTable) {
-    if (!(fault.name in thresholds)) continue;
+    if (!(fault.name in thresholds) || !model.adjectives.length) continue;
     const { slight, strong } = thresholds[fault.name];
     const sum = fault.adjectives.reduce((total, adjective) => total + probability[adjective], 0);
     const strength = sum / fault.adjectives.length;
@@ -102,6 +103,7 @@ export function sentence(answer) {
   if (!isKnown(answer)) return "";
   const model = answer.models[answer.model];
   const calibration = calibrationOf(model);
+  if (!model.adjectives.length) return ""; // it has no words
   if (!calibration) return "These weights have no calibration, so no faults are named.";
   const words = faults(model)
     .slice(0, 3)
@@ -152,7 +154,7 @@ export function cautions(warnings) {
 }
 
 export function modelName(name) {
-  return MODEL_NAMES[name] ?? name;
+  return titles.get(name) ?? name;
 }
 
 /** A value in [0, 1] as people read it: of a hundred. */

@@ -17,6 +17,7 @@ from models.loading import LoadedModel
 Pixels = NDArray[np.uint8]
 """``(H, W, 3)`` uint8 sRGB, at the size that a model scores."""
 
+
 class DeviceUnavailable(Exception):
     """The device or the precision that was asked for is not to be had; the message is one sentence."""
 

@@ -10,7 +10,7 @@ from app.imaging.formats.registry import SUFFIXES
 from app.schemas.models import AdjectivePair, KnownFault, Limits, LoadedModel, ModelsAnswer
 from app.scoring.answers import weights_used
 from models.faults import FAULTS
-from models.registry import FULL_REFERENCE
+from models.registry import FULL_REFERENCE, spec_of
 from models.vocabulary import DIMENSIONS, PAIRS
 
 router = APIRouter(tags=["service"])
@@ -24,6 +24,7 @@ async def models(service: ServiceDep) -> ModelsAnswer:
         models=[
             LoadedModel(
                 name=card.name,
+                title=spec_of(card.name).title,
                 kind="full-reference" if card.name == FULL_REFERENCE else "no-reference",
                 weights=weights_used(card),
                 source=card.source,
