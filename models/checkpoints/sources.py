@@ -6,6 +6,7 @@ through :mod:`models.qualiclip.official` and torch's restricted unpickler.
 
 import hashlib
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -115,7 +116,8 @@ def read(path: Path, model: str) -> Weights:
                 published = _published(model)
                 if published is not None:
                     checkpoint: Weights = published.read_official(path)
-                    return checkpoint
+                    metadata = checkpoint.metadata.model_copy(update={"model": model})
+                    return replace(checkpoint, metadata=metadata)
                 raise WeightsInvalid(
                     f"{path} is a pickle or zip archive, which can run code and is not opened: "
                     f"weights of {model} are safetensors files."

@@ -223,7 +223,7 @@ class QualiCLIP(QualityModel):
         temperature: what cosines are multiplied by before each softmax over a pair; 100 in the paper.
     """
 
-    prompt_pairs = PROMPT_PAIRS
+    prompt_pairs: tuple[tuple[str, str], ...] = PROMPT_PAIRS
     stride = STRIDE
 
     def __init__(self, config: QualiCLIPConfig | None = None, temperature: float = 100.0) -> None:
@@ -235,11 +235,17 @@ class QualiCLIP(QualityModel):
         self.text = _text_tower(self.config) if self.has_text_encoder else None
         # Features of texts: of a frozen tower they are constants, without a tower they are learned.
         self.prompts_features = nn.Parameter(
-            _antonym_features(len(PROMPTS), self.config.embed_dim), requires_grad=not self.has_text_encoder
+            _antonym_features(2 * len(self.prompt_pairs), self.config.embed_dim),
+            requires_grad=not self.has_text_encoder,
         )
         self.adjectives_features = nn.Parameter(
             _antonym_features(len(WORDS), self.config.embed_dim), requires_grad=not self.has_text_encoder
         )
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompts, the good one of each pair first."""
+        return tuple(prompt for pair in self.prompt_pairs for prompt in pair)
 
     @property
     def has_text_encoder(self) -> bool:
@@ -262,7 +268,7 @@ class QualiCLIP(QualityModel):
         )
         if weights.metadata.prompts and tuple(weights.metadata.prompts) != PROMPTS:
             raise WeightsInvalid("The weights were made for other prompts than QualiCLIP's fourteen.")
-        state = _own_names(weights.tensors)
+        state = own_names(weights.tensors)
         if model.has_text_encoder:
             # Not part of the official checkpoint; computed below.
             state.setdefault("adjectives_features", model.adjectives_features.detach())
@@ -350,7 +356,7 @@ class QualiCLIP(QualityModel):
     def _prompt_probabilities(self, embeddings: Tensor) -> Tensor:
         """Of the good prompt of each pair: ``(..., embed_dim)`` -> ``(..., 7)``."""
         cosines = self.temperature * self.prompt_similarities(embeddings)
-        probabilities: Tensor = cosines.unflatten(-1, (len(PROMPT_PAIRS), 2)).softmax(dim=-1)
+        probabilities: Tensor = cosines.unflatten(-1, (len(self.prompt_pairs), 2)).softmax(dim=-1)
         return probabilities[..., 0]
 
     def encode_words(self, words: Sequence[str]) -> Tensor:
@@ -380,10 +386,10 @@ class QualiCLIP(QualityModel):
         return F.normalize(features.float(), dim=-1)
 
     def _verify_prompts(self) -> None:
-        encoded = self.encode_texts(PROMPTS)
+        encoded = self.encode_texts(self.prompts)
         agreement = F.cosine_similarity(encoded, self.prompts_features, dim=-1)
         if agreement.min() < _SAME_FEATURE:
-            wrong = PROMPTS[int(agreement.argmin())]
+            wrong = self.prompts[int(agreement.argmin())]
             raise WeightsInvalid(
                 "The stored prompt features are not those of the checkpoint's own text tower "
                 f'(first of all "{wrong}"): the file is damaged, or of another model.'
@@ -396,7 +402,7 @@ def _cosines(embeddings: Tensor, features: Tensor) -> Tensor:
         return embeddings.float() @ F.normalize(features.float(), dim=-1).T
 
 
-def _own_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def own_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename OpenAI's flat text-tower keys, which the official checkpoint uses, to ``text.*``."""
     ours = ("visual.", "text.", "prompts_features", "adjectives_features")
     renamed = {key if key.startswith(ours) else f"text.{key}": value for key, value in tensors.items()}
