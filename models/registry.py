@@ -82,6 +82,7 @@ BUILT_IN: Final = (
         default=True,
         bundled=True,
     ),
+    ModelSpec("clip-iqa", "CLIP-IQA", "models.clip_iqa.model:CLIPIQA", published="models.qualiclip.official"),
 )
 
 BUNDLED: Final = tuple(spec.name for spec in BUILT_IN if spec.bundled)
