@@ -17,7 +17,7 @@ def fetch_where_asked(settings: Settings) -> None:
     Raises:
         WeightsError: they cannot be had, or are not what they should be.
     """
-    if settings.sources().get("qualiclip") == "official":
+    if "official" in settings.sources().values():
         fetch_with_progress(settings.qualiclip_sha256)
 
 

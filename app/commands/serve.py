@@ -22,7 +22,7 @@ def serve(settings: Settings) -> None:
     """
     from app.supervisor import serve as run_service
 
-    if settings.sources().get("qualiclip") == "official":
+    if "official" in settings.sources().values():
         _fetch_official(settings.qualiclip_sha256)
     raise typer.Exit(run_service(settings))
 

@@ -1,4 +1,4 @@
-"""CLIP-IQA (arXiv 2207.12396): how much closer an image is to "Good photo." than to "Bad photo.", by CLIP alone.
+"""CLIP-IQA (arXiv 2207.12396): how much closer an image is to "Good photo." than to "Bad photo.", by CLIP.
 
 Nothing is trained. Marks: [P] stated in the paper; [O] our decision.
 """

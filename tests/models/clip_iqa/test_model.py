@@ -1,4 +1,4 @@
-"""CLIP-IQA against CLIP itself, on arbitrary weights: the probability of the good prompt of the paper's pair."""
+"""CLIP-IQA against CLIP itself, on arbitrary weights: the good prompt's probability in the paper's pair."""
 
 from pathlib import Path
 
