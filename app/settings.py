@@ -43,6 +43,9 @@ class _Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Precision of inference."
     )
+    runtime: Literal["auto", "eager", "openvino"] = Field(
+        "auto", description="What computes: eager (torch) or openvino; auto takes openvino on CPUs."
+    )
     threads: int | None = Field(
         None, ge=1, description="CPU threads of each inference process; unset shares the cores among them."
     )

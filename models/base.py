@@ -97,6 +97,11 @@ class QualityModel(nn.Module):
             in [0, 1], higher is better, on the grid of the last feature map.
         """
 
+    @property
+    def reads_means(self) -> bool:
+        """Whether :meth:`embed_maps` reads the means of the feature maps alone, and no map itself."""
+        return False
+
     def relate(self, distorted: FeatureMaps, reference: Sequence[Tensor]) -> Tensor:
         """Likewise of pairs, of a full-reference model.
 

@@ -17,6 +17,7 @@ IN_PROCESS: Final = (
     "qualiclip_sha256",
     "devices",
     "dtype",
+    "runtime",
     "threads",
     "max_pixels",
     "max_side",

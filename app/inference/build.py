@@ -29,6 +29,7 @@ def engine_for(
         settings.qualiclip_sha256,
         settings.allow_untrained,
         settings.encoded_cache_bytes,
+        settings.runtime,
     )
 
 

@@ -221,7 +221,7 @@ class Engine:
         images = {id(image): image for image in (pair.images[0] for pair in pairs)}
         images |= {id(image): image for image in fresh.values()}
         images |= {id(item.images[0]): item.images[0] for item in items}
-        encoded = self._encoded(self._slots[items[0].models[0]], images)
+        encoded = self._encoded(self._slots[items[0].models[0]], images, compared=bool(pairs))
         references |= {name: encoded[id(image)] for name, image in fresh.items()}
         results: list[dict[str, ModelResult | Exception]] = [{} for _ in items]
         for model in dict.fromkeys(name for item in items for name in item.models):
@@ -241,11 +241,11 @@ class Engine:
                 self.references.keep(name_of(pair), references[name_of(pair)])
         return results
 
-    def _encoded(self, slot: _Slot, images: Mapping[int, Pixels]) -> dict[int, Encoded]:
+    def _encoded(self, slot: _Slot, images: Mapping[int, Pixels], *, compared: bool) -> dict[int, Encoded]:
         """Images of any sizes through a model's encoder, by the same keys."""
         encoder = slot.network.encoder
         before = encoder.padded_pixels
-        found = encoder.encode(list(images.values()))
+        found = encoder.encode(list(images.values()), compared=compared)
         useful = sum(image.size // 3 for image in images.values())
         self.tally = Tally(self.tally.useful + useful, self.tally.padded + encoder.padded_pixels - before)
         return dict(zip(images, found, strict=True))

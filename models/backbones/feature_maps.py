@@ -29,6 +29,19 @@ class FeatureMaps:
         sizes = [(values.shape[-2], values.shape[-1]) for values in levels]
         return cls(levels, [Extents((size,) * len(levels[0]), size) for size in sizes])
 
+    @classmethod
+    def known(cls, levels: Sequence[Tensor], means: Sequence[Tensor], grid: tuple[int, int]) -> "FeatureMaps":
+        """The maps of images of one size, whose means are known already.
+
+        Args:
+            levels: F1..F5, or none where nobody is going to ask for them.
+            means: as of :attr:`means`.
+            grid: ``(Hn, Wn)`` of the last level.
+        """
+        maps = cls(levels, [Extents((grid,) * len(means[-1]), grid)])
+        maps.__dict__["means"] = tuple(means)
+        return maps
+
     @property
     def levels(self) -> tuple[Tensor, ...]:
         """F1..F5, ``(B, C_i, H / 2^i, W / 2^i)``."""
@@ -84,7 +97,8 @@ def level_means(features: Sequence[Tensor]) -> tuple[Tensor, ...]:
     tall, wide = features[-1].shape[-2:]
     found = []
     for values in features:
-        window = (values.shape[-2] // tall, values.shape[-1] // wide)
+        # Whole numbers of the network, also where a graph is traced whose sizes are open.
+        window = (int(values.shape[-2] // tall), int(values.shape[-1] // wide))
         # Joined after pooling: the same numbers, and no copy of the large maps.
         found.append(torch.cat([pool(values, window), pool(values.abs(), window)], dim=1))
     return tuple(found)

@@ -129,8 +129,10 @@ class BottomUpLevel(nn.Module):
         def around(values: Tensor) -> Tensor:
             margin = _NEIGHBOURHOOD // 2
             laid = values.transpose(1, 2).unflatten(-1, grid)
-            summed = F.avg_pool2d(laid, _NEIGHBOURHOOD, stride=1, padding=margin, divisor_override=1)
-            return summed.flatten(2).transpose(1, 2)
+            mean = F.avg_pool2d(
+                laid, _NEIGHBOURHOOD, stride=1, padding=margin
+            )  # what is beyond counts as zero
+            return _NEIGHBOURHOOD**2 * mean.flatten(2).transpose(1, 2)
 
         with torch.autocast(value.device.type, enabled=False):
             return cast(Tensor, self.to_text(around(weight * value) / (around(weight) + _EPSILON)))

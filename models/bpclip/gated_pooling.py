@@ -58,7 +58,7 @@ class GatedLocalPooling(nn.Module):
 
         A window lies within an image or beyond it, never across its edge, since images have whole cells.
         """
-        window = (distorted.shape[-2] // grid[0], distorted.shape[-1] // grid[1])
+        window = (int(distorted.shape[-2] // grid[0]), int(distorted.shape[-1] // grid[1]))
         if reference is None:
             given = rectify(distorted) if self.rectified else distorted
             mask = self.mask(distorted, extents)

@@ -249,6 +249,10 @@ class BPCLIP(QualityModel):
         local = self.local_quality(chosen, grid.padded).unbind() if rows else ()
         return self.sum_up(gated), local
 
+    @property
+    def reads_means(self) -> bool:
+        return all(pooling.is_open for pooling in cast(list[GatedLocalPooling], self.pooling))
+
     def relate(self, distorted: FeatureMaps, reference: Sequence[Tensor] | None) -> Tensor:
         """Eq. 1-7, from the backbone's five feature maps on: ``x_1..x_4``, ``(B, 4, d)`` float32.
 

@@ -313,6 +313,10 @@ class QualiCLIP(QualityModel):
         embeddings = self.pool(poolable, maps.extents[-1])
         return embeddings, self.local_quality(poolable[list(mapped)]).unbind() if mapped else ()
 
+    @property
+    def reads_means(self) -> bool:
+        return isinstance(self.visual, LiteTower)
+
     def poolable(self, features: FeatureMaps) -> Tensor:
         """What :meth:`pool` takes, ``(B, C, Hn, Wn)``, of the encoder's five feature maps."""
         if isinstance(self.visual, LiteTower):

@@ -62,8 +62,12 @@ class ImageEncoder(Protocol):
     padded_pixels: int
     """Pixels computed so far, padding included."""
 
-    def encode(self, images: Sequence[Pixels]) -> Sequence[Encoded]:
+    def encode(self, images: Sequence[Pixels], *, compared: bool = False) -> Sequence[Encoded]:
         """Encodes images of any sizes.
+
+        Args:
+            images: of which none is needed any more when it returns.
+            compared: whether some of them are compared with one another.
 
         Raises:
             OutOfMemory: there is no memory for all of them at once.

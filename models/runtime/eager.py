@@ -78,7 +78,7 @@ class ImageEncoder(nn.Module):
         return FeatureMaps([values for values, _ in levels], [extents for _, extents in levels])
 
     @torch.inference_mode()
-    def encode(self, images: Sequence[Pixels]) -> list["Row"]:
+    def encode(self, images: Sequence[Pixels], *, compared: bool = False) -> list["Row"]:
         """Images of any sizes in one tensor.
 
         Raises:
@@ -200,7 +200,7 @@ class InferenceModel(nn.Module):
                 each.score,
                 each.similarities,
                 each.prompt_probabilities,
-                self._compared(one, asked),
+                self.compared(one, asked),
                 maps.get(row),
             )
             for row, (each, one, asked) in enumerate(zip(said, embeddings, words, strict=True))
@@ -221,7 +221,8 @@ class InferenceModel(nn.Module):
         )
         return [Said(*each) for each in zip(output.score.tolist(), cosines, prompts, strict=True)]
 
-    def _compared(self, embedding: Tensor, words: Sequence[str]) -> tuple[float, ...] | None:
+    def compared(self, embedding: Tensor, words: Sequence[str]) -> tuple[float, ...] | None:
+        """Cosines of an embedding with words beyond the 40; None where they cannot be compared."""
         if not words or not self.model.has_text_encoder:
             return None
         return tuple((self._word_features(tuple(words)) @ embedding).tolist())

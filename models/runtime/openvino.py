@@ -1,0 +1,299 @@
+"""The runtime on OpenVINO, for CPUs: graphs instead of operations, and images side by side instead of padded.
+
+Each image is computed for itself, so there is no padding, and mixed sizes cost nothing. Several at once go
+through streams of one thread each, which get more out of cores than one stream of several threads does; one
+alone gets all threads. A model that cannot be exported stays in torch (:mod:`models.runtime.eager`).
+"""
+
+import logging
+import resource
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import openvino
+import torch
+from numpy.typing import NDArray
+
+from models.base import QualityModel
+from models.loading import LoadedModel
+from models.preprocessing import Preprocessing
+from models.registry import spec_of
+from models.runtime import eager
+from models.runtime.backend import Capabilities, DeviceUnavailable, Executable, OutOfMemory, Pixels, Said
+from models.runtime.device import cpu_has_bfloat16
+from models.runtime.export import EncoderGraph, HeadGraph, PairGraph, example_pixels, exported
+
+Array = NDArray[np.float32]
+
+_log = logging.getLogger("iqa.runtime")
+_HINTS: Final = {"float32": "f32", "bfloat16": "bf16"}
+# There is no padding to fear. A batch is as long as a few images take, since nothing can leave it half-way.
+_BATCH_PIXELS: Final = 1024 * 768
+# An encoded reference takes 27 bytes a pixel (bundled weights): 20 of 768 x 576.
+_REFERENCE_BYTES: Final = 256 * 2**20
+
+
+class Graph:
+    """A compiled graph, of one image at a time.
+
+    Args:
+        model: with sides that are open.
+        dtype: of the computation.
+        threads: that may compute.
+    """
+
+    def __init__(self, model: openvino.Model, dtype: str, threads: int) -> None:
+        self._alone = _compiled(model, dtype, threads, streams=1).create_infer_request()
+        self._queue: openvino.AsyncInferQueue | None = None
+        if threads > 1:
+            self._queue = openvino.AsyncInferQueue(_compiled(model, dtype, threads, streams=threads), threads)
+            self._queue.set_callback(_take)
+
+    def run(self, inputs: Sequence[Sequence[NDArray[Any]]]) -> list[tuple[Array, ...]]:
+        """The outputs for each of several inputs.
+
+        Raises:
+            OutOfMemory: there is no memory for them.
+        """
+        found: list[tuple[Array, ...]] = [()] * len(inputs)
+        with _memory(len(inputs)):
+            if len(inputs) == 1 or self._queue is None:
+                for place, values in enumerate(inputs):
+                    self._alone.infer(list(values), share_inputs=True)
+                    _take(self._alone, (found, place))
+            else:
+                for place, values in enumerate(inputs):
+                    self._queue.start_async(list(values), (found, place), share_inputs=True)
+                self._queue.wait_all()
+        return found
+
+
+@dataclass(frozen=True)
+class Maps:
+    """One image after the encoder: F1..F5 where needed, ``(1, C_i, h, w)``, and their means likewise."""
+
+    levels: tuple[Array, ...]
+    means: tuple[Array, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(values.nbytes for values in (*self.levels, *self.means))
+
+    def kept(self) -> "Maps":
+        return self  # nothing was encoded together with it
+
+
+class ImageEncoder:
+    """An encoder's graphs, which models share; see :class:`models.runtime.backend.ImageEncoder`.
+
+    Args:
+        encoder: made ready for inference by torch.
+        digest: of its numbers.
+        preprocessing: of its input.
+        dtype: of the computation.
+        threads: that may compute.
+    """
+
+    def __init__(
+        self,
+        encoder: eager.ImageEncoder,
+        digest: str,
+        preprocessing: Preprocessing,
+        dtype: str,
+        threads: int,
+    ) -> None:
+        self.padded_pixels = 0
+        self._encoder, self._dtype, self._threads = encoder, dtype, threads
+        self._key = f"{digest} {preprocessing.mean} {preprocessing.std} {encoder.multiple}"
+        self._reads_maps = self._reads_means = self._compares = False
+        self._graphs: dict[tuple[bool, bool], Graph] = {}
+
+    def example(self, *, maps: bool, means: bool) -> tuple[torch.Tensor, ...]:
+        """What the graph of these outputs gives of an image to trace with."""
+        with torch.inference_mode():
+            found: tuple[torch.Tensor, ...] = self._graph_module(maps, means)(example_pixels())
+        return tuple(values.clone() for values in found)
+
+    def serve(self, model: QualityModel) -> None:
+        """Makes ready what the model reads."""
+        if model.full_reference:
+            self._compares = True
+        elif model.reads_means:
+            self._reads_means = True
+        else:
+            self._reads_maps = True
+        if self._reads_maps or self._reads_means:
+            self._graph(False)
+        if self._compares:
+            self._graph(True)
+
+    def encode(self, images: Sequence[Pixels], *, compared: bool = False) -> list[Maps]:
+        graph = self._graph(compared)
+        laid = [_whole(image, self._encoder.multiple) for image in images]
+        self.padded_pixels += sum(image.shape[0] * image.shape[1] for image in laid)
+        maps, means = self._wanted(compared)
+        found = []
+        for values in graph.run([[image[None]] for image in laid]):
+            levels = len(values) // (maps + means) if maps else 0
+            found.append(Maps(values[:levels], values[levels:]))
+        return found
+
+    def _wanted(self, compared: bool) -> tuple[bool, bool]:
+        """Whether feature maps are to be given, and whether means are."""
+        maps = self._reads_maps or compared
+        return maps, self._reads_means
+
+    def _graph(self, compared: bool) -> Graph:
+        wanted = self._wanted(compared)
+        if wanted not in self._graphs:
+            module = self._graph_module(*wanted)
+            graph = exported(
+                f"encoder {self._key} maps={wanted[0]} means={wanted[1]}",
+                lambda: (module, [example_pixels()]),
+            )
+            self._graphs[wanted] = Graph(graph, self._dtype, self._threads)
+        return self._graphs[wanted]
+
+    def _graph_module(self, maps: bool, means: bool) -> EncoderGraph:
+        return EncoderGraph(self._encoder, maps=maps, means=means).eval()
+
+
+class OpenVINOModel:
+    """A model's graph behind an encoder; see :class:`models.runtime.backend.Executable`."""
+
+    def __init__(
+        self, network: eager.InferenceModel, loaded: LoadedModel, encoder: ImageEncoder, threads: int
+    ) -> None:
+        self.encoder = encoder
+        self._network = network  # encodes words, where the weights can
+        model = network.model
+        self._reads_means = model.reads_means
+        self._has_adjectives = spec_of(loaded.name).adjectives
+        key = f"{loaded.name} {loaded.sha256}"
+
+        def build() -> tuple[torch.nn.Module, list[torch.Tensor]]:
+            if model.full_reference:
+                maps = encoder.example(maps=True, means=False)
+                return PairGraph(model).eval(), [*maps, *(values + 0.1 for values in maps)]
+            return HeadGraph(model).eval(), list(
+                encoder.example(maps=not model.reads_means, means=model.reads_means)
+            )
+
+        # Heads stay in float32: cosines of antonyms lie close together.
+        self._graph = Graph(exported(key, build), "float32", threads)
+
+    def score(
+        self, images: Sequence[Maps], words: Sequence[Sequence[str]], mapped: Sequence[int]
+    ) -> list[Said]:
+        inputs = [image.means if self._reads_means else image.levels for image in images]
+        said = []
+        for row, (embedding, local, *rest) in enumerate(self._graph.run(inputs)):
+            told = self._said(rest)
+            said.append(
+                Said(
+                    told.score,
+                    told.similarities,
+                    told.prompt_probabilities,
+                    self._network.compared(torch.from_numpy(embedding[0]), words[row]),
+                    tuple(map(tuple, local.tolist())) if row in mapped else None,
+                )
+            )
+        return said
+
+    def compare(self, distorted: Sequence[Maps], references: Sequence[Maps]) -> list[Said]:
+        pairs = zip(distorted, references, strict=True)
+        return [
+            self._said(rest)
+            for rest in self._graph.run([(*one.levels, *other.levels) for one, other in pairs])
+        ]
+
+    def _said(self, outputs: Sequence[Array]) -> Said:
+        found = [tuple(values[0].tolist()) for values in outputs[1:]]
+        similarities = found.pop(0) if self._has_adjectives else ()
+        return Said(float(outputs[0].reshape(-1)[0]), similarities, found[0] if found else ())
+
+
+class OpenVINOBackend:
+    """OpenVINO on the CPU; see :class:`models.runtime.backend.Backend`.
+
+    Raises:
+        DeviceUnavailable: another device or precision is asked for.
+    """
+
+    name = "openvino"
+    device = "cpu"
+
+    def __init__(self, device: str = "auto", dtype: str = "auto") -> None:
+        if device not in ("auto", "cpu"):
+            raise DeviceUnavailable(f"The runtime openvino is for the CPU, not for {device}.")
+        if dtype not in ("auto", *_HINTS):
+            raise DeviceUnavailable(
+                f"The runtime openvino computes in {' or '.join(_HINTS)}, not in {dtype}."
+            )
+        self.automatic = dtype == "auto"
+        self.dtype = dtype if dtype != "auto" else "bfloat16" if cpu_has_bfloat16() else "float32"
+        self.capabilities = Capabilities(_BATCH_PIXELS, _REFERENCE_BYTES, tuple(_HINTS), padded=False)
+        self._threads = torch.get_num_threads()
+        self._encoders: weakref.WeakValueDictionary[tuple[str, Preprocessing, str], ImageEncoder]
+        self._encoders = weakref.WeakValueDictionary()
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    def place(self, loaded: LoadedModel, dtype: str) -> Executable:
+        preprocessing = loaded.metadata.preprocessing
+        digest = eager.encoder_digest(loaded.module)
+        shared = (digest, preprocessing, dtype)
+        # In float32 whatever the precision is to be: that is the graph's compiler's task.
+        network = eager.InferenceModel(loaded.module, preprocessing)
+        encoder = self._encoders.get(shared)
+        try:
+            if encoder is None:
+                encoder = ImageEncoder(network.encoder, digest, preprocessing, dtype, self._threads)
+            encoder.serve(network.model)
+            placed = OpenVINOModel(network, loaded, encoder, self._threads)
+        except Exception as error:
+            _log.warning("%s cannot be exported and stays in torch: %s", loaded.name, error)
+            return network
+        self._encoders[shared] = encoder
+        return placed
+
+
+def _compiled(model: openvino.Model, dtype: str, threads: int, *, streams: int) -> openvino.CompiledModel:
+    options = {
+        "INFERENCE_PRECISION_HINT": _HINTS[dtype],
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": streams,
+        "ENABLE_CPU_PINNING": False,  # other processes want the same cores
+    }
+    return openvino.Core().compile_model(model, "CPU", options)
+
+
+def _take(request: openvino.InferRequest, where: tuple[list[tuple[Array, ...]], int]) -> None:
+    """Copies what a request gave to its place: its own memory is used again."""
+    found, place = where
+    found[place] = tuple(tensor.data.copy() for tensor in request.output_tensors)
+
+
+def _whole(image: Pixels, multiple: int) -> Pixels:
+    """An image whose sides are mirrored to multiples, as :func:`models.ragged.pack` does."""
+    below, right = -image.shape[0] % multiple, -image.shape[1] % multiple
+    if not below and not right:
+        return np.ascontiguousarray(image)
+    return np.pad(image, ((0, below), (0, right), (0, 0)), mode="reflect")
+
+
+@contextmanager
+def _memory(images: int) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "alloc" in str(error):
+            raise OutOfMemory(f"There is no memory for {images} images at once.") from error
+        raise
