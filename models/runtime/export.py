@@ -1,15 +1,15 @@
-"""Models as graphs of OpenVINO: traced once, one image at a time, at any size, and kept by their digest.
+"""Models as graphs of OpenVINO: traced once, for images of one size at a time, whichever, and kept on disk.
 
-Alone an image has no padding, so a graph needs no mask: what is ragged in :mod:`models.runtime.eager` is not
-here. What is traced are the very modules that it runs, made ready for inference.
+Images of one size have no padding, so a graph needs no mask: what is ragged in :mod:`models.runtime.eager`
+is not here. What is traced are the very modules that it runs, made ready for inference.
 """
 
+import contextlib
 import hashlib
 import logging
-import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 from models.backbones.feature_maps import FeatureMaps
 from models.base import QualityModel
+from models.files import write_atomically
 from models.ragged import Extents
 from models.runtime.eager import ImageEncoder
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 """Of this module; raised when the same model would give another graph."""
 
 _log = logging.getLogger("iqa.runtime")
@@ -33,7 +34,7 @@ _SIDES: Final = (160, 224)  # of the traced example: no side, no grid and no num
 
 
 class EncoderGraph(nn.Module):
-    """``(1, H, W, 3)`` uint8 to the feature maps and, where sides are whole cells, their means."""
+    """``(B, H, W, 3)`` uint8 to the feature maps and, where sides are whole cells, their means."""
 
     def __init__(self, encoder: ImageEncoder, *, maps: bool, means: bool) -> None:
         super().__init__()
@@ -42,12 +43,12 @@ class EncoderGraph(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         images = pixels.permute(0, 3, 1, 2)
         size = (images.shape[-2], images.shape[-1])
-        found = self.encoder(images, Extents((size,), size))
+        found = self.encoder(images, Extents((size,) * len(pixels), size))
         return (*(found.levels if self.maps else ()), *(found.means if self.means else ()))
 
 
 class HeadGraph(nn.Module):
-    """Means or feature maps to the embedding, the read-out and local quality of one image."""
+    """Means or feature maps to the embeddings, local quality of the first image, and the read-out."""
 
     def __init__(self, model: QualityModel) -> None:
         super().__init__()
@@ -60,11 +61,11 @@ class HeadGraph(nn.Module):
         else:
             maps = FeatureMaps.unpadded(inputs)
         embeddings, local = self.model.embed_maps(maps, (0,))
-        return (embeddings, local[0], *_read_out(self.model, embeddings))
+        return (embeddings, torch.stack(list(local)), *_read_out(self.model, embeddings))
 
 
 class PairGraph(nn.Module):
-    """The feature maps of a distorted image and of its reference to the read-out."""
+    """The feature maps of distorted images and of their references to the read-out."""
 
     def __init__(self, model: QualityModel) -> None:
         super().__init__()
@@ -87,33 +88,49 @@ def _read_out(model: QualityModel, embeddings: Tensor) -> tuple[Tensor, ...]:
 
 
 def example_pixels() -> Tensor:
-    """An image to trace with."""
-    return torch.randint(256, (1, *_SIDES, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    """Images to trace with."""
+    return torch.randint(256, (2, *_SIDES, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def exported(
-    key: str, build: Callable[[], tuple[nn.Module, Sequence[Tensor]]], folder: Path | None = None
-) -> openvino.Model:
-    """The graph of a module, from the cache or traced now.
+def compiled(
+    key: str,
+    build: Callable[[], tuple[nn.Module, Sequence[Tensor]]],
+    options: Mapping[str, str | int | bool],
+    folder: Path | None = None,
+) -> openvino.CompiledModel:
+    """A module for this processor: what is kept of it on disk, or traced and compiled now.
 
     Args:
         key: tells the module, with its numbers, from all others.
         build: the module in evaluation mode, and an example of its inputs; of these only the number of
             channels is fixed.
+        options: of the compiler.
         folder: of the cache; None for the user's. A folder that cannot be written to is passed over.
 
     Raises:
         Exception: the module cannot be traced; of any kind that torch and OpenVINO raise.
     """
-    name = hashlib.sha256(f"{VERSION} {openvino.__version__} {key}".encode()).hexdigest()[:32]
-    place = (folder or platformdirs.user_cache_path("iqa-service") / "graphs") / name
+    core = openvino.Core()
+    place = (folder or platformdirs.user_cache_path("iqa-service") / "graphs") / _digest(VERSION, key)
+    processor = core.get_property("CPU", "FULL_DEVICE_NAME")
+    ready = place / f"{_digest(processor, sorted(options.items()))}.blob"
     try:
-        return openvino.Core().read_model(place / "graph.xml")
+        return core.import_model(ready.read_bytes(), "CPU", dict(options))
     except (OSError, RuntimeError):
-        pass  # not there, or not whole
-    graph = _traced(*build())
-    _keep(graph, place)
-    return graph
+        pass  # not there, or of another kind
+    try:
+        graph = core.read_model(place / "graph.xml")
+    except (OSError, RuntimeError):
+        graph = _traced(*build())
+        _keep(graph, place)
+    made = core.compile_model(graph, "CPU", dict(options))
+    with _unkept():
+        write_atomically(ready, made.export_model().getvalue())
+    return made
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr((openvino.__version__, *parts)).encode()).hexdigest()[:32]
 
 
 @torch.no_grad()
@@ -126,7 +143,7 @@ def _traced(module: nn.Module, inputs: Sequence[Tensor]) -> openvino.Model:
     shapes = {}
     for number, values in enumerate(inputs):
         pixels = values.dtype == torch.uint8
-        shapes[number] = openvino.PartialShape([1, -1, -1, 3] if pixels else [1, values.shape[1], -1, -1])
+        shapes[number] = openvino.PartialShape([-1, -1, -1, 3] if pixels else [-1, values.shape[1], -1, -1])
         graph.inputs[number].get_node().set_element_type(openvino.Type.u8 if pixels else openvino.Type.f32)
     graph.reshape(shapes)
     return graph
@@ -134,14 +151,18 @@ def _traced(module: nn.Module, inputs: Sequence[Tensor]) -> openvino.Model:
 
 def _keep(graph: openvino.Model, place: Path) -> None:
     """Puts a graph into the cache, whole or not at all."""
-    try:
+    with _unkept():
         place.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".graph-", dir=place.parent))
-        try:
-            openvino.save_model(graph, made / "graph.xml", compress_to_fp16=False)
-            shutil.rmtree(place, ignore_errors=True)
-            made.replace(place)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    except OSError as error:
-        _log.info("exported models are not kept: %s", error)
+        with tempfile.TemporaryDirectory(prefix=".graph-", dir=place.parent) as made:
+            openvino.save_model(graph, Path(made, "new", "graph.xml"), compress_to_fp16=False)
+            # Who else exports the same has the same graph, so whoever comes second gives way.
+            Path(made, "new").rename(place)
+
+
+@contextlib.contextmanager
+def _unkept() -> Iterator[None]:
+    """Lets a cache be that cannot be written to: the next start takes longer."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        _log.info("an exported model is not kept: %s", error)

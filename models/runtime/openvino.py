@@ -1,16 +1,19 @@
 """The runtime on OpenVINO, for CPUs: graphs instead of operations, and images side by side instead of padded.
 
-Each image is computed for itself, so there is no padding, and mixed sizes cost nothing. Several at once go
-through streams of one thread each, which get more out of cores than one stream of several threads does; one
-alone gets all threads. A model that cannot be exported stays in torch (:mod:`models.runtime.eager`).
+Images share a tensor only if they have one size and are small, so there is no padding, and mixed sizes cost
+nothing. Several tensors go through streams of one thread each, which get more out of cores than one stream of
+several threads does; one alone gets all threads. A model that cannot be exported stays in torch
+(:mod:`models.runtime.eager`).
 """
 
 import logging
 import resource
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,51 +29,83 @@ from models.registry import spec_of
 from models.runtime import eager
 from models.runtime.backend import Capabilities, DeviceUnavailable, Executable, OutOfMemory, Pixels, Said
 from models.runtime.device import cpu_has_bfloat16
-from models.runtime.export import EncoderGraph, HeadGraph, PairGraph, example_pixels, exported
+from models.runtime.export import EncoderGraph, HeadGraph, PairGraph, compiled, example_pixels
 
 Array = NDArray[np.float32]
+Build = Callable[[], tuple[torch.nn.Module, Sequence[torch.Tensor]]]
 
 _log = logging.getLogger("iqa.runtime")
+_COMPILER: Final = ThreadPoolExecutor(1, "openvino-compiler")
 _HINTS: Final = {"float32": "f32", "bfloat16": "bf16"}
 # There is no padding to fear. A batch is as long as a few images take, since nothing can leave it half-way.
 _BATCH_PIXELS: Final = 1024 * 768
+# An image, or what was encoded of it. Up to here several in one tensor cost less than one after another.
+_SMALL_BYTES: Final = 256 * 256 * 3
 # An encoded reference takes 27 bytes a pixel (bundled weights): 20 of 768 x 576.
 _REFERENCE_BYTES: Final = 256 * 2**20
 
 
 class Graph:
-    """A compiled graph, of one image at a time.
+    """A compiled graph, for images of any size.
 
     Args:
-        model: with sides that are open.
+        key, build: as of :func:`models.runtime.export.compiled`.
         dtype: of the computation.
         threads: that may compute.
     """
 
-    def __init__(self, model: openvino.Model, dtype: str, threads: int) -> None:
-        self._alone = _compiled(model, dtype, threads, streams=1).create_infer_request()
-        self._queue: openvino.AsyncInferQueue | None = None
-        if threads > 1:
-            self._queue = openvino.AsyncInferQueue(_compiled(model, dtype, threads, streams=threads), threads)
-            self._queue.set_callback(_take)
+    def __init__(self, key: str, build: Build, dtype: str, threads: int) -> None:
+        self._compiled = partial(_compiled, key, build, dtype, threads)
+        self._threads = threads
+        self._alone = self._compiled(streams=1).create_infer_request()
+        self._compiling: Future[openvino.AsyncInferQueue] | None = None
 
-    def run(self, inputs: Sequence[Sequence[NDArray[Any]]]) -> list[tuple[Array, ...]]:
-        """The outputs for each of several inputs.
+    def run(
+        self, inputs: Sequence[Sequence[NDArray[Any]]], alone: Collection[int] = ()
+    ) -> list[tuple[Array, ...]]:
+        """The outputs for each of several images.
+
+        Args:
+            inputs: of each image, with 1 for the first axis.
+            alone: images that share no tensor.
 
         Raises:
             OutOfMemory: there is no memory for them.
         """
-        found: list[tuple[Array, ...]] = [()] * len(inputs)
+        groups = _alike(inputs, alone)
+        found: list[tuple[Array, ...]] = [()] * len(groups)
+        results: list[tuple[Array, ...]] = [()] * len(inputs)
         with _memory(len(inputs)):
-            if len(inputs) == 1 or self._queue is None:
-                for place, values in enumerate(inputs):
-                    self._alone.infer(list(values), share_inputs=True)
+            laid = [
+                [np.concatenate(each) for each in zip(*(inputs[row] for row in rows), strict=True)]
+                for rows in groups
+            ]
+            streams = self._streams() if len(laid) > 1 else None
+            if streams is None:
+                for place, values in enumerate(laid):
+                    self._alone.infer(values, share_inputs=True)
                     _take(self._alone, (found, place))
             else:
-                for place, values in enumerate(inputs):
-                    self._queue.start_async(list(values), (found, place), share_inputs=True)
-                self._queue.wait_all()
-        return found
+                for place, values in enumerate(laid):
+                    streams.start_async(values, (found, place), share_inputs=True)
+                streams.wait_all()
+        for rows, outputs in zip(groups, found, strict=True):
+            for number, row in enumerate(rows):
+                results[row] = tuple(values[number : number + 1] for values in outputs)
+        return results
+
+    def _streams(self) -> openvino.AsyncInferQueue | None:
+        """For images side by side; None as long as they are being compiled, which nobody waits for."""
+        if self._threads == 1:
+            return None
+        if self._compiling is None:
+            self._compiling = _COMPILER.submit(self._compile_streams)
+        return self._compiling.result() if self._compiling.done() else None
+
+    def _compile_streams(self) -> openvino.AsyncInferQueue:
+        streams = openvino.AsyncInferQueue(self._compiled(streams=self._threads), self._threads)
+        streams.set_callback(_take)
+        return streams
 
 
 @dataclass(frozen=True)
@@ -152,11 +187,10 @@ class ImageEncoder:
         wanted = self._wanted(compared)
         if wanted not in self._graphs:
             module = self._graph_module(*wanted)
-            graph = exported(
-                f"encoder {self._key} maps={wanted[0]} means={wanted[1]}",
-                lambda: (module, [example_pixels()]),
+            key = f"encoder {self._key} maps={wanted[0]} means={wanted[1]}"
+            self._graphs[wanted] = Graph(
+                key, lambda: (module, [example_pixels()]), self._dtype, self._threads
             )
-            self._graphs[wanted] = Graph(graph, self._dtype, self._threads)
         return self._graphs[wanted]
 
     def _graph_module(self, maps: bool, means: bool) -> EncoderGraph:
@@ -185,14 +219,14 @@ class OpenVINOModel:
             )
 
         # Heads stay in float32: cosines of antonyms lie close together.
-        self._graph = Graph(exported(key, build), "float32", threads)
+        self._graph = Graph(key, build, "float32", threads)
 
     def score(
         self, images: Sequence[Maps], words: Sequence[Sequence[str]], mapped: Sequence[int]
     ) -> list[Said]:
         inputs = [image.means if self._reads_means else image.levels for image in images]
         said = []
-        for row, (embedding, local, *rest) in enumerate(self._graph.run(inputs)):
+        for row, (embedding, local, *rest) in enumerate(self._graph.run(inputs, mapped)):
             told = self._said(rest)
             said.append(
                 Said(
@@ -200,7 +234,7 @@ class OpenVINOModel:
                     told.similarities,
                     told.prompt_probabilities,
                     self._network.compared(torch.from_numpy(embedding[0]), words[row]),
-                    tuple(map(tuple, local.tolist())) if row in mapped else None,
+                    tuple(map(tuple, local[0].tolist())) if row in mapped else None,
                 )
             )
         return said
@@ -265,20 +299,29 @@ class OpenVINOBackend:
         return placed
 
 
-def _compiled(model: openvino.Model, dtype: str, threads: int, *, streams: int) -> openvino.CompiledModel:
-    options = {
+def _compiled(key: str, build: Build, dtype: str, threads: int, *, streams: int) -> openvino.CompiledModel:
+    options: dict[str, str | int | bool] = {
         "INFERENCE_PRECISION_HINT": _HINTS[dtype],
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": streams,
         "ENABLE_CPU_PINNING": False,  # other processes want the same cores
     }
-    return openvino.Core().compile_model(model, "CPU", options)
+    return compiled(key, build, options)
 
 
 def _take(request: openvino.InferRequest, where: tuple[list[tuple[Array, ...]], int]) -> None:
     """Copies what a request gave to its place: its own memory is used again."""
     found, place = where
     found[place] = tuple(tensor.data.copy() for tensor in request.output_tensors)
+
+
+def _alike(inputs: Sequence[Sequence[NDArray[Any]]], alone: Collection[int]) -> list[list[int]]:
+    """Rows that share a tensor: those of equal shapes, where they are small; large ones stay alone."""
+    groups: dict[object, list[int]] = {}
+    for row, values in enumerate(inputs):
+        small = row not in alone and max(each.nbytes for each in values) <= _SMALL_BYTES
+        groups.setdefault(tuple(each.shape for each in values) if small else row, []).append(row)
+    return list(groups.values())
 
 
 def _whole(image: Pixels, multiple: int) -> Pixels:
