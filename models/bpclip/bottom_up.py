@@ -29,14 +29,7 @@ class PositionalEncoding(nn.Module):
 
     def forward(self, extents: Extents) -> Tensor:
         """The encoding resized to each image's own grid, ``(B, D, Hn, Wn)``, or ``(1, ...)`` if all agree."""
-        side = self.vertical.shape[-2]
-        encoding = torch.cat(
-            [self.vertical.expand(-1, -1, -1, side), self.horizontal.expand(-1, -1, side, -1)], dim=1
-        )
-        resized = {
-            grid: F.interpolate(encoding, size=grid, mode="bicubic", align_corners=False)
-            for grid in set(extents.sizes)
-        }
+        resized = {grid: self._resized(*grid) for grid in set(extents.sizes)}
         if extents.uniform:
             return resized[extents.padded]
         tall, wide = extents.padded
@@ -46,6 +39,28 @@ class PositionalEncoding(nn.Module):
                 for height, width in extents.sizes
             ]
         )
+
+    def _resized(self, height: int, width: int) -> Tensor:
+        # Each factor along its own axis: the other one is constant there.
+        vertical = _bicubic(self.vertical[..., 0], height)[..., None].expand(-1, -1, -1, width)
+        horizontal = _bicubic(self.horizontal[..., 0, :], width)[..., None, :].expand(-1, -1, height, -1)
+        return torch.cat([vertical, horizontal], dim=1)
+
+
+def _bicubic(values: Tensor, size: int) -> Tensor:
+    """``(1, C, n)`` -> ``(1, C, size)``: what ``F.interpolate`` gives, by operations that export exactly.
+
+    (OpenVINO takes another place for a single position.)
+    """
+    places = (torch.arange(size, device=values.device) + 0.5) * (values.shape[-1] / size) - 0.5
+    first = places.floor()
+    taps = first[:, None] + torch.arange(-1, 3, device=values.device)
+    distances = (places[:, None] - taps).abs()
+    near = (1.25 * distances - 2.25) * distances.square() + 1  # Keys' kernel with a = -0.75
+    far = ((-0.75 * distances + 3.75) * distances - 6) * distances + 3
+    weights = torch.where(distances <= 1, near, far)
+    found = values[..., taps.clamp(0, values.shape[-1] - 1).long()]
+    return (found * weights).sum(dim=-1)
 
 
 class Attention(nn.Module):

@@ -15,7 +15,6 @@ from torch import Tensor
 from models.checkpoints.errors import WeightsInvalid
 from models.checkpoints.metadata import FORMAT, Metadata
 from models.files import write_atomically
-from models.registry import specs
 from models.vocabulary import WORDS
 
 _MAX_HEADER_BYTES: Final = 100_000_000  # the safetensors format's own limit
@@ -104,7 +103,7 @@ def metadata_of(header: dict[str, Any], model: str, path: Path) -> Metadata:
     if version != FORMAT:
         raise WeightsInvalid(f"{path} has the format {version!r}; this version reads {FORMAT!r}.")
     if stored_model != model:
-        other = stored_model if stored_model in specs() else repr(stored_model)
+        other = stored_model if isinstance(stored_model, str) else repr(stored_model)
         raise WeightsInvalid(f"{path} holds weights of {other}, not of {model}.")
     try:
         metadata = Metadata.model_validate(raw)

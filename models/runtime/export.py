@@ -26,7 +26,7 @@ from models.files import write_atomically
 from models.ragged import Extents
 from models.runtime.eager import ImageEncoder
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 """Of this module; raised when the same model would give another graph."""
 
 _log = logging.getLogger("iqa.runtime")

@@ -30,16 +30,26 @@ def source(weights_folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def keeping(source: dict[str, str]) -> Engine:
-    return Engine(source, "cpu", "float32")
+    return Engine(source, "cpu", "float32", runtime="eager")
 
 
 @pytest.fixture(scope="module")
 def forgetful(source: dict[str, str]) -> Engine:
-    return Engine(source, "cpu", "float32", reference_cache_bytes=0)
+    return Engine(source, "cpu", "float32", runtime="eager", reference_cache_bytes=0)
 
 
-def maps(kibibytes: int) -> tuple[torch.Tensor, ...]:
-    return (torch.zeros(1, kibibytes, 16, 16),)
+@dataclass(frozen=True)
+class Maps:
+    """What was encoded of an image, in so many KiB."""
+
+    kib: int
+
+    @property
+    def nbytes(self) -> int:
+        return 1024 * self.kib
+
+    def kept(self) -> "Maps":
+        return Maps(self.kib)
 
 
 def image(number: int, height: int, width: int) -> Pixels:
@@ -69,16 +79,16 @@ def apart(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 def test_the_one_unused_for_longest_goes_first() -> None:
     kept = References(4096)
     for name in "abcd":
-        kept.keep(name, maps(1))
+        kept.keep(name, Maps(1))
     assert (len(kept), kept.held_bytes) == (4, 4096)
     assert kept.get("a") is not None
-    kept.keep("e", maps(2))
+    kept.keep("e", Maps(2))
     assert [name for name in "abcde" if kept.get(name)] == ["a", "d", "e"]
     assert kept.held_bytes == 4096
-    kept.keep("a", maps(2))  # instead of the smaller one
+    kept.keep("a", Maps(2))  # instead of the smaller one
     assert kept.held_bytes == 4096
     assert [name for name in "abcde" if kept.get(name)] == ["a", "e"]
-    kept.keep("f", maps(5))
+    kept.keep("f", Maps(5))
     assert kept.get("f") is None
     assert len(kept) == 2
     kept.clear()
@@ -142,17 +152,18 @@ def test_one_key_at_two_sizes_is_two_references(keeping: Engine, forgetful: Engi
 
 
 def test_what_is_kept_has_memory_of_its_own_and_keeps_to_its_bound(source: dict[str, str]) -> None:
-    engine = Engine(source, "cpu", "float32")
+    engine = Engine(source, "cpu", "float32", runtime="eager")
     found(engine, [pair(0, 1, True, 96, 96), pair(1, 1, True, 40, 64)])
     one = engine.references.held_bytes
     for name in (("0", 96, 96), ("1", 40, 64)):
         kept = engine.references.get(name)
         assert kept is not None
-        for values in kept:
+        levels = kept.maps.levels
+        for values in levels:
             assert values.untyped_storage().nbytes() == values.numel() * values.element_size()
         height, width = (96, 96) if name[0] == "0" else (64, 64)  # whole cells
-        assert kept[0].shape[-2:] == (height // 2, width // 2)
-        assert kept[-1].shape[-2:] == (height // 32, width // 32)
+        assert levels[0].shape[-2:] == (height // 2, width // 2)
+        assert levels[-1].shape[-2:] == (height // 32, width // 32)
     engine.references.capacity_bytes = one
     found(engine, [pair(2, 1, True, 96, 96)])
     assert engine.references.held_bytes <= one
@@ -161,14 +172,14 @@ def test_what_is_kept_has_memory_of_its_own_and_keeps_to_its_bound(source: dict[
 
 
 def test_in_half_precision(source: dict[str, str]) -> None:
-    engine = Engine(source, "cpu", "bfloat16")
+    engine = Engine(source, "cpu", "bfloat16", runtime="eager")
     tasks = [pair(number, 2, True, *size) for number, size in enumerate(((64, 96), (77, 40), (64, 64)))]
     cold = found(engine, tasks)
     warm = np.concatenate([found(engine, [task]) for task in tasks])
     assert apart(cold, warm) <= 5e-3
     kept = engine.references.get(("0", 64, 96))
     assert kept is not None
-    assert {values.dtype for values in kept} == {torch.bfloat16}
+    assert {values.dtype for values in kept.maps.levels} == {torch.bfloat16}
 
 
 def test_want_of_memory_clears_them(keeping: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +191,7 @@ def test_want_of_memory_clears_them(keeping: Engine, monkeypatch: pytest.MonkeyP
             raise error
 
         with monkeypatch.context() as patch:
-            patch.setattr(keeping, "_infer", full)
+            patch.setattr(keeping._slots["bpclip-fr"].network.encoder.network, "forward", full)
             with pytest.raises(OutOfMemory):
                 keeping.compare([pair(0, 1, True)])
         assert (len(keeping.references), keeping.references.held_bytes) == (0, 0)

@@ -29,7 +29,7 @@ def sources(weights_folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def engine(sources: dict[str, str]) -> Engine:
-    return Engine(sources, "cpu", "float32")
+    return Engine(sources, "cpu", "float32", runtime="eager")
 
 
 def _score(engine: Engine, *tasks: ScoreTask) -> list[ScoreResult]:
@@ -104,10 +104,10 @@ def test_no_memory_for_a_batch_is_said_of_the_batch(engine: Engine, monkeypatch:
         MemoryError(),
     ):
 
-        def full(items: object, error: Exception = error) -> None:
+        def full(*_: object, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr(engine, "_infer", full)
+        monkeypatch.setattr(engine._slots["bpclip"].network.encoder.network, "forward", full)
         with pytest.raises(OutOfMemory, match="2 images at once"):
             engine.score(tasks)
 
@@ -171,7 +171,9 @@ def test_the_bundled_weights_keep_to_the_bound_of_half_precision(name: str) -> N
     The full-reference model exceeds it by .0007 on one of these pairs: features that hardly differ are
     rounded before they are subtracted.
     """
-    exact, half = (Engine({name: "bundled"}, "cpu", dtype) for dtype in ("float32", "bfloat16"))
+    exact, half = (
+        Engine({name: "bundled"}, "cpu", dtype, runtime="eager") for dtype in ("float32", "bfloat16")
+    )
     assert half.dtype_name == "bfloat16"
     scores = []
     for engine in (exact, half):
@@ -201,13 +203,13 @@ def test_automatic_precision_falls_back_where_half_is_too_coarse(
         return name != "bpclip"
 
     monkeypatch.setattr(canary, "agrees", agrees)
-    engine = Engine(sources, "cpu", "auto")
+    engine = Engine(sources, "cpu", "auto", runtime="eager")
     gc.collect()
     assert [name for name, encoder in half.items() if encoder() is None] == ["bpclip"]
     assert [engine.dtype_of(name) for name in (*BOTH, "bpclip-fr")] == ["bfloat16", "float32", "bfloat16"]
     assert "bpclip is too coarse in bfloat16" in caplog.text
     monkeypatch.setattr("models.runtime.device.cpu_has_bfloat16", lambda: False)
-    assert Engine(sources, "cpu", "auto").dtype_name == "float32"
+    assert Engine(sources, "cpu", "auto", runtime="eager").dtype_name == "float32"
 
 
 def test_a_model_that_is_not_loaded(sources: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 import models
+from models.checkpoints import sources
 from models.checkpoints.errors import WeightsError, WeightsInvalid, WeightsNotFound, WeightsUntrained
 from models.checkpoints.format import save
 from models.checkpoints.metadata import Metadata
@@ -187,7 +188,7 @@ def test_metadata_has_defaults_that_hold_everywhere() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"model": "clip"},
+        {"model": ""},
         {"format": "iqa-weights/2"},
         {"temperature": 0},
         {"temperature": float("nan")},
@@ -237,7 +238,7 @@ def test_only_qualiclip_has_official_weights(model: str) -> None:
 def test_deleted_bundled_weights(
     model: str, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(format, "bundled_path", lambda model: tmp_path / f"{model}-compact.safetensors")
+    monkeypatch.setattr(sources, "bundled_path", lambda model: tmp_path / f"{model}-compact.safetensors")
     with pytest.raises(WeightsNotFound) as caught:
         load_weights(model)
     assert str(caught.value) == (

@@ -1,95 +1,22 @@
 """The heart of batching: alone or among others, plain or folded, an image gets the same result."""
 
-from dataclasses import replace
 from typing import cast
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.backbones import feature_maps
-from models.backbones.efficientnet import EfficientNetLite
 from models.backbones.feature_maps import FeatureMaps, level_means
-from models.backbones.folded_resnet import Encoder
-from models.bpclip.gated_pooling import GatedLocalPooling
-from models.bpclip.model import BPCLIP, compact
-from models.checkpoints.architecture import RESNET
-from models.preprocessing import CLIP_MEAN, CLIP_STD, Pixels, Preprocessing
-from models.qualiclip.model import COMPACT, MeanQueryAttentionPool, QualiCLIP, QualiCLIPConfig
+from models.backbones.folded_resnet import FoldedResNet
+from models.bpclip.model import BPCLIP
+from models.preprocessing import Pixels
+from models.qualiclip.model import MeanQueryAttentionPool, QualiCLIP
 from models.ragged import Extents, pack
 from models.runtime.eager import InferenceModel, encoder_digest
-
-_PREPROCESSING = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD)
-
-QUALICLIP = QualiCLIPConfig(embed_dim=32, layers=(1, 2, 1, 1), width=8, head_width=32, text_layers=0)
-QUALICLIP_LITE = replace(COMPACT, embed_dim=32, head_width=32, token_width=64)
-BPCLIP_LITE = replace(compact(False), inner_width=16, text_width=32)
-BPCLIP_NR = replace(
-    BPCLIP_LITE,
-    encoder=RESNET,
-    rectified=False,
-    layers=(1, 2, 1, 1),
-    channels=(8, 8, 16, 16),
-    stem_channels=8,
-    inner_width=16,
-    text_width=32,
-)
-MODELS = {
-    "qualiclip": lambda: QualiCLIP(QUALICLIP, temperature=10.0),
-    "bpclip": lambda: BPCLIP(BPCLIP_NR, temperature=10.0),
-    "bpclip, plain stem": lambda: BPCLIP(replace(BPCLIP_NR, stem_channels=64), temperature=10.0),
-    "bpclip-fr": lambda: BPCLIP(replace(BPCLIP_NR, full_reference=True), temperature=10.0),
-    "qualiclip, lite": lambda: QualiCLIP(QUALICLIP_LITE, temperature=10.0),
-    "bpclip, lite": lambda: BPCLIP(BPCLIP_LITE, temperature=10.0),
-    "bpclip, lite, open masks": lambda: opened(BPCLIP(BPCLIP_LITE, temperature=10.0)),
-    "bpclip-fr, lite": lambda: BPCLIP(replace(BPCLIP_LITE, full_reference=True), temperature=10.0),
-}
-
-NO_REFERENCE = ("qualiclip", "bpclip", "qualiclip, lite", "bpclip, lite", "bpclip, lite, open masks")
-
-sizes = st.lists(st.tuples(st.integers(32, 100), st.integers(32, 100)), min_size=2, max_size=6)
-
-
-def opened(model: BPCLIP) -> BPCLIP:
-    """With masks that are the same everywhere, as in the bundled weights."""
-    for pooling in cast("list[GatedLocalPooling]", model.pooling):
-        pooling.open_mask()
-    return model
-
-
-def lively(name: str, seed: int) -> QualiCLIP | BPCLIP:
-    """A model with random weights, its batch norm far from the identity; the same for the same seed."""
-    torch.manual_seed(seed)
-    model = MODELS[name]()
-    generator = torch.Generator().manual_seed(seed)
-
-    def uniform(like: Tensor, low: float, high: float) -> Tensor:
-        return torch.empty_like(like).uniform_(low, high, generator=generator)
-
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.copy_(uniform(module.weight, 0.5, 1.5))
-                module.bias.copy_(uniform(module.bias, -0.5, 0.8))
-                assert module.running_mean is not None
-                assert module.running_var is not None
-                module.running_mean.copy_(uniform(module.running_mean, -0.5, 0.5))
-                module.running_var.copy_(uniform(module.running_var, 0.3, 2.0))
-            elif isinstance(module, EfficientNetLite):
-                # Its maps are standardized; random weights need their own numbers for it.
-                module.level_means.copy_(uniform(module.level_means, -0.5, 0.5))
-                module.level_scales.copy_(uniform(module.level_scales, 0.5, 2.0))
-            elif isinstance(module, nn.Conv2d) and module.bias is not None:
-                module.bias.copy_(uniform(module.bias, -0.5, 0.5))
-    return model.eval()
-
-
-def pictures(sizes: list[tuple[int, int]], seed: int) -> list[Pixels]:
-    generator = np.random.default_rng(seed)
-    return [generator.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+from tests.models.runtime.lively import MODELS, NO_REFERENCE, PREPROCESSING, lively, pictures, sizes
 
 
 @torch.inference_mode()
@@ -103,7 +30,7 @@ def embedded(network: InferenceModel, images: list[Pixels]) -> Tensor:
 
 @torch.inference_mode()
 def plainly(model: QualiCLIP | BPCLIP, image: Pixels) -> Tensor:
-    pixels = _PREPROCESSING.tensor(image)
+    pixels = PREPROCESSING.tensor(image)
     if isinstance(model, BPCLIP) and model.full_reference:
         return model.embed(pixels, pixels.flip(-1))
     return model.embed(pixels)
@@ -123,7 +50,7 @@ def test_a_result_does_not_depend_on_its_neighbours(
     model = lively(name, seed)
     images = pictures(sizes, seed)
     plain = [plainly(model, image) for image in images]
-    network = InferenceModel(model, _PREPROCESSING)
+    network = InferenceModel(model, PREPROCESSING)
     together = embedded(network, images)
     for row, image in enumerate(images):
         (alone,) = embedded(network, [image])
@@ -137,7 +64,7 @@ def test_a_result_does_not_depend_on_its_neighbours(
 @pytest.mark.parametrize("name", MODELS)
 def test_every_corner_of_an_image_counts(name: str) -> None:
     """Else the test above could pass because nothing depends on what lies near padding."""
-    network = InferenceModel(lively(name, 1), _PREPROCESSING)
+    network = InferenceModel(lively(name, 1), PREPROCESSING)
     (image,) = pictures([(64, 96)], 1)  # of other sizes QualiCLIP's pooling drops the last rows
     before = embedded(network, [image])
     for row, column in ((0, 0), (0, 88), (56, 0), (56, 88)):
@@ -148,7 +75,7 @@ def test_every_corner_of_an_image_counts(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_padding_would_leak_if_it_were_not_cleared(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = InferenceModel(lively(name, 1), _PREPROCESSING)
+    network = InferenceModel(lively(name, 1), PREPROCESSING)
     small, large = pictures([(40, 40), (96, 96)], 1)
     alone = embedded(network, [small])
     monkeypatch.setattr(Extents, "clear", lambda self, values: values)
@@ -158,8 +85,8 @@ def test_padding_would_leak_if_it_were_not_cleared(name: str, monkeypatch: pytes
 @pytest.mark.parametrize("name", MODELS)
 def test_half_precision_stays_close_and_does_not_leak_either(name: str) -> None:
     images = pictures([(40, 77), (64, 64), (90, 33)], 2)
-    exact = embedded(InferenceModel(lively(name, 2), _PREPROCESSING), images)
-    network = InferenceModel(lively(name, 2), _PREPROCESSING, torch.bfloat16)
+    exact = embedded(InferenceModel(lively(name, 2), PREPROCESSING), images)
+    network = InferenceModel(lively(name, 2), PREPROCESSING, torch.bfloat16)
     half = embedded(network, images)
     assert half.dtype == torch.float32
     assert 0 < apart(half, exact) < 0.05
@@ -168,7 +95,7 @@ def test_half_precision_stays_close_and_does_not_leak_either(name: str) -> None:
 
 
 def test_the_stem_stays_in_float32() -> None:
-    encoder = Encoder(lively("qualiclip", 3).visual, torch.bfloat16)  # type: ignore[union-attr, arg-type]
+    encoder = FoldedResNet(lively("qualiclip", 3).visual, torch.bfloat16)  # type: ignore[union-attr, arg-type]
     assert {parameter.dtype for parameter in encoder.stem.parameters()} == {torch.float32}
     assert {parameter.dtype for parameter in encoder.stages.parameters()} == {torch.bfloat16}
 
@@ -177,13 +104,13 @@ def test_batch_norm_is_folded_as_it_is_in_evaluation() -> None:
     model = MODELS["bpclip"]()
     model.backbone.freeze_batch_norm(False)
     with pytest.raises(ValueError, match="evaluation mode"):
-        Encoder(model.train().backbone.resnet)
+        FoldedResNet(model.train().backbone.resnet)
 
 
 def test_the_encoder_gives_the_sizes_that_the_network_gives() -> None:
     model = lively("bpclip", 4)
     assert isinstance(model, BPCLIP)
-    encoder = Encoder(model.backbone.resnet)
+    encoder = FoldedResNet(model.backbone.resnet)
     images = torch.randn(1, 3, 65, 94)
     with torch.inference_mode():
         plain = model.backbone(images)
@@ -215,7 +142,7 @@ def test_local_quality_does_not_depend_on_its_neighbours(
 ) -> None:
     rows = data.draw(st.lists(st.sampled_from(range(len(sizes))), unique=True))
     images = pictures(sizes, seed)
-    network = InferenceModel(lively(name, seed), _PREPROCESSING)
+    network = InferenceModel(lively(name, seed), PREPROCESSING)
     embeddings, maps = mapped(network, images, rows)
     assert apart(embeddings, embedded(network, images)) <= 1e-6
     for row, values in zip(rows, maps, strict=True):
@@ -228,7 +155,7 @@ def test_local_quality_does_not_depend_on_its_neighbours(
 
 @pytest.mark.parametrize("name", NO_REFERENCE)
 def test_of_one_position_local_quality_is_the_score(name: str) -> None:
-    network = InferenceModel(lively(name, 5), _PREPROCESSING)
+    network = InferenceModel(lively(name, 5), PREPROCESSING)
     embeddings, maps = mapped(network, pictures([(32, 32)] * 8, 5), [0, 1, 2, 3, 4, 5, 6, 7])
     scores = network.read_out(embeddings).score
     apart = (torch.stack(maps).flatten() - scores).abs().max()
@@ -239,7 +166,7 @@ def test_of_one_position_local_quality_is_the_score(name: str) -> None:
 # Of random weights the compact BPCLIP's map is nearly flat; the bundled ones are tried in test_bundled.py.
 @pytest.mark.parametrize("name", [name for name in NO_REFERENCE if not name.startswith("bpclip, lite")])
 def test_local_quality_is_local(name: str) -> None:
-    network = InferenceModel(lively(name, 6), _PREPROCESSING)
+    network = InferenceModel(lively(name, 6), PREPROCESSING)
     (image,) = pictures([(96, 320)], 6)
     changed = image.copy()
     changed[:, -64:] = 128
@@ -259,8 +186,8 @@ def test_models_with_equal_encoders_share_one_and_answer_as_with_their_own() -> 
     plain = [
         torch.cat([plainly(model, image) for image in images]) for model in (qualiclip_model, bpclip_model)
     ]
-    first = InferenceModel(bpclip_model, _PREPROCESSING)
-    second = InferenceModel(qualiclip_model, _PREPROCESSING, encoder=first.encoder)
+    first = InferenceModel(bpclip_model, PREPROCESSING)
+    second = InferenceModel(qualiclip_model, PREPROCESSING, encoder=first.encoder)
     assert second.encoder is first.encoder
     batch, extents = pack(images, first.multiple)
     features = first.encoder(batch, extents)
@@ -277,10 +204,10 @@ def test_heads_that_pool_alike_pool_once(
 ) -> None:
     """And to the same bits as a head that pools maps of its own, whichever rows of the batch it reads."""
     both = [
-        InferenceModel(lively("qualiclip, lite", 8), _PREPROCESSING),
+        InferenceModel(lively("qualiclip, lite", 8), PREPROCESSING),
         InferenceModel(
             lively("bpclip, lite" if masks == "learned masks" else "bpclip, lite, open masks", 8),
-            _PREPROCESSING,
+            PREPROCESSING,
         ),
     ]
     features = both[0].encoder(*pack(pictures([(40, 77), (96, 64), (64, 64)], 8), both[0].multiple))
