@@ -1,6 +1,6 @@
-"""The README's commands and snippets are run, and its table of settings is held against the settings.
+"""The commands and snippets of README.md, CONTRIBUTING.md and docs/ are run; settings and links are checked.
 
-How a README has to be written for this:
+How these pages have to be written for this:
 
 - A block of ``console`` has commands after ``$ ``, with ``\\`` at the end of a line that goes on, and below
   each what it prints on standard output, if that is to be seen. Numbers may differ, white space too, and
@@ -33,20 +33,25 @@ from PIL import Image, ImageFilter
 from app.settings import Settings
 from tests.app.running import running
 from tests.photographs import named
+from tests.test_architecture import _FLOORS as FLOORS
 
 _ROOT = Path(__file__).parents[1]
 _BLOCK = re.compile(
     r"^(?P<before>[^\n]*)\n+```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 _ROW = re.compile(r"^\| *`(IQA_\w+)`[^|]*\|(?: *`([^`|]*)`)?", re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 _ELSEWHERE = ("git ", "cd ", "pip ", "docker ")
+_MOST_WORDS = 1500
 _MARK = "=== end of command ==="
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of the README; ``answers`` are the JSON blocks that come after it."""
+    """A fenced block of a page; ``answers`` are the JSON blocks that come after it."""
 
     language: str
     text: str
@@ -113,26 +118,56 @@ def script(commands: list[str], address: str) -> str:
     return "\n".join(lines)
 
 
+def without_code(markdown: str) -> str:
+    """The text without its blocks and its code in backticks."""
+    return re.sub(r"`[^`\n]+`", "", _FENCED.sub("", markdown))
+
+
+def anchors(markdown: str) -> set[str]:
+    """Fragments by which the headings of a page can be linked to, as GitHub makes them."""
+    headings = (heading.replace("`", "").lower() for heading in _HEADING.findall(_FENCED.sub("", markdown)))
+    return {re.sub(r"[^\w -]", "", heading).strip().replace(" ", "-") for heading in headings}
+
+
 @cache
-def _readme() -> str:
-    return (_ROOT / "README.md").read_text(encoding="utf-8")
+def _text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def _pages() -> list[Path]:
+    """The pages whose commands are run; test_the_readme_is_there says if the first is missing."""
+    pages = [_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md")), _ROOT / "CONTRIBUTING.md"]
+    return [page for page in pages if page.is_file()]
+
+
+def _everything() -> str:
+    return "\n".join(map(_text, _pages()))
+
+
+def _documents() -> list[Path]:
+    """All pages of the repository that link to one another."""
+    folders = (
+        _ROOT,
+        _ROOT / "docs",
+        _ROOT / "docker",
+        _ROOT / "models" / "weights",
+        _ROOT / "tests/benchmarks",
+    )
+    return [page for folder in folders for page in sorted(folder.glob("*.md"))]
 
 
 def _parameters(language: str) -> list[object]:
-    try:
-        found = blocks(_readme())
-    except FileNotFoundError:
-        found = []  # test_the_readme_is_there says so
     return [
-        pytest.param(block, id=f"line-{block.line}")
-        for block in found
+        pytest.param(block, id=f"{page.relative_to(_ROOT).as_posix()}-line-{block.line}")
+        for page in _pages()
+        for block in blocks(_text(page))
         if block.language == language and not block.exempt
     ]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the README's reader would be, with photographs of their own.
+    """Where a reader of the pages would be, with photographs of their own.
 
     ``photo.jpg``; ``a.jpg`` and ``b.jpg``, ``reference.jpg`` and ``distorted.jpg``, ``original.png`` and
     ``compressed.jpg``, the second a blurred or compressed first; ``photos/`` with ``scores.csv``.
@@ -221,7 +256,7 @@ def test_python_blocks_run(block: Block, folder: Path, address: str, environment
 def test_the_readme_is_there_and_shows_both_commands() -> None:
     commands = [
         step.command
-        for block in blocks(_readme())
+        for block in blocks(_text(_ROOT / "README.md"))
         if block.language == "console"
         for step in steps(block.text)
     ]
@@ -230,7 +265,9 @@ def test_the_readme_is_there_and_shows_both_commands() -> None:
 
 
 def test_the_table_of_settings_has_them_all_with_their_defaults() -> None:
-    rows = dict(_ROW.findall(_readme()))
+    found = _ROW.findall(_everything())
+    rows = dict(found)
+    assert len(rows) == len(found), "a setting has two rows"
     fields = {f"IQA_{name.upper()}": field.default for name, field in Settings.model_fields.items()}
     assert set(rows) == set(fields)
     stated = {name: default for name, default in rows.items() if default}
@@ -243,10 +280,33 @@ def as_text(default: object) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def test_the_readme_names_no_setting_that_there_is_not() -> None:
+def test_no_page_names_a_setting_that_there_is_not() -> None:
     known = {f"IQA_{name.upper()}" for name in Settings.model_fields}
     known.add("IQA_API_KEY")  # the command line's own, as a client
-    assert set(re.findall(r"\bIQA_[A-Z][A-Z0-9_]*[A-Z0-9]\b", _readme())) <= known
+    assert set(re.findall(r"\bIQA_[A-Z][A-Z0-9_]*[A-Z0-9]\b", _everything())) <= known
+
+
+@pytest.mark.parametrize("page", _documents(), ids=lambda page: page.relative_to(_ROOT).as_posix())
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = [link for link in _LINK.findall(without_code(_text(page))) if "://" not in link]
+    broken = []
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        is_there = target.exists() and target.is_relative_to(_ROOT)
+        if not is_there or (anchor and anchor not in anchors(_text(target))):
+            broken.append(link)
+    assert broken == []
+
+
+def test_the_architecture_page_shows_the_floors_as_they_are() -> None:
+    rows = re.findall(r"^\| (\d+) \| (`app[^|]*|`models`) \|", _text(_ROOT / "ARCHITECTURE.md"), re.MULTILINE)
+    floors = {int(number): set(re.findall(r"`([\w.]+)`", packages)) for number, packages in rows}
+    assert floors == {len(FLOORS) - down: packages for down, packages in enumerate(FLOORS)}
+
+
+def test_the_readme_stays_short() -> None:
+    assert len(_text(_ROOT / "README.md").split()) <= _MOST_WORDS
 
 
 _SAMPLE = """# Title
@@ -298,3 +358,9 @@ def test_commands_are_aimed_at_the_running_service() -> None:
 )
 def test_outputs_agree_up_to_numbers_and_dots(printed: str, expected: str, same: bool) -> None:
     assert agree(printed, expected) is same
+
+
+def test_links_of_code_are_none_and_headings_have_anchors() -> None:
+    text = "# A `GET /x` page, *short*\n```console\n# no heading [a](b)\n```\n`[c](d)` [e](f#g)\n"
+    assert _LINK.findall(without_code(text)) == ["f#g"]
+    assert anchors(text) == {"a-get-x-page-short"}

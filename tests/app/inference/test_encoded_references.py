@@ -1,6 +1,6 @@
 """What was encoded of references is kept, and changes no score."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
