@@ -10,6 +10,7 @@ from app.imaging.formats.gif import GIF
 from app.imaging.formats.image_format import ImageFormat
 from app.imaging.formats.isobmff import AVIF, HEIC
 from app.imaging.formats.jpeg import JPEG
+from app.imaging.formats.jpeg_xl import JPEG_XL
 from app.imaging.formats.png import PNG
 from app.imaging.formats.tiff import TIFF
 from app.imaging.formats.webp import WEBP
@@ -22,6 +23,7 @@ FORMATS: Final = (
     GIF,
     AVIF,
     HEIC,
+    JPEG_XL,
     WEBP,
 )
 """Every format that some installation reads; for those that this one reads, see :func:`supported_formats`."""
