@@ -81,6 +81,13 @@ def test_each_suffix_and_type_belongs_to_one_format() -> None:
     assert len(IMAGE_TYPES) == len(FORMATS)
 
 
+def test_the_readme_names_each_format_and_its_extra() -> None:
+    section = (_APP.parent / "README.md").read_text(encoding="utf-8").partition("## What comes in\n")[2]
+    named = " ".join(section.partition("|")[0].split())
+    assert [each.name for each in FORMATS if each.name not in named] == []
+    assert [each.extra for each in FORMATS if f"`{each.extra}`" not in named and each.extra] == []
+
+
 def test_training_takes_no_file_that_is_no_image() -> None:
     """It has a list of its own, since the science does not know the service: no HEIC, and no animations."""
     assert photos.SUFFIXES <= SUFFIXES
