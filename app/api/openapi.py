@@ -18,7 +18,7 @@ from app.imaging.formats.registry import FORMATS
 from app.schemas.batch import BatchLine
 from app.schemas.problems import Problem
 
-IMAGE_TYPES: Final = tuple(each.media_type for each in FORMATS)
+IMAGE_TYPES: Final = tuple(each.mime for each in FORMATS)
 _SWAGGER_UI: Final = Path(str(files("fastapi_offline"))) / "static"
 _SWAGGER_FILES: Final = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"})
 _BINARY: Final = {"type": "string", "format": "binary"}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.imaging.decode import Picture
+from app.imaging.formats.jpeg import MULTI_PICTURE
 
 _SAMPLES: Final = 40_000
 _UNIFORM_DEVIATION: Final = 2.0
@@ -28,7 +29,7 @@ def of_picture(picture: Picture) -> list[str]:
     cautions = []
     provenance = picture.provenance
     # The further pictures of a multi-picture JPEG are previews and gain maps, not an animation.
-    if provenance.frames > 1 and provenance.format != "MPO":
+    if provenance.frames > 1 and provenance.format != MULTI_PICTURE:
         cautions.append(f"several-frames: the first of {provenance.frames} frames was scored.")
     if reason := picture.orientation_unknown:
         cautions.append(f"orientation-unknown: {reason}, so the image is taken for upright.")

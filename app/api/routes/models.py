@@ -5,8 +5,7 @@ from fastapi import APIRouter
 from app import errors
 from app.api.dependencies import ServiceDep
 from app.api.openapi import problems
-from app.imaging.decode import supported_formats
-from app.imaging.formats.registry import SUFFIXES
+from app.imaging.formats.registry import SUFFIXES, supported_formats
 from app.schemas.models import AdjectivePair, KnownFault, Limits, LoadedModel, ModelsAnswer
 from app.scoring.answers import weights_used
 from models.faults import FAULTS

@@ -1,36 +1,62 @@
-"""The image formats that the service knows: their names, media types and the suffixes of their files."""
+"""The image formats that the service knows. Everything that depends on formats is derived from this list."""
 
-from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-
-@dataclass(frozen=True)
-class Format:
-    """An image format.
-
-    Attributes:
-        name: as answers give it.
-        media_type: by which clients label it; the content decides.
-        suffixes: of its files, in lower case and with the dot.
-    """
-
-    name: str
-    media_type: str
-    suffixes: tuple[str, ...]
-
+from app.errors import UnsupportedMediaType
+from app.imaging.formats import isobmff
+from app.imaging.formats.bmp import BMP
+from app.imaging.formats.gif import GIF
+from app.imaging.formats.image_format import ImageFormat
+from app.imaging.formats.isobmff import AVIF, HEIC
+from app.imaging.formats.jpeg import JPEG
+from app.imaging.formats.jpeg_xl import JPEG_XL
+from app.imaging.formats.png import PNG
+from app.imaging.formats.tiff import TIFF
+from app.imaging.formats.webp import WEBP
 
 FORMATS: Final = (
-    # Multi-picture files (MPO) are JPEG files with more pictures behind the first.
-    Format("JPEG", "image/jpeg", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")),
-    Format("PNG", "image/png", (".png",)),
-    Format("TIFF", "image/tiff", (".tif", ".tiff")),
-    Format("BMP", "image/bmp", (".bmp", ".dib")),
-    Format("GIF", "image/gif", (".gif",)),
-    Format("AVIF", "image/avif", (".avif",)),
-    Format("HEIC", "image/heic", (".heic", ".heif")),
-    Format("WebP", "image/webp", (".webp",)),
+    JPEG,
+    PNG,
+    TIFF,
+    BMP,
+    GIF,
+    AVIF,
+    HEIC,
+    JPEG_XL,
+    WEBP,
 )
-"""Every format that some installation reads; ``supported_formats`` in :mod:`app.imaging.decode`: this one."""
+"""Every format that some installation reads; for those that this one reads, see :func:`supported_formats`."""
 
 SUFFIXES: Final = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
-"""What is taken for an image in a folder; a file that is named itself is tried whatever its name."""
+"""Suffixes of the files in a folder that are taken for images; a file given by name is always tried."""
+
+
+@cache
+def supported_formats() -> tuple[str, ...]:
+    """Names of the formats that this installation reads. Loads their decoders."""
+    return tuple(each.name for each in FORMATS if each.has_decoder())
+
+
+def sniff(data: bytes) -> ImageFormat:
+    """The format of a file, by its first bytes.
+
+    Raises:
+        UnsupportedMediaType: it is in no known format, or in one that this installation does not read.
+    """
+    for format in FORMATS:
+        if format.matches(data):
+            if format.name not in supported_formats():
+                raise unsupported("decoder-missing", format.missing_decoder())
+            return format
+    if isobmff.is_container(data):
+        raise unsupported("no-image", "The file is a video or another medium, not an image.")
+    raise unsupported(
+        "unknown-format",
+        f"The bytes are not an image in a format that is read here: {', '.join(supported_formats())}.",
+    )
+
+
+def unsupported(reason: str, sentence: str) -> UnsupportedMediaType:
+    """The problem of a file that is not read here."""
+    return UnsupportedMediaType(sentence, reason=reason, supported=list(supported_formats()))

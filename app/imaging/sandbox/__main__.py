@@ -19,6 +19,7 @@ import numpy as np
 from app.errors import InternalError, InvalidImage, ServiceError
 from app.imaging import decode, model_inputs
 from app.imaging.decode import Header
+from app.imaging.formats.registry import supported_formats
 from app.imaging.model_inputs import Comparison, Fitted, Size
 from app.imaging.sandbox import protocol
 from app.imaging.sandbox.protocol import Answer, Channel, Failed, Ready, Seen, SignalMeasures, WireError
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Some send their signals to all processes of a service (systemd does); the parent says when to end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    decode.supported_formats()  # loads what reads HEIC, before there is less memory
+    supported_formats()  # loads the decoders, before there is less memory
     _confine(memory_bytes)
     channel = Channel(socket.socket(fileno=descriptor))
     with suppress(WireError):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.imaging.decode import supported_formats
+from app.imaging.formats.registry import supported_formats
 from tests.app.files import encoded
 from tests.photographs import named
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.imaging.decode import supported_formats
+from app.imaging.formats.registry import supported_formats
 from tests.app.door.making import exif
 from tests.app.door.pixels import as_stored
 from tests.app.door.profiles import display_p3, in_display_p3

@@ -23,7 +23,8 @@ from app.errors import (
     UnsupportedMediaType,
 )
 from app.imaging import score_warnings
-from app.imaging.decode import Picture, decode, supported_formats
+from app.imaging.decode import Picture, decode
+from app.imaging.formats.registry import supported_formats
 from app.imaging.limits import Limits
 from tests.app.files import encoded, inspect, png_chunk, png_header, turned
 from tests.photographs import named
@@ -192,21 +193,6 @@ def test_why_a_format_is_not_read_is_said_in_a_field(data: bytes, reason: str) -
     with pytest.raises(UnsupportedMediaType) as caught:
         inspect(data, LIMITS)
     assert caught.value.fields == {"reason": reason, "supported": list(supported_formats())}
-
-
-def test_heic_without_its_reader_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encoded(CAT, "HEIF")
-    monkeypatch.setattr("app.imaging.decode._has_heif", lambda: False)
-    supported_formats.cache_clear()
-    try:
-        with pytest.raises(UnsupportedMediaType, match=r"iqa-service\[heic\]") as caught:
-            inspect(data, LIMITS)
-        assert caught.value.fields["reason"] == "decoder-missing"
-        with pytest.raises(UnsupportedMediaType) as caught:
-            inspect(b"%PDF-1.7", LIMITS)
-        assert "HEIC" not in caught.value.fields["supported"]
-    finally:
-        supported_formats.cache_clear()
 
 
 def test_of_heic_the_image_itself_is_read_whatever_lies_beside_it() -> None:

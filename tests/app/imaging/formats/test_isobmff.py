@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from app.imaging.formats import isobmff
+from app.imaging.formats.image_format import ImageFormat
 
 heif = pytest.importorskip("pillow_heif", reason="HEIC is written by the extra `heic`")
 
@@ -24,11 +25,11 @@ def _written(format: str) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize(("format", "kind"), [("AVIF", "AVIF"), ("HEIF", "HEIF")])
-def test_files_as_they_are_written(format: str, kind: str) -> None:
-    data = _written(format)
+@pytest.mark.parametrize("format", [isobmff.AVIF, isobmff.HEIC], ids=lambda format: format.name)
+def test_files_as_they_are_written(format: ImageFormat) -> None:
+    data = _written(format.pillow[0])
     assert isobmff.is_container(data)
-    assert isobmff.kind(data) == kind
+    assert [each for each in (isobmff.AVIF, isobmff.HEIC) if each.matches(data)] == [format]
     sizes = set(isobmff.claimed_sizes(data))
     # HEVC codes whole blocks, and cuts them off in a box of its own.
     assert any(width in (70, 72, 128) or (width, height) == (70, 50) for width, height in sizes)
@@ -38,7 +39,8 @@ def test_files_as_they_are_written(format: str, kind: str) -> None:
 def test_another_medium() -> None:
     video = _box(b"ftyp", b"isom\0\0\0\0mp42isom")
     assert isobmff.is_container(video)
-    assert isobmff.kind(video) is None
+    assert not isobmff.is_avif(video)
+    assert not isobmff.is_heic(video)
     assert not isobmff.is_container(b"\xff\xd8\xff")
 
 

@@ -1,0 +1,80 @@
+"""The seam between the service and one image format."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class Unreadable(Exception):
+    """A file that may be whole, but of a kind of its format that is not decoded here.
+
+    Args:
+        reason: one of the values of ``reason`` that :class:`app.errors.UnsupportedMediaType` explains.
+        sentence: for the client: which kind of file it is, and what to do.
+    """
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """An image format: everything that the service knows about it.
+
+    Add one by a module with such an object and a line in :data:`app.imaging.formats.registry.FORMATS`.
+
+    Attributes:
+        name: the name in answers.
+        pillow: Pillow's names: first the one that opens its files, then those of variants, which answers give
+            as they are.
+        mime: the media type by which clients label its files; the content decides.
+        suffixes: of its file names, in lower case and with the dot.
+        signatures: byte strings, one of which begins every file.
+        recognize: whether a file without such a signature is of this format.
+        has_decoder: whether this installation decodes the format; loads the decoder and registers it with
+            Pillow. Called often.
+        extra: the extra that installs the decoder; '' if Pillow brings it.
+        too_many_pieces: whether the file has more segments, chunks or boxes than are read.
+        claimed_sizes: widths and heights in pixels that are checked before the decoder sees the file.
+        count_frames: number of frames or pages, at least 1, counted before Pillow does, where Pillow would
+            take long. Gets the file and a maximum; may return ``maximum + 1`` for any larger number. None
+            leaves it to Pillow, which reads the number from the header.
+        check: raises :class:`Unreadable` for an opened image that is not decoded here.
+        is_turned: whether the decoder itself turns or mirrors the picture of this file.
+    """
+
+    name: str
+    pillow: tuple[str, ...]
+    mime: str
+    suffixes: tuple[str, ...]
+    signatures: tuple[bytes, ...] = ()
+    recognize: Callable[[bytes], bool] = lambda data: False
+    has_decoder: Callable[[], bool] = lambda: True
+    extra: str = ""
+    too_many_pieces: Callable[[bytes], bool] = lambda data: False
+    claimed_sizes: Callable[[bytes], Iterable[tuple[int, int]]] = lambda data: ()
+    count_frames: Callable[[bytes, int], int] | None = None
+    check: "Callable[[Image.Image], None]" = lambda image: None
+    is_turned: Callable[[bytes], bool] = lambda data: False
+
+    def matches(self, data: bytes) -> bool:
+        """Whether the first bytes of a file are those of this format."""
+        return data.startswith(self.signatures) or self.recognize(data)
+
+    def answered_name(self, pillow: str | None) -> str:
+        """The name in answers of an image that Pillow has opened under that name."""
+        return self.name if pillow in (None, self.pillow[0]) else str(pillow)
+
+    def missing_decoder(self) -> str:
+        """Says that the decoder is missing, and how to install it."""
+        if not self.extra:
+            return f"{self.name} is not read by this server's build of Pillow."
+        return (
+            f"{self.name} is read only where the extra `{self.extra}` is installed "
+            f"(pip install 'iqa-service[{self.extra}]')."
+        )
