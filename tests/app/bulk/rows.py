@@ -9,18 +9,20 @@ from typing import Any
 from app.bulk.rows import Calibrations, Row, answer_fields, flat
 from app.bulk.run_manifest import About, Applied, Basis, Used
 from app.bulk.summary import Summary
-from app.schemas import types
+from app.schemas.common import Batch, Dimensions, Size, WeightsUsed
+from app.schemas.policies import Reason, Verdict
+from app.schemas.score import AdjectiveResult, Exposure, Facts, Image, ModelAnswer, UntimedScore
 from app.scoring.outcomes import Scored
 from models.vocabulary import ADJECTIVES, DIMENSIONS
 
 MODELS = ("qualiclip", "bpclip")
 
 
-def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> types.UntimedScore:
+def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> UntimedScore:
     """An answer with that score; `content` makes the file's digest."""
-    dimensions = types.Dimensions(**dict.fromkeys(DIMENSIONS, score))
+    dimensions = Dimensions(**dict.fromkeys(DIMENSIONS, score))
     adjectives = [
-        types.AdjectiveResult(
+        AdjectiveResult(
             adjective=word.word,
             dimension=word.dimension,
             polarity=word.polarity,
@@ -30,17 +32,17 @@ def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> types.Unt
         for word in ADJECTIVES
     ]
     models = {
-        name: types.ModelAnswer(
+        name: ModelAnswer(
             score=score,
             dimensions=dimensions,
             adjectives=adjectives,
             prompt_pairs=[],
-            scored=types.Size(width=64, height=48),
-            weights=types.WeightsUsed(name=f"{name}-tiny", sha256=name, license="none"),
+            scored=Size(width=64, height=48),
+            weights=WeightsUsed(name=f"{name}-tiny", sha256=name, license="none"),
         )
         for name in MODELS
     }
-    image = types.Image(
+    image = Image(
         width=64,
         height=48,
         format="JPEG",
@@ -50,19 +52,19 @@ def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> types.Unt
         orientation_applied=False,
         color_converted=False,
     )
-    return types.UntimedScore(**{
+    return UntimedScore(**{
         "score": score,
         "model": "bpclip",
         "dimensions": dimensions,
         "models": models,
         "image": image,
-        "facts": types.Facts(
-            exposure=types.Exposure(
+        "facts": Facts(
+            exposure=Exposure(
                 mean_luminance=0.2, p99_luminance=0.9, clipped_shadows=0.0, clipped_highlights=0.0123
             )
         ),
         "warnings": [],
-        "batch": types.Batch(images=1),
+        "batch": Batch(images=1),
         **fields,
     })  # fmt: skip
 
@@ -79,9 +81,9 @@ def row(path: str, score: float = 0.5, *, calibrations: Calibrations | None = No
     return flat(answer_fields(scored(path, score, **fields)), calibrations or {})
 
 
-def verdict(outcome: str, *messages: str) -> types.Verdict:
+def verdict(outcome: str, *messages: str) -> Verdict:
     reasons = [
-        types.Reason(
+        Reason(
             measure="dimension",
             model="bpclip",
             dimension="sharpness",
@@ -93,7 +95,7 @@ def verdict(outcome: str, *messages: str) -> types.Verdict:
         )
         for message in messages
     ]
-    return types.Verdict(policy="upload", outcome=outcome, reasons=reasons)  # type: ignore[arg-type]
+    return Verdict(policy="upload", outcome=outcome, reasons=reasons)  # type: ignore[arg-type]
 
 
 def basis(policy: str | None = None, **changes: Any) -> Basis:

@@ -1,8 +1,10 @@
 """Policies, what they judge and answers that carry it, for tests."""
 
 from app.policies import Measured, Opinion, Policy, parse
-from app.schemas import types
+from app.schemas.common import Batch, Dimensions, Size, WeightsUsed
 from app.schemas.exposure import Exposure
+from app.schemas.score import AdjectiveResult, Facts, Image, ModelAnswer, UntimedScore
+from app.schemas.score import Exposure as ExposureAnswer
 from models.vocabulary import ADJECTIVES, DIMENSIONS, WORDS
 
 BOTH = ("qualiclip", "bpclip")
@@ -23,13 +25,13 @@ def policy(text: str) -> Policy:
     return parse(f"[mine]\n{text}", "The text")["mine"]
 
 
-def answer(value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")) -> types.UntimedScore:
+def answer(value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")) -> UntimedScore:
     """An answer of the service with the same number everywhere."""
-    model = types.ModelAnswer(
+    model = ModelAnswer(
         score=value,
-        dimensions=types.Dimensions(**dict.fromkeys(DIMENSIONS, value)),
+        dimensions=Dimensions(**dict.fromkeys(DIMENSIONS, value)),
         adjectives=[
-            types.AdjectiveResult(
+            AdjectiveResult(
                 adjective=each.word,
                 dimension=each.dimension,
                 polarity=each.polarity,
@@ -39,20 +41,20 @@ def answer(value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")
             for each in ADJECTIVES
         ]
         + [
-            types.AdjectiveResult(
+            AdjectiveResult(
                 adjective="moody", dimension=None, polarity=None, similarity=0.1, probability=None
             )
         ],
         prompt_pairs=[],
-        scored=types.Size(width=320, height=240),
-        weights=types.WeightsUsed(name="small", sha256="a" * 64, license=""),
+        scored=Size(width=320, height=240),
+        weights=WeightsUsed(name="small", sha256="a" * 64, license=""),
     )
-    return types.UntimedScore(
+    return UntimedScore(
         score=value,
         model="bpclip" if "bpclip" in models else models[0],
         dimensions=model.dimensions,
         models=dict.fromkeys(models, model),
-        image=types.Image(
+        image=Image(
             width=640,
             height=480,
             format="JPEG",
@@ -62,7 +64,7 @@ def answer(value: float = 0.5, models: tuple[str, ...] = ("qualiclip", "bpclip")
             orientation_applied=False,
             color_converted=False,
         ),
-        facts=types.Facts(exposure=types.Exposure(**vars(Exposure(value, value, value, value)))),
+        facts=Facts(exposure=ExposureAnswer(**vars(Exposure(value, value, value, value)))),
         warnings=["scaled-down: a warning of before."],
-        batch=types.Batch(images=1),
+        batch=Batch(images=1),
     )

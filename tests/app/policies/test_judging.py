@@ -24,8 +24,8 @@ from app.policies import (
     usable,
     with_verdict,
 )
-from app.schemas import types
 from app.schemas.exposure import MEASURES, Exposure
+from app.schemas.score import UntimedScore
 from models.vocabulary import ADJECTIVES, DIMENSIONS
 from tests.app.policies.case import BOTH, answer, measured, opinion, policy
 
@@ -205,7 +205,7 @@ def test_a_verdict_is_added_to_an_answer_and_nothing_else_changes() -> None:
     assert after.verdict.outcome == "fail"
     assert before.verdict is None
     assert after.model_copy(update={"verdict": None}) == before
-    assert types.UntimedScore.model_validate_json(after.model_dump_json()) == after
+    assert UntimedScore.model_validate_json(after.model_dump_json()) == after
 
 
 @pytest.mark.parametrize(
