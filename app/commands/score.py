@@ -57,7 +57,7 @@ def score(
         typer.Option(
             help="File to write the scores to, instead of printing them: .jsonl has the whole answers, .csv "
             "and .parquet are tables with a row per image (Parquet with the extra `parquet`). Until it is "
-            "finished it is called FILE.part.jsonl.",
+            "finished, its rows are in FILE.part.sqlite.",
             show_default=False,
         ),
     ] = None,

@@ -1,13 +1,14 @@
 """Files of scores: begun, gone on with after any end, finished; each image has one row."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from app.bulk import journal
 from app.bulk.errors import OutputError
-from app.bulk.rows import path_of
+from app.bulk.file_formats import encoded
+from app.bulk.rows import answer_fields, flat, path_of
 from app.bulk.run_manifest import About, Basis, Used, beside, shown_names
 from app.bulk.score_file import Output
 from tests.app.bulk.rows import about, basis, failed, scored
@@ -48,8 +49,6 @@ def test_what_was_begun_is_gone_on_with(path: Path) -> None:
     first = _begun(path)
     first.append(failed("bad.jpg"))
     first.close()
-    part = path.with_name(path.name + ".part.jsonl")
-    part.write_bytes(part.read_bytes() + b'{"file": "torn.jp')
     again = Output(path)
     assert again.exists
     assert not again.finished
@@ -63,6 +62,25 @@ def test_what_was_begun_is_gone_on_with(path: Path) -> None:
     again.append(scored("3.jpg"))
     again.finish()
     assert _files(again) == Counter(["0.jpg", "1.jpg", "2.jpg", "3.jpg", "bad.jpg"])
+
+
+def test_what_an_earlier_version_began_is_gone_on_with(path: Path) -> None:
+    done = [answer_fields(scored("0.jpg", 0.0)), answer_fields(failed("bad.jpg"))]
+    about().write(path)
+    rows = done if path.suffix == ".jsonl" else [flat(fields, {}) for fields in done]
+    part = path.with_name(path.name + ".part.jsonl")
+    part.write_bytes(b"".join(map(encoded, rows)) + b'{"file": "torn.jp')
+    again = Output(path)
+    assert again.exists
+    assert not again.finished
+    assert _files(again) == Counter(["0.jpg", "bad.jpg"])
+    again.go_on(about())
+    again.append(scored("1.jpg"))
+    again.close()
+    assert _files(Output(path)) == Counter(["0.jpg", "1.jpg"])
+    again.finish()
+    assert _files(again) == Counter(["0.jpg", "1.jpg"])
+    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, beside(path).name]
 
 
 def test_what_was_finished_is_gone_on_with(path: Path) -> None:
@@ -87,7 +105,7 @@ def test_an_end_between_the_steps_of_finishing_loses_nothing(
 ) -> None:
     output = _begun(path)
 
-    def killed(*_: object) -> None:
+    def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     for step in ("unlink", "replace"):
@@ -180,7 +198,7 @@ def test_all_of_it_can_be_removed(path: Path) -> None:
 def test_lines_of_json_are_the_answers(tmp_path: Path) -> None:
     path = tmp_path / "scores.jsonl"
     _begun(path, 1).finish()
-    (line,) = journal.read(path)
+    (line,) = map(json.loads, path.read_bytes().splitlines())
     assert set(line) >= {"file", "score", "models", "image", "warnings", "verdict"}
     assert not {"timing_ms", "batch", "quality_map"} & set(line)
 
