@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -54,6 +55,7 @@ class _Work:
     asked: float = field(default_factory=time.monotonic)
     answer: "Future[Timed]" = field(default_factory=Future)
     abandoned: bool = False
+    context: Context = field(default_factory=copy_context)  # of the request, for the log
 
 
 class _Abandoned(Exception):
@@ -211,7 +213,7 @@ class Decoders:
             if work is None:
                 break
             if work.answer.set_running_or_notify_cancel():
-                decoder = self._do(decoder, work)
+                decoder = work.context.run(self._do, decoder, work)
             del work  # and its file with it: the next one may be long in coming
         if decoder is not None:
             self._bury(decoder)
