@@ -51,7 +51,7 @@ def serve(settings: Settings) -> int:
         nearest = nearest_variable(name)
         _log.warning("unknown variable %s is ignored; the nearest setting is %s", name, nearest)
     try:
-        api_keys.load(settings.api_keys_file, settings.api_keys)
+        api_keys.load_keys(settings.api_keys_file, settings.api_keys)
         known = policies.load(settings.policies_file)
         policies.usable(known, settings.models)
     except (KeysError, PoliciesError) as error:

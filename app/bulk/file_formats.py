@@ -38,7 +38,7 @@ _METADATA: Final = b"iqa"
 _BYTE: Final = re.compile("[\udc80-\udcff]")  # what Python has in the place of a byte that is not UTF-8
 
 
-class Format(Protocol):
+class FileFormat(Protocol):
     """How rows are written and read.
 
     Attributes:
@@ -60,7 +60,7 @@ class Format(Protocol):
         ...
 
 
-def format_of(path: Path) -> Format:
+def format_of(path: Path) -> FileFormat:
     """The format by the end of a name.
 
     Raises:

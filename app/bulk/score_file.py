@@ -20,7 +20,7 @@ _PART: Final = ".part.sqlite"
 _EARLIER_PART: Final = ".part.jsonl"  # as earlier versions wrote it
 
 
-class Output:
+class ScoreFile:
     """A file of scores.
 
     Args:

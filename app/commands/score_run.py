@@ -9,7 +9,7 @@ from app.bulk.image_files import Meant
 from app.bulk.path_set import PathSet
 from app.bulk.rows import answer_fields, flat, path_of
 from app.bulk.run_manifest import About
-from app.bulk.score_file import Output
+from app.bulk.score_file import ScoreFile
 from app.bulk.scorers import Source
 from app.bulk.summary import Summary
 from app.commands.table import Table
@@ -37,7 +37,7 @@ class Run:
         interrupted: how far it was when it was interrupted; None where it was not.
     """
 
-    def __init__(self, output: Output | None, *, overwrite: bool = False, as_json: bool = False) -> None:
+    def __init__(self, output: ScoreFile | None, *, overwrite: bool = False, as_json: bool = False) -> None:
         self.summary = Summary()
         self.about: About | None = None
         self.scored = self.failed = 0

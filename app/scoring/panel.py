@@ -23,7 +23,7 @@ from app.inference.tasks import (
     Task,
     items_of,
 )
-from app.policies import Measured
+from app.policies import MeasuredImage
 from app.schemas.common import WeightsUsed
 from app.schemas.exposure import Exposure
 from app.scoring.answers import weights_used
@@ -130,7 +130,7 @@ class Panel:
         advance(len(pictures))
         return list(opinions)
 
-    def measured(self, opinions: Opinions, exposure: Exposure, width: int, height: int) -> Measured:
+    def measured(self, opinions: Opinions, exposure: Exposure, width: int, height: int) -> MeasuredImage:
         """What the no-reference models said, in the form that policies judge.
 
         Args:
@@ -143,12 +143,12 @@ class Panel:
         for name in self._engine.models:
             similarities = torch.tensor(opinions[name].similarities)
             probabilities = pair_probabilities(similarities, self._cards[name].temperature)
-            found[name] = policies.Opinion(
+            found[name] = policies.ModelOpinion(
                 opinions[name].score,
                 dict(zip(DIMENSIONS, dimension_scores(probabilities).tolist(), strict=True)),
                 dict(zip(WORDS, probabilities.tolist(), strict=True)),
             )
-        return Measured(width, height, answering(self._engine.models), found, exposure)
+        return MeasuredImage(width, height, answering(self._engine.models), found, exposure)
 
     def _run(self, tasks: Sequence[Task]) -> list[Result]:
         """Results in the order of the tasks, in batches as the service forms them."""
