@@ -5,7 +5,11 @@ import logging
 import re
 import sys
 import time
+from contextvars import ContextVar
 from typing import Any, Final, Literal
+
+request_id: Final = ContextVar[str | None]("request_id", default=None)
+"""Id of the request that is being processed; every line logged meanwhile has it as the field ``id``."""
 
 _OWN: Final = "fields"
 _LONGEST_FIELD: Final = 200
@@ -59,7 +63,8 @@ def log_fields(logger: logging.Logger, level: int, message: str, **fields: Any) 
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    return getattr(record, _OWN, {})
+    current = request_id.get()
+    return ({} if current is None else {"id": current}) | getattr(record, _OWN, {})
 
 
 def _shown(value: Any) -> Any:

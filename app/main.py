@@ -94,9 +94,7 @@ async def _on_service_error(request: Request, error: Exception) -> Response:
     record = record_of(request)
     if isinstance(error, errors.PoisonInput):
         # All that is ever written down of an image.
-        log_fields(
-            _log, logging.ERROR, "an image ended the worker twice", id=record.request_id, **error.fields
-        )
+        log_fields(_log, logging.ERROR, "an image ended the worker twice", **error.fields)
     return problem(error, record)
 
 

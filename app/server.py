@@ -15,7 +15,7 @@ import uvloop
 
 from app.auth.api_keys import KeysError
 from app.cpu import SWITCH_INTERVAL_S
-from app.http.connections import Connection, Door, Limits
+from app.http.connections import Connection, ConnectionLimits, Door
 from app.http.file_descriptors import most_connections, raise_limit
 from app.http.listener import accepted, turn_newcomers_away
 from app.logs import configure_logging
@@ -92,7 +92,7 @@ async def _serve(lifeline: Lifeline, settings: Settings, listener: socket.socket
     app = create_app(settings, orders["endpoints"], policies)
     service: Service = app.state.service
     files = raise_limit(settings.max_connections)
-    limits = Limits(
+    limits = ConnectionLimits(
         most=most_connections(settings.max_connections, files),
         head_s=settings.head_timeout_s,
         body_s=settings.body_timeout_s,

@@ -25,14 +25,13 @@ from app.cpu import cores
 from app.logs import configure_logging
 from app.metrics import MULTIPROCESS_DIR
 from app.policies import PoliciesError, Policy
+from app.processes.backoff import restart_pause_s
 from app.processes.child import Child
 from app.processes.runtime_dir import PrivateFolder
 from app.settings import Settings, nearest_variable, unknown_variables
 
 _log = logging.getLogger("iqa.supervisor")
 
-_FIRST_PAUSE_S: Final = 0.1
-_LONGEST_PAUSE_S: Final = 30.0
 _HEALTHY_S: Final = 1.0
 """A process that was ready for so long is restarted at once when it dies; quick deaths have a pause after."""
 _SILENCE_S: Final = 10.0
@@ -51,7 +50,7 @@ def serve(settings: Settings) -> int:
         nearest = nearest_variable(name)
         _log.warning("unknown variable %s is ignored; the nearest setting is %s", name, nearest)
     try:
-        api_keys.load(settings.api_keys_file, settings.api_keys)
+        api_keys.load_keys(settings.api_keys_file, settings.api_keys)
         known = policies.load(settings.policies_file)
         policies.usable(known, settings.models)
     except (KeysError, PoliciesError) as error:
@@ -91,7 +90,7 @@ class _Post:
         self.restarts += 1
         if healthy:
             return 0.0
-        return min(_FIRST_PAUSE_S * 2.0 ** min(self.quick_deaths - 1, 16), _LONGEST_PAUSE_S)
+        return restart_pause_s(self.quick_deaths)
 
 
 class Supervisor:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.auth.api_keys import Key, KeyRing, find
+from app.auth.api_keys import ApiKey, KeyRing, find
 from app.auth.token_bucket import Bucket
 from app.errors import RateLimited, Unauthorized
 from app.settings import Settings
@@ -65,7 +65,7 @@ class Access:
         self._clock = clock
         # The kernel deals connections out to the processes, so each grants its share of a budget.
         self._share = 1 / settings.http_processes
-        self._callers: dict[str, tuple[Key, Caller]] = {}
+        self._callers: dict[str, tuple[ApiKey, Caller]] = {}
         self.locked = bool(self._ring.current())
 
     def caller(self, presented: Sequence[bytes]) -> Caller:
@@ -88,7 +88,7 @@ class Access:
             raise Unauthorized("The API key is not one of those that are let in.", wrong_key=True)
         return self._caller_of(known[0], keys)
 
-    def _caller_of(self, key: Key, keys: Sequence[Key]) -> Caller:
+    def _caller_of(self, key: ApiKey, keys: Sequence[ApiKey]) -> Caller:
         """The same for as long as the key is in use, its level with it."""
         before = self._callers.get(key.name)
         if before is not None and before[0] is key:
@@ -100,7 +100,7 @@ class Access:
         self._callers[key.name] = key, caller
         return caller
 
-    def _bucket(self, key: Key, before: Bucket | None) -> Bucket | None:
+    def _bucket(self, key: ApiKey, before: Bucket | None) -> Bucket | None:
         if key.pixels_per_s is None:
             return None
         rate = key.pixels_per_s * self._share

@@ -36,7 +36,7 @@ class KeysError(Exception):
 
 
 @dataclass(frozen=True)
-class Key:
+class ApiKey:
     """What is known of a key. Itself it is known to its caller alone.
 
     Attributes:
@@ -74,7 +74,7 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def find(keys: Sequence[Key], presented: bytes) -> Key | None:
+def find(keys: Sequence[ApiKey], presented: bytes) -> ApiKey | None:
     """The key that was presented, or None. Takes the same time wherever it stands, and whether it does."""
     digest = digest_of(presented)
     found = None
@@ -84,7 +84,7 @@ def find(keys: Sequence[Key], presented: bytes) -> Key | None:
     return found
 
 
-def parse(text: str, source: str) -> list[Key]:
+def parse_keys(text: str, source: str) -> list[ApiKey]:
     """The keys of a file's text, of which there may be none.
 
     Raises:
@@ -105,15 +105,15 @@ def read_file(path: Path) -> str:
         raise KeysError(str(error)) from error
 
 
-def load(path: Path | None, entries: str | None) -> tuple[Key, ...]:
+def load_keys(path: Path | None, entries: str | None) -> tuple[ApiKey, ...]:
     """The keys of a file and of a text of entries that commas or newlines separate; none where both are None.
 
     Raises:
         KeysError: one of them cannot be read, is not as it has to be, or holds no key.
     """
-    keys: list[Key] = []
+    keys: list[ApiKey] = []
     if path is not None:
-        keys += parse(read_file(path), f"The file of API keys {path}")
+        keys += parse_keys(read_file(path), f"The file of API keys {path}")
         if not keys:
             raise KeysError(f"The file of API keys {path} holds none.")
     if entries is not None:
@@ -133,11 +133,11 @@ class KeyRing:
     """The keys in use. Their file is looked at again once a second, by whoever asks for them.
 
     Args:
-        path, entries: as for :func:`load`.
+        path, entries: as for :func:`load_keys`.
         clock: in seconds.
 
     Raises:
-        KeysError: as :func:`load`.
+        KeysError: as :func:`load_keys`.
     """
 
     def __init__(
@@ -147,10 +147,10 @@ class KeyRing:
         self._next_look = clock() + _LOOK_EVERY_S
         # Taken before the file is read: what changes meanwhile is seen at the next look.
         self._seen = _signature(path)
-        self._keys = load(path, entries)
+        self._keys = load_keys(path, entries)
         self._complaint: str | None = None
 
-    def current(self) -> tuple[Key, ...]:
+    def current(self) -> tuple[ApiKey, ...]:
         """The keys of now, or of before where the file cannot be used any more; none if none are set."""
         now = self._clock()
         if self._path is not None and now >= self._next_look:
@@ -161,7 +161,7 @@ class KeyRing:
 
     def _reload(self, signature: tuple[int, ...] | None) -> None:
         try:
-            self._keys = load(self._path, self._entries)
+            self._keys = load_keys(self._path, self._entries)
         except KeysError as error:
             # It is tried again at every look, since what was wrong may pass without a trace on the file.
             if str(error) != self._complaint:
@@ -172,8 +172,8 @@ class KeyRing:
         _log.info("the file of API keys has changed; %d keys are in use", len(self._keys))
 
 
-def _parse(lines: Sequence[str], where: str) -> list[Key]:
-    keys: list[Key] = []
+def _parse(lines: Sequence[str], where: str) -> list[ApiKey]:
+    keys: list[ApiKey] = []
     seen: set[str | bytes] = set()
     for number, line in enumerate(lines, 1):
         content = line.partition("#")[0].strip()
@@ -186,7 +186,7 @@ def _parse(lines: Sequence[str], where: str) -> list[Key]:
                 "letters, digits and ._@-, and 64 hexadecimal digits."
             )
         name, digest, rate = match.groups()
-        key = Key(name, bytes.fromhex(digest), None if rate is None else int(rate))
+        key = ApiKey(name, bytes.fromhex(digest), None if rate is None else int(rate))
         if seen & {key.name, key.digest}:
             raise KeysError(f"{where} {number}, has the name or the key of an earlier one.")
         seen |= {key.name, key.digest}

@@ -10,6 +10,7 @@ same file, and such a text an apostrophe. Several texts in a cell of CSV have ``
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from app.bulk.errors import OutputError
-from app.bulk.journal import encoded, read
 from app.bulk.rows import Column, Row
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _METADATA: Final = b"iqa"
 _BYTE: Final = re.compile("[\udc80-\udcff]")  # what Python has in the place of a byte that is not UTF-8
 
 
-class Format(Protocol):
+class FileFormat(Protocol):
     """How rows are written and read.
 
     Attributes:
@@ -60,7 +60,7 @@ class Format(Protocol):
         ...
 
 
-def format_of(path: Path) -> Format:
+def format_of(path: Path) -> FileFormat:
     """The format by the end of a name.
 
     Raises:
@@ -77,7 +77,7 @@ def format_of(path: Path) -> Format:
 
 
 class JsonLines:
-    """Lines of JSON, in UTF-8."""
+    """Lines of JSON, in UTF-8. Lines after one that cannot be read are not read either."""
 
     table = False
 
@@ -85,7 +85,15 @@ class JsonLines:
         file.writelines(encoded(row) for row in rows)
 
     def read(self, path: Path, columns: Sequence[Column]) -> Iterator[Row]:
-        return read(path)
+        with path.open("rb") as file:
+            for line in file:
+                try:
+                    fields = json.loads(line) if line.endswith(b"\n") else None
+                except ValueError:
+                    return
+                if not isinstance(fields, dict) or not isinstance(fields.get("file"), str):
+                    return
+                yield fields
 
 
 class Csv:
@@ -157,6 +165,11 @@ class Parquet:
                         yield {**row, "file": read_name(row["file"])}
         except pyarrow.ArrowException as error:
             raise OutputError(f"{path.name} is not a Parquet file that can be read.") from error
+
+
+def encoded(row: Row) -> bytes:
+    """A line of JSON. Names that are not UTF-8 are kept: JSON escapes what stands for such bytes."""
+    return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def written_name(name: str) -> str:

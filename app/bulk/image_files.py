@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from app.bulk.path_set import Names
+from app.bulk.path_set import PathSet
 from app.imaging.formats.registry import SUFFIXES
 from app.scoring.outcomes import Scored
 
@@ -12,8 +12,8 @@ from app.scoring.outcomes import Scored
 class Meant:
     """The files that are meant: those named, and the images in folders that are named, in the order of names.
 
-    They are looked up while they are gone through, each once, and never all held: beside the names in one
-    folder at a time only digests, and these only where several names were given, which may overlap.
+    They are looked up while they are gone through, each once. Only the names in one folder at a time are held
+    in memory; where several names were given, which may overlap, the others are on disk.
 
     Args:
         named: files and folders.
@@ -24,10 +24,12 @@ class Meant:
         failures: of the last :meth:`count`: a folder that cannot be read or has no images.
     """
 
-    def __init__(self, named: Iterable[Path], *, recursive: bool = False, done: Names | None = None) -> None:
+    def __init__(
+        self, named: Iterable[Path], *, recursive: bool = False, done: PathSet | tuple[()] = ()
+    ) -> None:
         self._named = tuple(named)
         self._recursive = recursive
-        self._done = Names() if done is None else done
+        self._done = done
         self.failures: list[Scored] = []
 
     def __iter__(self) -> Iterator[Path]:
@@ -39,11 +41,11 @@ class Meant:
         return sum(1 for _ in self._walk(self.failures))
 
     def _walk(self, failures: list[Scored]) -> Iterator[Path]:
-        met = Names() if len(self._named) > 1 else None
-        for named in self._named:
-            for path in _images_in(named, self._recursive, failures) if named.is_dir() else [named]:
-                if path not in self._done and (met is None or met.add(path)):
-                    yield path
+        with PathSet() as met:
+            for named in self._named:
+                for path in _images_in(named, self._recursive, failures) if named.is_dir() else [named]:
+                    if path not in self._done and (len(self._named) == 1 or met.add(path)):
+                        yield path
 
 
 def _images_in(folder: Path, recursive: bool, failures: list[Scored]) -> Iterator[Path]:

@@ -1,28 +1,26 @@
 """A file of scores in the making: begun, gone on with, finished.
 
-While images are scored, their rows stand in a journal beside the file (``scores.csv.part.jsonl``); at the end
-the file is made of it in one step, so whoever finds ``scores.csv`` finds a whole one. Parquet could not be
-appended to anyway, and of JSON lines the journal is the file, but for its name.
+While images are scored, their rows stand in a part file beside it (``scores.csv.part.sqlite``); at the end
+the file is made of that in one step, so whoever finds ``scores.csv`` finds a whole one.
 """
 
-import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from app.bulk import journal
-from app.bulk.file_formats import format_of
-from app.bulk.journal import Journal
+from app.bulk.file_formats import JsonLines, format_of
+from app.bulk.part_file import PartFile, log_of
 from app.bulk.rows import Calibrations, Row, answer_fields, columns, flat
 from app.bulk.run_manifest import About, beside
 from app.scoring.outcomes import Scored
-from models.files import appearing, replace_durably
+from models.files import appearing
 
-_PART: Final = ".part.jsonl"
+_PART: Final = ".part.sqlite"
+_EARLIER_PART: Final = ".part.jsonl"  # as earlier versions wrote it
 
 
-class Output:
+class ScoreFile:
     """A file of scores.
 
     Args:
@@ -35,19 +33,24 @@ class Output:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._format = format_of(path)
-        self._part = path.with_name(path.name + _PART)
-        self._journal: Journal | None = None
+        self._part_path = path.with_name(path.name + _PART)
+        self._earlier_part = path.with_name(path.name + _EARLIER_PART)
+        self._part: PartFile | None = None
         self._calibrations: Calibrations = {}
 
     @property
     def exists(self) -> bool:
         """Whether the file is there, or what it is made of."""
-        return self.path.exists() or self._part.exists()
+        return self.path.exists() or self._begun
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left of making it."""
-        return self.path.exists() and not self._part.exists()
+        return self.path.exists() and not self._begun
+
+    @property
+    def _begun(self) -> bool:
+        return self._part_path.exists() or self._earlier_part.exists()
 
     def remove(self) -> None:
         """Removes it, and what belongs to it.
@@ -55,8 +58,8 @@ class Output:
         Raises:
             OSError: it cannot be removed.
         """
-        # The journal first: as long as it is there, it counts.
-        for path in (self._part, self.path, beside(self.path)):
+        self._remove_parts()  # first: as long as they are there, they count
+        for path in (self.path, beside(self.path)):
             path.unlink(missing_ok=True)
 
     def about(self) -> About:
@@ -86,7 +89,7 @@ class Output:
         """
         about.write(self.path)
         self._calibrations = about.basis.calibrations
-        self._journal = Journal(self._part)
+        self._part = self._open()
 
     def go_on(self, now: About) -> None:
         """Makes ready for further rows; those of failures are taken out, as the files are to be tried again.
@@ -102,15 +105,8 @@ class Output:
         before = self.about()
         before.basis.check(now.basis, self.path)
         self._calibrations = now.basis.calibrations
-        if self.finished:
-            # The file stays as it is until the new one takes its place.
-            with appearing(self._part) as file:
-                file.writelines(journal.encoded(fields) for fields in self._fields() if _is_score(fields))
-        self._journal = Journal(self._part)
-        if all(map(_is_score, journal.read(self._part))):
-            self._journal.cut()
-        else:
-            self._journal.keep(_is_score)
+        self._part = self._open()
+        self._part.drop_failures()
         before.with_names_of(now).write(self.path)
 
     def append(self, scored: Scored) -> Row:
@@ -119,50 +115,59 @@ class Output:
         Raises:
             OSError: it cannot be written.
         """
-        assert self._journal is not None, "begin or go_on comes first"
+        assert self._part is not None, "begin or go_on comes first"
         fields = answer_fields(scored)
         row = flat(fields, self._calibrations)
-        self._journal.append(row if self._format.table else fields)
+        self._part.append(row if self._format.table else fields)
         return row
 
     def finish(self) -> About:
-        """Makes the file of the journal, if that has not been done.
+        """Makes the file of the part file, if that has not been done.
 
         Raises:
-            OSError: it cannot be written; the journal stays.
+            OSError: it cannot be written; the part file stays.
         """
         about = self.about()
         if self.finished:
             return about
-        if self._journal is None:
-            self._journal = Journal(self._part)
-            self._journal.cut()
-        self._journal.sync()
+        self._part = self._part or self._open()
         about = about.model_copy(update={"ended": datetime.now(UTC)})
         about.write(self.path)
-        if self._format.table:
-            with appearing(self.path) as file:
-                rows = journal.read(self._part)
-                self._format.write(rows, columns(about.basis.names), file, about.model_dump_json())
-            self._part.unlink()
-        else:
-            replace_durably(self._part, self.path)
+        with appearing(self.path) as file:
+            if self._format.table:
+                self._format.write(self._part, columns(about.basis.names), file, about.model_dump_json())
+            else:
+                file.writelines(self._part.lines())
         self.close()
+        self._remove_parts()
         return about
 
     def close(self) -> None:
-        """Lets go of the journal; a second time does nothing."""
-        if self._journal is not None:
-            with contextlib.suppress(OSError):
-                self._journal.sync()
-            self._journal.close()
-            self._journal = None
+        """Lets go of the part file; a second time does nothing."""
+        if self._part is not None:
+            self._part.close()
+            self._part = None
 
-    def _fields(self) -> Iterator[journal.Fields]:
-        if self._part.exists():
-            return journal.read(self._part)
-        return self._format.read(self.path, columns(self.about().basis.names))
+    def _fields(self) -> Iterator[Row]:
+        if self._part is not None:
+            yield from self._part
+        elif self._part_path.exists():
+            with self._open() as part:
+                yield from part
+        else:
+            yield from self._before()
 
+    def _open(self) -> PartFile:
+        return PartFile(self._part_path, self._before())
 
-def _is_score(fields: journal.Fields) -> bool:
-    return fields.get("problem") is None
+    def _before(self) -> Iterator[Row]:
+        """The rows that a part file begins with."""
+        if self._earlier_part.exists():
+            yield from JsonLines().read(self._earlier_part, ())
+        elif self.path.exists():
+            # The file stays as it is until the new one takes its place.
+            yield from self._format.read(self.path, columns(self.about().basis.names))
+
+    def _remove_parts(self) -> None:
+        for path in (self._earlier_part, self._part_path, log_of(self._part_path)):
+            path.unlink(missing_ok=True)

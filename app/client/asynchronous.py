@@ -11,7 +11,7 @@ from typing import Final, Self
 import httpx
 
 from app.client import requests
-from app.client.concurrency import Run
+from app.client.concurrency import PacedRun
 from app.client.errors import ClientError, ImageUnreadable, Misunderstood, Unreachable, Untrusted
 from app.client.requests import AnswerT, Call, Image, Words
 from app.client.retry import Attempts, Clock, Patience, is_refusal
@@ -231,7 +231,7 @@ class AsyncClient:
                 detail = f"The connection to {self.url} broke before the answer."
         return Unreachable(detail, request_id=call.request_id)
 
-    def run(self, concurrency: int) -> Run:
+    def run(self, concurrency: int) -> PacedRun:
         """What the images of one call share.
 
         Raises:
@@ -239,10 +239,10 @@ class AsyncClient:
         """
         if not 1 <= concurrency <= _MOST_CONCURRENCY:
             raise ValueError(f"concurrency must be within 1 and {_MOST_CONCURRENCY}.")
-        return Run(concurrency, self._patience, self._clock)
+        return PacedRun(concurrency, self._patience, self._clock)
 
     async def _scores(
-        self, images: Iterable[Image], params: dict[str, str], run: Run
+        self, images: Iterable[Image], params: dict[str, str], run: PacedRun
     ) -> AsyncGenerator[Scored]:
         coming = enumerate(images)
         tasks: set[asyncio.Task[Scored]] = set()
@@ -263,7 +263,7 @@ class AsyncClient:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def scored(self, run: Run, index: int, image: Image, params: dict[str, str]) -> Scored:
+    async def scored(self, run: PacedRun, index: int, image: Image, params: dict[str, str]) -> Scored:
         """One image of a run.
 
         Raises:
@@ -279,7 +279,7 @@ class AsyncClient:
                 return Scored(index, image, None, _bare(answer))
             return Scored(index, image, requests.parsed(ScoreAnswer, answer, call))
 
-    async def _persistently(self, run: Run, call: Call) -> bytes | ClientError:
+    async def _persistently(self, run: PacedRun, call: Call) -> bytes | ClientError:
         """The body of the answer, or what is wrong with the image; raises what is wrong with the run."""
         clock, pace = self._clock, run.pace
         failures, answers_before = 0, -1

@@ -8,7 +8,7 @@ from typing import Any
 from app.client.retry import Clock, Pace, Patience
 
 
-class Run:
+class PacedRun:
     """Lets requests begin when it is their turn, and knows those that are not yet done.
 
     Args:

@@ -21,7 +21,7 @@ from app.client.asynchronous import (
     Scored,
 )
 from app.client.background_loop import BackgroundLoop, result_of
-from app.client.concurrency import Run
+from app.client.concurrency import PacedRun
 from app.client.errors import (
     ClientError,
 )
@@ -235,7 +235,7 @@ class Client:
         params: dict[str, str],
         asking: AsyncClient,
         loop: BackgroundLoop,
-        run: Run,
+        run: PacedRun,
     ) -> Generator[Scored]:
         coming = enumerate(images)
         futures: set[concurrent.futures.Future[Scored]] = set()

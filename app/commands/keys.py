@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from app.auth.api_keys import MOST_KEYS, Key, digest_of, is_name, new_key, parse
+from app.auth.api_keys import MOST_KEYS, ApiKey, digest_of, is_name, new_key, parse_keys
 from app.commands.terminal import complain, fail, reported
 from app.printable import shown
 
@@ -41,7 +41,7 @@ def new(
     if not is_name(name):
         fail("A name has 1 to 64 letters, digits and ._@- of ASCII, and begins with a letter or a digit.")
     secret = new_key()
-    key = Key(name, digest_of(secret.encode()), pixels_per_second)
+    key = ApiKey(name, digest_of(secret.encode()), pixels_per_second)
     if file is not None:
         _append(file.expanduser(), key)
     if as_json:
@@ -70,7 +70,7 @@ def hash_key() -> None:
     print(digest_of(key.encode()).hex())
 
 
-def _append(path: Path, key: Key) -> None:
+def _append(path: Path, key: ApiKey) -> None:
     """Adds a key to a list, which its owner alone may read if it is new.
 
     Raises:
@@ -83,7 +83,7 @@ def _append(path: Path, key: Key) -> None:
             text = file.read().decode("utf-8-sig")
         except UnicodeDecodeError:
             fail(f"{shown(path)} is not UTF-8 text.")
-        keys = parse(text, shown(path))
+        keys = parse_keys(text, shown(path))
         if any(other.name == key.name for other in keys):
             fail(f"{shown(path)} has a key of {key.name} already.")
         if len(keys) >= MOST_KEYS:

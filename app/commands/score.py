@@ -13,7 +13,7 @@ import typer
 from app.bulk.image_files import Meant
 from app.bulk.report import write_report
 from app.bulk.run_manifest import About, shown_names
-from app.bulk.score_file import Output
+from app.bulk.score_file import ScoreFile
 from app.bulk.scorers import CONCURRENCY, InProcess, Remote, Source
 from app.bulk.summary import Summary
 from app.commands.official import fetch_where_asked
@@ -57,7 +57,7 @@ def score(
         typer.Option(
             help="File to write the scores to, instead of printing them: .jsonl has the whole answers, .csv "
             "and .parquet are tables with a row per image (Parquet with the extra `parquet`). Until it is "
-            "finished it is called FILE.part.jsonl.",
+            "finished, its rows are in FILE.part.sqlite.",
             show_default=False,
         ),
     ] = None,
@@ -148,7 +148,7 @@ def score(
         _require_writable(path)
     if report is not None and report == out:
         fail("--report and --out name the same file.")
-    output = None if out is None else Output(out)
+    output = None if out is None else ScoreFile(out)
     if output is not None and output.exists and not (resume or overwrite):
         fail(f"{shown(out)} has scores already: --resume goes on with them, --overwrite begins anew.")
     asked = settings.models if "models" in settings.model_fields_set else None

@@ -4,12 +4,12 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
+from app.bulk.file_formats import encoded
 from app.bulk.image_files import Meant
-from app.bulk.journal import encoded
-from app.bulk.path_set import Names
+from app.bulk.path_set import PathSet
 from app.bulk.rows import answer_fields, flat, path_of
 from app.bulk.run_manifest import About
-from app.bulk.score_file import Output
+from app.bulk.score_file import ScoreFile
 from app.bulk.scorers import Source
 from app.bulk.summary import Summary
 from app.commands.table import Table
@@ -37,7 +37,7 @@ class Run:
         interrupted: how far it was when it was interrupted; None where it was not.
     """
 
-    def __init__(self, output: Output | None, *, overwrite: bool = False, as_json: bool = False) -> None:
+    def __init__(self, output: ScoreFile | None, *, overwrite: bool = False, as_json: bool = False) -> None:
         self.summary = Summary()
         self.about: About | None = None
         self.scored = self.failed = 0
@@ -46,22 +46,22 @@ class Run:
         self._overwrite = overwrite
         self._as_json = as_json
         self._table = Table()
+        self._done = PathSet()
         self.failures: list[Scored] = []
 
-    def take_over(self) -> Names:
+    def take_over(self) -> PathSet:
         """The images that the file has a score of, which are counted as if they had been scored now.
 
         Raises:
             OutputError: the file cannot be gone on with.
         """
-        done = Names()
         if self._output is not None and self._output.exists and not self._overwrite:
             self.about = self._output.about()
             for row in self._output.rows():
                 self.summary.add(row)
                 if row.get("problem") is None:
-                    done.add(path_of(row))
-        return done
+                    self._done.add(path_of(row))
+        return self._done
 
     def score(self, source: Source, meant: Meant, total: int, about: About) -> None:
         """Scores files until all are done, or Ctrl-C is pressed.
@@ -110,6 +110,7 @@ class Run:
 
     def close(self) -> None:
         """Lets go of the file."""
+        self._done.close()
         if self._output is not None:
             self._output.close()
 

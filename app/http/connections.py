@@ -25,7 +25,7 @@ _LINGER_S: Final = 2.0
 """How long the rest of what is refused is still taken, and thrown away: to close a connection while its
 client sends resets it, and the refusal may be lost with it."""
 _LEAST_TAKEN_BYTES: Final = 16 * 1024
-"""Of an answer, in each :attr:`Limits.answer_s`: who takes less does not read it."""
+"""Of an answer, in each :attr:`ConnectionLimits.answer_s`: who takes less does not read it."""
 
 LARGE_HEAD: Final = "large-head"
 SLOW_HEAD: Final = "slow-head"
@@ -35,7 +35,7 @@ TOO_MANY: Final = "too-many"
 
 
 @dataclass(frozen=True)
-class Limits:
+class ConnectionLimits:
     """Of the connections of one HTTP process; times in seconds.
 
     Attributes:
@@ -60,7 +60,7 @@ class Door:
         refused: counts connections that were closed for a limit, by the label ``reason``.
     """
 
-    def __init__(self, limits: Limits, refused: Counter) -> None:
+    def __init__(self, limits: ConnectionLimits, refused: Counter) -> None:
         self.limits = limits
         self.idle: dict[Connection, None] = {}  # those without a request to answer, the longest idle first
         self._refused = refused

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import InternalError, ServiceError, Unauthorized
 from app.http.request_body import ClientGone
 from app.http.security_headers import secure
-from app.logs import log_fields
+from app.logs import log_fields, request_id
 from app.metrics import Metrics
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -99,6 +99,7 @@ class RequestScope:
         inner = {**scope, "method": "GET"} if bodiless else scope
         headers = Headers(scope=scope)
         record = Record(_request_id(headers.get("x-request-id")))
+        request_id.set(record.request_id)  # uvicorn runs each request in a context of its own
         inner["state"] = {**inner.get("state", {}), "record": record}
         body = _Body(receive)
         leaves = headers.get("connection", "").lower() == "close" or scope["http_version"] == "1.0"

@@ -34,7 +34,7 @@ class ClientGone(Exception):
 
 
 @dataclass(frozen=True)
-class Reading:
+class BodyBounds:
     """What a body may be: bytes of a file, and seconds that are spent waiting for it."""
 
     max_bytes: int
@@ -46,14 +46,14 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedFile:
     """A file of a batch that was over the limit; it is not kept, and the others are read all the same."""
 
     filename: str | None
     error: BodyTooLarge
 
 
-async def read_image(request: Request, reading: Reading, account: Account) -> Upload:
+async def read_image(request: Request, reading: BodyBounds, account: Account) -> Upload:
     """The image of a request: the whole body, or the multipart field ``image``.
 
     Raises:
@@ -77,7 +77,7 @@ async def read_image(request: Request, reading: Reading, account: Account) -> Up
 
 
 async def read_files(
-    request: Request, names: Sequence[str], reading: Reading, account: Account
+    request: Request, names: Sequence[str], reading: BodyBounds, account: Account
 ) -> dict[str, Upload]:
     """The files of a multipart body that has exactly the fields `names`, one file each.
 
@@ -90,7 +90,7 @@ async def read_files(
     most = len(names) * reading.max_bytes + _FRAMING_BYTES
     async with aclosing(_parts(request, form, most, reading.timeout_s)) as parts:
         async for name, file in parts:
-            if isinstance(file, Refused):
+            if isinstance(file, RefusedFile):
                 raise file.error
             files[name] = file
     if missing := [name for name in names if name not in files]:
@@ -99,8 +99,8 @@ async def read_files(
 
 
 async def read_batch(
-    request: Request, name: str, most_files: int, most_bytes: int, reading: Reading, account: Account
-) -> AsyncGenerator[Upload | Refused]:
+    request: Request, name: str, most_files: int, most_bytes: int, reading: BodyBounds, account: Account
+) -> AsyncGenerator[Upload | RefusedFile]:
     """The files of a multipart body that repeats the field `name`, in their order, each as it is complete.
 
     Whoever iterates may pause: only the time that is spent waiting for the client counts.
@@ -133,7 +133,7 @@ class _Form:
     """Collects the files that the parser finds, and refuses what was not asked for."""
 
     def __init__(self, names: Sequence[str], most_files: int, max_bytes: int, account: Account) -> None:
-        self.done: deque[tuple[str, Upload | Refused]] = deque()
+        self.done: deque[tuple[str, Upload | RefusedFile]] = deque()
         self.complete = False
         self.names = names
         self._most_files = most_files
@@ -200,7 +200,7 @@ class _Form:
         self._file.add(data[start:end])
 
     def end_part(self) -> None:
-        refused = Refused(self._file.filename, _too_large(self.max_bytes))
+        refused = RefusedFile(self._file.filename, _too_large(self.max_bytes))
         self.done.append((self._field, refused if self._over else self._file.complete()))
 
     def end(self) -> None:
@@ -209,7 +209,7 @@ class _Form:
 
 async def _parts(
     request: Request, form: _Form, most: int, timeout_s: float
-) -> AsyncGenerator[tuple[str, Upload | Refused]]:
+) -> AsyncGenerator[tuple[str, Upload | RefusedFile]]:
     """The files of a form by the names of their fields, as they are complete."""
     if not _is_form(request):
         fields = " and ".join(f"`{name}`" for name in form.names)

@@ -3,13 +3,12 @@
 The scale runs from dark blue (good) over grey to bright yellow (bad), after cividis ("Optimizing colormaps
 with consideration for color vision deficiency", Nunez, Anderton and Renslow, 2018): blue against yellow is
 told apart by all common kinds of colour vision, and the lightness rises all the way, so that the worst parts
-stand out even on a grey print. Between the anchors, which are ours, it is straight in Oklab (Ottosson, 2020),
-where equal steps look equal.
+stand out even on a grey print. Its steps are equal in Oklab (Ottosson, 2020), where equal steps look equal.
 """
 
+import base64
 import io
 from collections.abc import Sequence
-from functools import cache
 from typing import Final
 
 import numpy as np
@@ -18,8 +17,20 @@ from PIL import Image
 
 Floats = NDArray[np.float32]
 
-# sRGB, from quality 1 down to 0; their lightness in Oklab is .27, .45, .62, .77 and .93.
-_ANCHORS: Final = ((5, 32, 92), (64, 84, 122), (138, 132, 122), (206, 180, 80), (255, 236, 70))
+# sRGB of each step, from quality 1 down to 0, in equal distances of Oklab between (5, 32, 92), (64, 84, 122),
+# (138, 132, 122), (206, 180, 80) and (255, 236, 70), whose lightness there is .27, .45, .62, .77 and .93.
+_SCALE: Final = base64.b64decode(
+    "BSBcBiFcByJdByNdCCReCSReCiVfCyZfDCdgDShgDilhDyphECpiEStiEixjEy1jFC5kFC9kFS9lFjBlFzFmGDJmGTNnGjNnGzRoHDV"
+    "oHTZpHjdpHzhqIDhqIDlrITprIjtrIzxsJDxsJT1tJj5tJz9uKEBuKUBvKkFvK0JwLENwLERxLURxLkVyL0ZyMEdyMUhzMkhzM0l0NE"
+    "p0NUt1Nkx1N0x2OE12OU53Ok93O1B3PFB4PVF4PVJ5PlN5P1N6QFR6QVV6Q1Z6RFd6RVd6Rlh6R1l6SFp7SVp7Slt7S1x7TFx7TV17T"
+    "157UF97UV97UmB7U2F7VGJ7VWJ7VmN7V2R7WGV7WmV7W2Z7XGd7XWd7Xmh7X2l7YGp7YWp7Ymt7ZGx7ZW17Zm17Z257aG97aW97anB7"
+    "a3F7bXJ7bnJ7b3N7cHR7cXR7cnV7c3Z7dXd7dnd7d3h7eHl7eXl7enp7e3t7fHx7fnx7f317gH57gX57gn97g4B6hYF6hoF6h4J6iIN"
+    "6iYN6ioR6i4V6jIZ5jYZ5jod4j4h4kIl4kYl3kop3k4t2lIt2lYx2lo11l451mI50mY90mpBzm5FznJFynZJynpNxn5NxoJRwoZVwop"
+    "Zvo5ZvpJdupZhuppltp5ltqJpsqZtsqptrq5xrrJ1qrZ5prp5pr59osKBnsaBnsqFms6JltaNltqNkt6RjuKVjuaViuqZhu6dhvKhgv"
+    "ahfvqlev6pdwKpdwatcwqxbw61axK1Zxa5Yxq9Xx69WyLBVybFUyrJTzLJSzbNRzrRQz7VQz7ZQ0LZQ0bdQ0rhQ07lQ07pQ1LtP1bxP"
+    "1r1P175P2L9P2MBP2cFP2sJP28NP3MRP3cVO3cZO3sZO38dO4MhO4clO4spO4stO48xN5M1N5c5N5s9N59BN59FN6NJM6dNM6tRM69V"
+    "M7NZM7NdL7dhL7tlL79pL8NtL8dxK8dxK8t1K895K9N9K9eBJ9uFJ9+JJ9+NJ+ORI+eVI+uZI++dH/OhH/OlH/epH/utG/+xG"
+)
 _STEPS: Final = 256
 # How much of a pixel is colour rather than photograph: the good parts stay a photograph, the bad ones glow.
 _OPACITY: Final = (0.45, 0.7)
@@ -27,17 +38,6 @@ _COMPRESSION: Final = 3  # of zlib; beyond it, a photograph takes twice the time
 _LEGEND: Final = (96, 8)  # pixels inside its frame
 _LEGEND_MARGIN: Final = 8
 _WHITE: Final = 255
-
-_TO_LMS: Final = np.array([
-    [0.4122214708, 0.5363325363, 0.0514459929],
-    [0.2119034982, 0.6806995451, 0.1073969566],
-    [0.0883024619, 0.2817188376, 0.6299787005],
-])  # fmt: skip
-_TO_OKLAB: Final = np.array([
-    [0.2104542553, 0.7936177850, -0.0040720468],
-    [1.9779984951, -2.4285922050, 0.4505937099],
-    [0.0259040371, 0.7827717662, -0.8086757660],
-])  # fmt: skip
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
@@ -70,17 +70,9 @@ def render(pixels: NDArray[np.uint8], values: Sequence[Sequence[float]], stride:
     return file.getvalue()
 
 
-@cache
 def scale() -> NDArray[np.uint8]:
     """The colours, ``(256, 3)`` uint8 sRGB, from quality 1 down to 0."""
-    anchors = _oklab(np.array(_ANCHORS) / 255)
-    # Equal steps of the scale are equal distances in Oklab.
-    along = np.concatenate([[0.0], np.linalg.norm(np.diff(anchors, axis=0), axis=1).cumsum()])
-    steps = np.linspace(0, along[-1], _STEPS)
-    lab = np.stack([np.interp(steps, along, channel) for channel in anchors.T], axis=1)
-    colours = (_srgb(lab).clip(0, 1) * 255).round().astype(np.uint8)
-    colours.flags.writeable = False
-    return colours
+    return np.frombuffer(_SCALE, np.uint8).reshape(_STEPS, 3)
 
 
 def _blended(pixels: NDArray[np.uint8], badness: Floats) -> NDArray[np.uint8]:
@@ -117,14 +109,3 @@ def _draw_legend(picture: NDArray[np.uint8], least: float, most: float) -> None:
     for place in (least, most):
         column = 1 + round(place * (width - 1))
         frame[1 : 1 + height // 2, column] = _WHITE
-
-
-def _oklab(srgb: NDArray[np.float64]) -> NDArray[np.float64]:
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    lab: NDArray[np.float64] = np.cbrt(linear @ _TO_LMS.T) @ _TO_OKLAB.T
-    return lab
-
-
-def _srgb(lab: NDArray[np.float64]) -> NDArray[np.float64]:
-    linear = ((lab @ np.linalg.inv(_TO_OKLAB).T) ** 3 @ np.linalg.inv(_TO_LMS).T).clip(0, None)
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)

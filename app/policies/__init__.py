@@ -21,11 +21,19 @@ equal to the limit passes.
     fail = 0.05
 """
 
-from app.policies.definition import OUTCOMES, Limit, Outcome, PoliciesError, Policy, PolicyRefused, SizeLimit
+from app.policies.definition import (
+    OUTCOMES,
+    Limit,
+    PoliciesError,
+    Policy,
+    PolicyRefused,
+    SizeLimit,
+    VerdictOutcome,
+)
 from app.policies.describing import described
 from app.policies.judging import (
-    Measured,
-    Opinion,
+    MeasuredImage,
+    ModelOpinion,
     choose,
     judge,
     judge_measured,
@@ -39,13 +47,13 @@ __all__ = [
     "BUILT_IN",
     "OUTCOMES",
     "Limit",
-    "Measured",
-    "Opinion",
-    "Outcome",
+    "MeasuredImage",
+    "ModelOpinion",
     "PoliciesError",
     "Policy",
     "PolicyRefused",
     "SizeLimit",
+    "VerdictOutcome",
     "choose",
     "described",
     "judge",

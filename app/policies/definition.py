@@ -14,8 +14,8 @@ MOST_LIMITS: Final = 100
 LONGEST_TEXT: Final = 300
 MOST_PIXELS: Final = 10**10
 
-Outcome = Literal["pass", "review", "fail"]
-OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+VerdictOutcome = Literal["pass", "review", "fail"]
+OUTCOMES: Final[tuple[VerdictOutcome, ...]] = get_args(VerdictOutcome)
 Side = Literal["below", "above"]
 """On which side of a limit a value is bad."""
 
@@ -177,7 +177,7 @@ class Limit(Written):
         return self
 
 
-class Table(Written):
+class PolicyTable(Written):
     """What stands in a policy's table."""
 
     description: _Text | None = None
@@ -203,7 +203,7 @@ class Table(Written):
         return self
 
 
-class Policy(Table):
+class Policy(PolicyTable):
     """What a photograph has to reach.
 
     Attributes:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from app.policies.definition import Limit, Policy
-from app.policies.judging import Weights, uncalibrated
+from app.policies.judging import HasDigest, uncalibrated
 from app.schemas.policies import LeastSize, LoadedPolicy, PolicyLimit
 
 
-def described(policy: Policy, loaded: Sequence[str], weights: Mapping[str, Weights]) -> LoadedPolicy:
+def described(policy: Policy, loaded: Sequence[str], weights: Mapping[str, HasDigest]) -> LoadedPolicy:
     """What GET /policies says of a policy.
 
     Args:

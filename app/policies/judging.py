@@ -15,7 +15,7 @@ from models.vocabulary import WORDS
 
 
 @dataclass(frozen=True)
-class Opinion:
+class ModelOpinion:
     """What one model says of an image, all of it in [0, 1].
 
     Attributes:
@@ -30,7 +30,7 @@ class Opinion:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredImage:
     """All that a verdict depends on.
 
     Attributes:
@@ -44,16 +44,16 @@ class Measured:
     width: int
     height: int
     model: str
-    opinions: Mapping[str, Opinion]
+    opinions: Mapping[str, ModelOpinion]
     exposure: Exposure | None = None
 
     @classmethod
-    def of(cls, answer: UntimedScore) -> "Measured":
+    def of(cls, answer: UntimedScore) -> "MeasuredImage":
         """What an answer of the service holds of it."""
         opinions = {}
         for name, model in answer.models.items():
             probabilities = {each.adjective: each.probability for each in model.adjectives[: len(WORDS)]}
-            opinions[name] = Opinion(
+            opinions[name] = ModelOpinion(
                 model.score,
                 values_of(model.dimensions),
                 {word: value for word, value in probabilities.items() if value is not None},
@@ -62,7 +62,7 @@ class Measured:
         return cls(answer.image.width, answer.image.height, answer.model, opinions, exposure)
 
 
-class Weights(Protocol):
+class HasDigest(Protocol):
     """The weights that a model runs."""
 
     @property
@@ -77,10 +77,10 @@ def judge(policy: Policy, answer: UntimedScore) -> Verdict:
     Raises:
         ValueError: as of :func:`judge_measured`.
     """
-    return judge_measured(policy, Measured.of(answer))
+    return judge_measured(policy, MeasuredImage.of(answer))
 
 
-def judge_measured(policy: Policy, measured: Measured) -> Verdict:
+def judge_measured(policy: Policy, measured: MeasuredImage) -> Verdict:
     """The verdict of a policy on an image: the worst of its reasons, or that it passes.
 
     Failures come first among the reasons; apart from that they have the policy's order.
@@ -100,7 +100,7 @@ def with_verdict(policy: Policy, answer: UntimedScore) -> UntimedScore:
     return answer.model_copy(update={"verdict": judge(policy, answer), "warnings": warnings})
 
 
-def uncalibrated(policy: Policy, weights: Mapping[str, Weights]) -> list[str]:
+def uncalibrated(policy: Policy, weights: Mapping[str, HasDigest]) -> list[str]:
     """Warnings, each a code and a sentence, about models whose weights the limits were not found with."""
     return [
         f"policy-uncalibrated: the limits of the policy {policy.name} were found with other weights of "
@@ -151,7 +151,7 @@ def choose(name: str, policies: Mapping[str, Policy], loaded: Sequence[str], ask
     return policy
 
 
-def _size_reasons(policy: Policy, measured: Measured) -> Iterator[Reason]:
+def _size_reasons(policy: Policy, measured: MeasuredImage) -> Iterator[Reason]:
     width, height = measured.width, measured.height
     for what, limit, sentence in policy.sizes:
         value = min(width, height) if what == "side" else width * height
@@ -171,7 +171,7 @@ def _size_reasons(policy: Policy, measured: Measured) -> Iterator[Reason]:
                 break
 
 
-def _reasons(policy: Policy, measured: Measured) -> Iterator[Reason]:
+def _reasons(policy: Policy, measured: MeasuredImage) -> Iterator[Reason]:
     for limit in policy.limits:
         model, value = _value(limit, measured)
         for outcome, bound in _bounds(limit):
@@ -190,7 +190,7 @@ def _reasons(policy: Policy, measured: Measured) -> Iterator[Reason]:
                 break
 
 
-def _value(limit: Limit, measured: Measured) -> tuple[str | None, float]:
+def _value(limit: Limit, measured: MeasuredImage) -> tuple[str | None, float]:
     """The model that is asked, None where none is, and what is held against the limit, in [0, 1]."""
     if limit.exposure is not None:
         if measured.exposure is None:

@@ -19,8 +19,8 @@ from app.policies.definition import (
     Limit,
     PoliciesError,
     Policy,
+    PolicyTable,
     SizeLimit,
-    Table,
     Written,
 )
 from app.schemas.exposure import MEASURES
@@ -101,7 +101,7 @@ def _policy(name: str, table: object, source: str, built_in: bool) -> Policy:
     if not isinstance(table, dict):
         raise PoliciesError(f"{source} has `{name}` outside of a policy; a policy begins with [{name}].")
     try:
-        written = Table.model_validate(table)
+        written = PolicyTable.model_validate(table)
     except ValidationError as error:
         raise PoliciesError(f"{source}, policy {name}{_complaint(error)}.") from None
     return Policy(name=name, built_in=built_in, **dict(written))
@@ -111,7 +111,7 @@ def _complaint(error: ValidationError) -> str:
     """What is wrong first, to be put behind the name of the policy."""
     fault = error.errors(include_url=False, include_context=False)[0]
     where, keys = "", list(fault["loc"])
-    kind: type[Written] = Table
+    kind: type[Written] = PolicyTable
     if keys[:1] == ["limits"] and len(keys) > 1:
         where, keys, kind = f", limit {int(keys[1]) + 1}", keys[2:], Limit
     elif keys[:1] in (["side"], ["pixels"]) and len(keys) > 1:
@@ -124,7 +124,12 @@ def _complaint(error: ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         there_are = ", ".join(f"`{each}`" for each in kind.model_fields)
         return f"{where}, has a key {_shown(key)}; there are {there_are}"
-    if len(keys) == 1 and fault["type"] == "value_error" and kind is Table and key in ("side", "pixels"):
+    if (
+        len(keys) == 1
+        and fault["type"] == "value_error"
+        and kind is PolicyTable
+        and key in ("side", "pixels")
+    ):
         return f", {key}, {fault['msg'].removeprefix('Value error, ')}"
     wanted = _WANTED_PIXELS if kind is SizeLimit and key in ("fail", "review") else _WANTED[key]
     return f"{where}: `{key}` has to be {wanted}; it is {_shown(fault['input'])}"

@@ -6,11 +6,13 @@ change, and who asks it while it is being worked on can wait for that.
 """
 
 import asyncio
+import contextlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeVar
+
+from cachetools import LRUCache
 
 from app.errors import DeadlineExceeded
 
@@ -37,20 +39,20 @@ class Cache(Generic[T]):
     Args:
         most_bytes: of all values; 0 turns it off: everybody has the work done for themselves.
         size: bytes of a value.
-
-    Attributes:
-        held_bytes: of the values at the moment.
     """
 
     def __init__(self, most_bytes: int, size: Callable[[T], int]) -> None:
-        self.held_bytes = 0
         self._most_bytes = most_bytes
-        self._size = size
-        self._values: OrderedDict[Hashable, T] = OrderedDict()
+        self._values: LRUCache[Hashable, T] = LRUCache(most_bytes, lambda value: size(value) + _ENTRY_BYTES)
         self._flights: dict[Hashable, _Flight[T]] = {}
 
     def __len__(self) -> int:
         return len(self._values)
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the values at the moment."""
+        return int(self._values.currsize)
 
     async def get(
         self, key: Hashable, deadline: float, work: Callable[[], Coroutine[Any, Any, T]]
@@ -71,7 +73,6 @@ class Cache(Generic[T]):
             return await work(), "miss"
         while True:
             if key in self._values:
-                self._values.move_to_end(key)
                 return self._values[key], "hit"
             flight = self._flights.get(key)
             if flight is None or flight.deadline > deadline:
@@ -104,18 +105,9 @@ class Cache(Generic[T]):
     def _land(self, key: Hashable, flight: _Flight[T], task: "asyncio.Task[T]") -> None:
         self._remove(key, flight)
         if not task.cancelled() and task.exception() is None:
-            self._keep(key, task.result())
+            with contextlib.suppress(ValueError):  # it alone is over the bound
+                self._values.setdefault(key, task.result())  # what came first stays
 
     def _remove(self, key: Hashable, flight: _Flight[T]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
-
-    def _keep(self, key: Hashable, value: T) -> None:
-        size = self._size(value) + _ENTRY_BYTES
-        if size > self._most_bytes or key in self._values:
-            return
-        self._values[key] = value
-        self.held_bytes += size
-        while self.held_bytes > self._most_bytes:
-            _, oldest = self._values.popitem(last=False)
-            self.held_bytes -= self._size(oldest) + _ENTRY_BYTES

@@ -14,7 +14,7 @@ from app.imaging.limits import Limits
 from app.inference.build import budget_for
 from app.inference.scheduling import Line, Waiting
 from app.inference.tasks import CompareTask, ModelResult, Result, ScoreResult, ScoreTask, Task, items_of
-from app.policies import Measured
+from app.policies import MeasuredImage
 from app.schemas.common import WeightsUsed
 from app.schemas.exposure import Exposure
 from app.scoring.answers import weights_used
@@ -122,7 +122,7 @@ class Panel:
         advance(len(pictures))
         return list(opinions)
 
-    def measured(self, opinions: Opinions, exposure: Exposure, width: int, height: int) -> Measured:
+    def measured(self, opinions: Opinions, exposure: Exposure, width: int, height: int) -> MeasuredImage:
         """What the no-reference models said, in the form that policies judge.
 
         Args:
@@ -135,12 +135,12 @@ class Panel:
         for name in self._engine.models:
             similarities = np.array(opinions[name].similarities)
             probabilities = pair_probabilities(similarities, self._cards[name].temperature)
-            found[name] = policies.Opinion(
+            found[name] = policies.ModelOpinion(
                 opinions[name].score,
                 dict(zip(DIMENSIONS, dimension_scores(probabilities).tolist(), strict=True)),
                 dict(zip(WORDS, probabilities.tolist(), strict=True)),
             )
-        return Measured(width, height, answering(self._engine.models), found, exposure)
+        return MeasuredImage(width, height, answering(self._engine.models), found, exposure)
 
     def _run(self, tasks: Sequence[Task]) -> list[Result]:
         """Results in the order of the tasks, in batches as the service forms them."""

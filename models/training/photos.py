@@ -4,15 +4,16 @@ A folder of scored photographs holds a ``scores.csv`` with the columns ``image``
 higher is better) and, where it has parts, ``subset``.
 """
 
+import contextlib
 import csv
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
+from cachetools import LRUCache
 from PIL import Image
 from torch import Tensor
 
@@ -111,9 +112,7 @@ class PhotoReader:
     """
 
     def __init__(self, cache_bytes: int = 7 * 2**29, longest_side: int = 1024) -> None:
-        self._bound = cache_bytes
-        self._held = 0
-        self._photos: OrderedDict[Path, Tensor] = OrderedDict()
+        self._photos: LRUCache[Path, Tensor] = LRUCache(cache_bytes, lambda photo: photo.nbytes)
         self._preprocessing = Preprocessing(mean=(0, 0, 0), std=(1, 1, 1), longest_side=longest_side)
 
     def read(self, path: Path) -> Tensor:
@@ -123,7 +122,6 @@ class PhotoReader:
             DataError: not an image that can be decoded.
         """
         if path in self._photos:
-            self._photos.move_to_end(path)
             return self._photos[path]
         try:
             with Image.open(path) as image:
@@ -131,11 +129,8 @@ class PhotoReader:
         except (OSError, ValueError, SyntaxError) as error:
             raise DataError(f"{path} cannot be decoded.") from error
         photo = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-        self._photos[path] = photo
-        self._held += photo.nbytes
-        while self._held > self._bound and len(self._photos) > 1:
-            _, oldest = self._photos.popitem(last=False)
-            self._held -= oldest.nbytes
+        with contextlib.suppress(ValueError):  # it alone is over the bound
+            self._photos[path] = photo
         return photo
 
 

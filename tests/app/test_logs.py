@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from app.logs import configure_logging, log_fields
+from app.logs import configure_logging, log_fields, request_id
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +47,23 @@ def test_console_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("console", "debug")
     log_fields(logging.getLogger("iqa.test"), logging.DEBUG, "request", status=200)
     assert capsys.readouterr().err.rstrip().endswith("DEBUG   iqa.test: request status=200")
+
+
+@pytest.mark.parametrize(("form", "shown"), [("json", '"id": "mine"'), ("console", "id=mine")])
+def test_every_line_of_a_request_has_its_id(
+    capsys: pytest.CaptureFixture[str], form: Literal["json", "console"], shown: str
+) -> None:
+    configure_logging(form, "info")
+    logger = logging.getLogger("iqa.test")
+    token = request_id.set("mine")
+    logger.info("by a line")
+    log_fields(logger, logging.INFO, "with fields", count=1)
+    logging.getLogger("library").warning("of a library")
+    request_id.reset(token)
+    logger.info("after it")
+    *lines, after = capsys.readouterr().err.splitlines()
+    assert [shown in line for line in lines] == [True] * 3
+    assert shown not in after
 
 
 def test_warnings_of_libraries_are_logged(capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,10 +116,10 @@ class Command:
         """
         from app.bulk.image_files import Meant
         from app.bulk.run_manifest import About
-        from app.bulk.score_file import Output
+        from app.bulk.score_file import ScoreFile
         from app.commands.score_run import Run
 
-        output = Output(out)
+        output = ScoreFile(out)
         output.remove()
         began = time.monotonic()
         about = About(

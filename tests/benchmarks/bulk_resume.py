@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests.app.bulk.part_files import rows_in
 from tests.benchmarks.report import machine
 from tests.photographs import photographs
 
@@ -85,7 +86,7 @@ class Leg:
     """One run of the command, up to its end or to an interruption.
 
     Attributes:
-        rows_before: that the journal had before.
+        rows_before: that the part file had before.
         rows_after: and afterwards.
         interrupted: whether it was.
         seconds: that it took.
@@ -93,9 +94,9 @@ class Leg:
 
     def __init__(self, photos: Path, out: Path, flags: Sequence[str]) -> None:
         self._command = ["score", str(photos), "--recursive", "--out", str(out), "--resume", *flags]
-        self._journal = _Lines(out.with_name(out.name + ".part.jsonl"))
+        self._part = out.with_name(out.name + ".part.sqlite")
         self._samples: list[tuple[int, float]] = []
-        self.rows_before = self._journal.count()
+        self.rows_before = rows_in(self._part)
         self.rows_after, self.interrupted, self.seconds = self.rows_before, False, 0.0
 
     def run(self, until: int | None, kind: signal.Signals) -> "Leg":
@@ -147,33 +148,13 @@ class Leg:
         return min(self._samples, key=lambda sample: abs(sample[0] - wanted), default=(0, 0.0))[1]
 
     def _sample(self, process: int) -> None:
-        self.rows_after = max(self.rows_after, self._journal.count())
+        self.rows_after = max(self.rows_after, rows_in(self._part))
         try:
             pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
         except (OSError, IndexError):
             return
         if self.rows_after > self.rows_before:  # before that, models are being loaded
             self._samples.append((self.rows_after, round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)))
-
-
-class _Lines:
-    """The lines of a file that grows."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._count = self._read = 0
-
-    def count(self) -> int:
-        """How many there are by now, or were when it was last there."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._read)
-                data = file.read()
-        except FileNotFoundError:
-            return self._count
-        self._read += len(data)
-        self._count += data.count(b"\n")
-        return self._count
 
 
 def write(folder: Path, count: int, seed: int) -> None:

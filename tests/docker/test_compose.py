@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.auth.api_keys import parse
+from app.auth.api_keys import parse_keys
 from app.settings import PREFIX, Settings, unknown_variables
 
 _ROOT = Path(__file__).parents[2]
@@ -180,7 +180,7 @@ def test_it_starts_without_keys() -> None:
     compose = _compose()
     path = _ROOT / compose["secrets"]["api_keys"]["file"]
     assert path.is_file()
-    assert parse(path.read_text(encoding="utf-8"), "the file") == []
+    assert parse_keys(path.read_text(encoding="utf-8"), "the file") == []
     assert not compose["services"]["api"]["environment"]["IQA_API_KEYS_FILE"]
 
 

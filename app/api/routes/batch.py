@@ -16,7 +16,7 @@ from app.api.openapi import problems
 from app.api.routes.score import BODY_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
 from app.errors import InternalError, ServiceError
 from app.http.middleware import Record
-from app.http.request_body import Reading, Refused, read_batch
+from app.http.request_body import BodyBounds, RefusedFile, read_batch
 from app.scoring.service import Service
 from app.scoring.uploads import Account, Upload
 
@@ -117,7 +117,7 @@ class _Batch:
             ClientGone: nobody is there to answer.
         """
         settings = self._service.settings
-        reading = Reading.of(settings)
+        reading = BodyBounds.of(settings)
         most_bytes = TIMES_A_FILE * settings.max_body_bytes
         files = read_batch(request, FIELD, settings.max_files, most_bytes, reading, self._account)
         async with contextlib.aclosing(files):
@@ -150,10 +150,10 @@ class _Batch:
     def _pending(self) -> set["asyncio.Task[bytes]"]:
         return {task for task in self._tasks if not task.done()}
 
-    async def _line(self, index: int, file: Upload | Refused) -> bytes:
+    async def _line(self, index: int, file: Upload | RefusedFile) -> bytes:
         place: dict[str, Any] = {"index": index, "filename": file.filename}
         try:
-            if isinstance(file, Refused):
+            if isinstance(file, RefusedFile):
                 raise file.error
             async with self._window:
                 record = Record(self._record.request_id)

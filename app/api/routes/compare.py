@@ -9,7 +9,7 @@ from app.api import replies
 from app.api.dependencies import ROOM, AskedDep, RecordDep, ServiceDep, while_connected
 from app.api.openapi import cached, multipart, problems
 from app.api.routes.score import BODY_PROBLEMS, IMAGE_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
-from app.http.request_body import Reading, read_files
+from app.http.request_body import BodyBounds, read_files
 from app.schemas.compare import CompareAnswer
 
 router = APIRouter(tags=["quality"])
@@ -41,7 +41,9 @@ async def compare(
     `models` chooses the no-reference models; the full-reference one always answers.
     """
     with service.intake.account() as account:
-        files = await read_files(request, ("reference", "distorted"), Reading.of(service.settings), account)
+        files = await read_files(
+            request, ("reference", "distorted"), BodyBounds.of(service.settings), account
+        )
         record.fields["bytes"] = sum(file.size for file in files.values())
         work = replies.compare(
             service, files["reference"], files["distorted"], resize == "reference", asked, record

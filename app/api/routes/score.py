@@ -13,7 +13,7 @@ from app.api.dependencies import (
     while_connected,
 )
 from app.api.openapi import cached, multipart, problems, raw_image
-from app.http.request_body import Reading, read_image
+from app.http.request_body import BodyBounds, read_image
 from app.schemas.score import ScoreAnswer
 
 router = APIRouter(tags=["quality"])
@@ -54,7 +54,7 @@ async def score(request: Request, service: ServiceDep, record: RecordDep, asked:
     decides about the format, not the label. Scores are in [0, 1], higher is better.
     """
     with service.intake.account() as account:
-        upload = await read_image(request, Reading.of(service.settings), account)
+        upload = await read_image(request, BodyBounds.of(service.settings), account)
         record.fields["bytes"] = upload.size
         reply = await while_connected(request, replies.score(service, upload, asked, record))
     return replies.json_response(reply)
@@ -82,7 +82,7 @@ async def score_map(request: Request, service: ServiceDep, record: RecordDep, as
     behind it. Of several models the map is of the one whose score is the answer's.
     """
     with service.intake.account() as account:
-        upload = await read_image(request, Reading.of(service.settings), account)
+        upload = await read_image(request, BodyBounds.of(service.settings), account)
         record.fields["bytes"] = upload.size
         reply = await while_connected(request, replies.heat_map(service, upload, asked, record))
     return replies.response(reply, "image/png")

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,11 +24,10 @@ from app.imaging.sandbox.process import COMMAND, Decoded, Decoder, DecoderLost, 
 from app.imaging.sandbox.protocol import Against
 from app.imaging.sandbox.shared_pixels import Original
 from app.logs import log_fields
+from app.processes.backoff import restart_pause_s
 
 _log = logging.getLogger("iqa.decoding")
 
-_FIRST_PAUSE_S: Final = 0.1
-_LONGEST_PAUSE_S: Final = 30.0
 _ATTEMPTS: Final = 2
 """The kernel may have ended a process for reasons that are not the image's."""
 _END_S: Final = 10.0
@@ -54,6 +54,7 @@ class _Work:
     asked: float = field(default_factory=time.monotonic)
     answer: "Future[Timed]" = field(default_factory=Future)
     abandoned: bool = False
+    context: Context = field(default_factory=copy_context)  # of the request, for the log
 
 
 class _Abandoned(Exception):
@@ -192,7 +193,7 @@ class Decoders:
     def _work(self) -> None:
         """A thread: keeps a process, and takes work for it."""
         decoder: Decoder | None = None
-        pause_s, failing = 0.0, False
+        failures, failing = 0, False
         while not self._closing.is_set():
             if decoder is None:
                 decoder = self._start()
@@ -203,15 +204,15 @@ class Decoders:
                 if decoder is None:
                     if not self.able:
                         self._refuse_waiting()
-                    pause_s = min(max(_FIRST_PAUSE_S, 2 * pause_s), _LONGEST_PAUSE_S)
-                    self._closing.wait(pause_s)
+                    failures += 1
+                    self._closing.wait(restart_pause_s(failures))
                     continue
-                pause_s = 0.0
+                failures = 0
             work = self._line.get()
             if work is None:
                 break
             if work.answer.set_running_or_notify_cancel():
-                decoder = self._do(decoder, work)
+                decoder = work.context.run(self._do, decoder, work)
             del work  # and its file with it: the next one may be long in coming
         if decoder is not None:
             self._bury(decoder)

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from app.api.dependencies import KEY, ROOM, CallerDep
-from app.auth.api_keys import Key, digest_of
+from app.auth.api_keys import ApiKey, digest_of
 from app.main import create_app
 from app.settings import Settings
 from tests.app.problems import is_problem
@@ -39,7 +39,7 @@ Make = Callable[..., TestClient]
 
 
 def _line(name: str, key: str, rate: int | None = None) -> str:
-    return Key(name, digest_of(key.encode()), rate).line()
+    return ApiKey(name, digest_of(key.encode()), rate).line()
 
 
 @pytest.fixture

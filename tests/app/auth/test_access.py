@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.auth.access import EVERYBODY, Access
-from app.auth.api_keys import Key, KeysError, digest_of
+from app.auth.api_keys import ApiKey, KeysError, digest_of
 from app.errors import RateLimited, Unauthorized
 from app.settings import Settings
 
@@ -21,7 +21,7 @@ class Clock:
 
 
 def _lines(*keys: tuple[str, bytes, int | None]) -> str:
-    return "\n".join(Key(name, digest_of(key), rate).line() for name, key, rate in keys)
+    return "\n".join(ApiKey(name, digest_of(key), rate).line() for name, key, rate in keys)
 
 
 def _access(clock: Clock, *keys: tuple[str, bytes, int | None], **settings: Any) -> Access:

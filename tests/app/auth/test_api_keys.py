@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from app.auth import api_keys
-from app.auth.api_keys import MOST_KEYS, Key, KeyRing, KeysError, digest_of, find, load, new_key, parse
+from app.auth.api_keys import (
+    MOST_KEYS,
+    ApiKey,
+    KeyRing,
+    KeysError,
+    digest_of,
+    find,
+    load_keys,
+    new_key,
+    parse_keys,
+)
 
 
 def _line(name: str, key: str, *rest: str) -> str:
@@ -24,16 +34,16 @@ class Clock:
 
 def test_a_list_may_have_comments_blank_lines_and_budgets() -> None:
     text = f"# callers\n\n{_line('anna', 'a')}  # since May\r\n {_line('bob@home', 'b', '5000000')}\n"
-    assert parse(text, "x") == [
-        Key("anna", digest_of(b"a")),
-        Key("bob@home", digest_of(b"b"), 5_000_000),
+    assert parse_keys(text, "x") == [
+        ApiKey("anna", digest_of(b"a")),
+        ApiKey("bob@home", digest_of(b"b"), 5_000_000),
     ]
-    assert parse(_line("anna", "a").upper(), "x") == [Key("ANNA", digest_of(b"a"))]
+    assert parse_keys(_line("anna", "a").upper(), "x") == [ApiKey("ANNA", digest_of(b"a"))]
 
 
 def test_a_key_is_written_as_it_is_read() -> None:
-    for key in (Key("a.b-c_d", digest_of(b"1")), Key("z", digest_of(b"2"), 7)):
-        assert parse(key.line(), "x") == [key]
+    for key in (ApiKey("a.b-c_d", digest_of(b"1")), ApiKey("z", digest_of(b"2"), 7)):
+        assert parse_keys(key.line(), "x") == [key]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +67,7 @@ def test_a_key_is_written_as_it_is_read() -> None:
 )
 def test_a_wrong_line_is_named_and_never_repeated(line: str) -> None:
     with pytest.raises(KeysError) as caught:
-        parse(f"# one\n{_line('bob', 'b')}\n{line}\n", "The list")
+        parse_keys(f"# one\n{_line('bob', 'b')}\n{line}\n", "The list")
     assert str(caught.value).startswith("The list, line 3, is neither ")
     assert not [part for part in line.split(":") if len(part) > 2 and part in str(caught.value)]
 
@@ -65,27 +75,27 @@ def test_a_wrong_line_is_named_and_never_repeated(line: str) -> None:
 @pytest.mark.parametrize("second", [_line("anna", "other"), _line("bob", "a")])
 def test_names_and_keys_are_listed_once(second: str) -> None:
     with pytest.raises(KeysError, match="The list, line 2, has the name or the key of an earlier one"):
-        parse(f"{_line('anna', 'a')}\n{second}", "The list")
+        parse_keys(f"{_line('anna', 'a')}\n{second}", "The list")
 
 
 def test_entries_are_separated_by_commas_or_newlines() -> None:
     entries = f"{_line('a', '1')}, {_line('b', '2', '10')}\n# none\n{_line('c', '3')},"
-    assert [key.name for key in load(None, entries)] == ["a", "b", "c"]
+    assert [key.name for key in load_keys(None, entries)] == ["a", "b", "c"]
     with pytest.raises(KeysError, match="IQA_API_KEYS, entry 2, is neither"):
-        load(None, f"{_line('a', '1')},nonsense")
+        load_keys(None, f"{_line('a', '1')},nonsense")
 
 
 def test_without_settings_there_are_no_keys() -> None:
-    assert load(None, None) == ()
+    assert load_keys(None, None) == ()
 
 
 def test_file_and_entries_add_up(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text(_line("a", "1"))
-    assert [key.name for key in load(path, _line("b", "2"))] == ["a", "b"]
+    assert [key.name for key in load_keys(path, _line("b", "2"))] == ["a", "b"]
     for other in (_line("a", "2"), _line("b", "1")):
         with pytest.raises(KeysError, match="IQA_API_KEYS has a name or a key that the file"):
-            load(path, other)
+            load_keys(path, other)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +114,7 @@ def test_a_file_that_cannot_be_used_is_a_sentence(content: bytes | None, reason:
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(KeysError, match=reason) as caught:
-        load(path, None)
+        load_keys(path, None)
     assert str(caught.value).startswith(f"The file of API keys {path}")
     assert str(caught.value).endswith(".")
 
@@ -113,18 +123,18 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # to open it would wait for ever
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/null")):
         with pytest.raises(KeysError, match="is not a regular file"):
-            load(path, None)
+            load_keys(path, None)
 
 
 def test_there_is_a_limit_to_how_many_are_compared() -> None:
     lines = [_line(f"n{number}", str(number)) for number in range(MOST_KEYS + 1)]
-    assert len(load(None, "\n".join(lines[:-1]))) == MOST_KEYS
+    assert len(load_keys(None, "\n".join(lines[:-1]))) == MOST_KEYS
     with pytest.raises(KeysError, match="1001 API keys; at most 1000"):
-        load(None, "\n".join(lines))
+        load_keys(None, "\n".join(lines))
 
 
 def test_a_key_is_found_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = [Key(str(number), digest_of(str(number).encode())) for number in range(5)]
+    listed = [ApiKey(str(number), digest_of(str(number).encode())) for number in range(5)]
     compared: list[bytes] = []
     compare = api_keys.hmac.compare_digest
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.bulk.errors import OutputError
-from app.bulk.file_formats import Csv, Format, JsonLines, Parquet, format_of, read_name, written_name
+from app.bulk.file_formats import Csv, FileFormat, JsonLines, Parquet, format_of, read_name, written_name
 from app.bulk.rows import Row, columns
 from tests.app.bulk.rows import MODELS, row, verdict
 
@@ -47,7 +47,7 @@ def _rows() -> list[Row]:
 
 
 @pytest.mark.parametrize("form", [JsonLines(), Csv(), Parquet()], ids=["jsonl", "csv", "parquet"])
-def test_what_is_written_is_read(form: Format, tmp_path: Path) -> None:
+def test_what_is_written_is_read(form: FileFormat, tmp_path: Path) -> None:
     path = tmp_path / "scores"
     with path.open("wb") as file:
         form.write(iter(_rows()), _COLUMNS, file, "{}")
@@ -136,7 +136,7 @@ def test_without_pyarrow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("form", [Csv(), Parquet()], ids=["csv", "parquet"])
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "\xff\xfe", '"'])
-def test_another_file_is_one_sentence(form: Format, text: str, tmp_path: Path) -> None:
+def test_another_file_is_one_sentence(form: FileFormat, text: str, tmp_path: Path) -> None:
     path = tmp_path / "scores"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(OutputError):

@@ -1,15 +1,16 @@
 """Files of scores: begun, gone on with after any end, finished; each image has one row."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from app.bulk import journal
 from app.bulk.errors import OutputError
-from app.bulk.rows import path_of
+from app.bulk.file_formats import encoded
+from app.bulk.rows import answer_fields, flat, path_of
 from app.bulk.run_manifest import About, Basis, Used, beside, shown_names
-from app.bulk.score_file import Output
+from app.bulk.score_file import ScoreFile
 from tests.app.bulk.rows import about, basis, failed, scored
 
 SUFFIXES = ["jsonl", "csv", "parquet"]
@@ -20,15 +21,15 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / f"scores.{request.param}"
 
 
-def _begun(path: Path, count: int = 3) -> Output:
-    output = Output(path)
+def _begun(path: Path, count: int = 3) -> ScoreFile:
+    output = ScoreFile(path)
     output.begin(about())
     for number in range(count):
         output.append(scored(f"{number}.jpg", number / 10))
     return output
 
 
-def _files(output: Output) -> Counter[str]:
+def _files(output: ScoreFile) -> Counter[str]:
     return Counter(row["file"] for row in output.rows())
 
 
@@ -48,9 +49,7 @@ def test_what_was_begun_is_gone_on_with(path: Path) -> None:
     first = _begun(path)
     first.append(failed("bad.jpg"))
     first.close()
-    part = path.with_name(path.name + ".part.jsonl")
-    part.write_bytes(part.read_bytes() + b'{"file": "torn.jp')
-    again = Output(path)
+    again = ScoreFile(path)
     assert again.exists
     assert not again.finished
     assert [str(path_of(row)) for row in again.rows() if row.get("problem") is None] == [
@@ -65,12 +64,31 @@ def test_what_was_begun_is_gone_on_with(path: Path) -> None:
     assert _files(again) == Counter(["0.jpg", "1.jpg", "2.jpg", "3.jpg", "bad.jpg"])
 
 
+def test_what_an_earlier_version_began_is_gone_on_with(path: Path) -> None:
+    done = [answer_fields(scored("0.jpg", 0.0)), answer_fields(failed("bad.jpg"))]
+    about().write(path)
+    rows = done if path.suffix == ".jsonl" else [flat(fields, {}) for fields in done]
+    part = path.with_name(path.name + ".part.jsonl")
+    part.write_bytes(b"".join(map(encoded, rows)) + b'{"file": "torn.jp')
+    again = ScoreFile(path)
+    assert again.exists
+    assert not again.finished
+    assert _files(again) == Counter(["0.jpg", "bad.jpg"])
+    again.go_on(about())
+    again.append(scored("1.jpg"))
+    again.close()
+    assert _files(ScoreFile(path)) == Counter(["0.jpg", "1.jpg"])
+    again.finish()
+    assert _files(again) == Counter(["0.jpg", "1.jpg"])
+    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, beside(path).name]
+
+
 def test_what_was_finished_is_gone_on_with(path: Path) -> None:
     output = _begun(path)
     output.append(failed("bad.jpg"))
     output.finish()
     before = path.read_bytes()
-    again = Output(path)
+    again = ScoreFile(path)
     again.go_on(about())
     assert path.read_bytes() == before  # until the new one takes its place
     again.append(scored("3.jpg"))
@@ -87,7 +105,7 @@ def test_an_end_between_the_steps_of_finishing_loses_nothing(
 ) -> None:
     output = _begun(path)
 
-    def killed(*_: object) -> None:
+    def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     for step in ("unlink", "replace"):
@@ -97,10 +115,10 @@ def test_an_end_between_the_steps_of_finishing_loses_nothing(
                 output.finish()
             except KeyboardInterrupt:
                 output.close()
-        output = Output(path)
+        output = ScoreFile(path)
         assert _files(output) == Counter(["0.jpg", "1.jpg", "2.jpg"])
     output.finish()
-    assert _files(Output(path)) == Counter(["0.jpg", "1.jpg", "2.jpg"])
+    assert _files(ScoreFile(path)) == Counter(["0.jpg", "1.jpg", "2.jpg"])
     assert not [each for each in path.parent.iterdir() if "part" in each.name]
 
 
@@ -115,7 +133,7 @@ def test_a_full_disk_keeps_the_journal(path: Path, monkeypatch: pytest.MonkeyPat
         with pytest.raises(OSError, match="No space"):
             output.finish()
     output.close()
-    assert _files(Output(path)) == Counter(["0.jpg", "1.jpg", "2.jpg"])
+    assert _files(ScoreFile(path)) == Counter(["0.jpg", "1.jpg", "2.jpg"])
 
 
 def test_another_basis_is_refused(tmp_path: Path) -> None:
@@ -124,7 +142,7 @@ def test_another_basis_is_refused(tmp_path: Path) -> None:
 
     def refusal(wanted: Basis) -> str:
         with pytest.raises(OutputError) as caught:
-            Output(path).go_on(about(basis=wanted))
+            ScoreFile(path).go_on(about(basis=wanted))
         return str(caught.value)
 
     models = basis().models
@@ -135,7 +153,7 @@ def test_another_basis_is_refused(tmp_path: Path) -> None:
     assert "computed in float32, not bfloat16" in refusal(basis(models=(models[0], half)))
     assert "no more than 2097152 pixels, not 1000" in refusal(basis(max_scored_pixels=1000))
     assert "it has no verdicts, and now those of upload are asked for" in refusal(basis("upload"))
-    output = Output(path)
+    output = ScoreFile(path)
     output.go_on(about(basis=basis(models=models[::-1]), named=("photos", "more")))
     output.close()
     assert output.about().named == ("photos", "more")
@@ -144,7 +162,7 @@ def test_another_basis_is_refused(tmp_path: Path) -> None:
 def test_another_policy_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "scores.jsonl"
     judged = about("upload").basis
-    output = Output(path)
+    output = ScoreFile(path)
     output.begin(about("upload"))
     output.close()
     with pytest.raises(OutputError, match="by the policy upload, and now none are asked for"):
@@ -154,7 +172,7 @@ def test_another_policy_is_refused(tmp_path: Path) -> None:
     assert judged.policy is not None
     changed = judged.policy.model_copy(update={"definition": {"side": 300}})
     with pytest.raises(OutputError, match="the policy upload has been changed since"):
-        Output(path).go_on(about(basis=judged.model_copy(update={"policy": changed})))
+        ScoreFile(path).go_on(about(basis=judged.model_copy(update={"policy": changed})))
     judged.check_asked(("bpclip", "qualiclip"), "upload", path)
 
 
@@ -162,15 +180,15 @@ def test_without_what_says_where_scores_come_from_nothing_is_gone_on_with(path: 
     _begun(path).finish()
     beside(path).write_text("{}")
     with pytest.raises(OutputError, match="is not what this program writes"):
-        Output(path).about()
+        ScoreFile(path).about()
     beside(path).unlink()
     with pytest.raises(OutputError, match="says where its scores come from"):
-        Output(path).go_on(about())
+        ScoreFile(path).go_on(about())
 
 
 def test_all_of_it_can_be_removed(path: Path) -> None:
     _begun(path).finish()
-    output = Output(path)
+    output = ScoreFile(path)
     output.go_on(about())
     output.close()
     output.remove()
@@ -180,7 +198,7 @@ def test_all_of_it_can_be_removed(path: Path) -> None:
 def test_lines_of_json_are_the_answers(tmp_path: Path) -> None:
     path = tmp_path / "scores.jsonl"
     _begun(path, 1).finish()
-    (line,) = journal.read(path)
+    (line,) = map(json.loads, path.read_bytes().splitlines())
     assert set(line) >= {"file", "score", "models", "image", "warnings", "verdict"}
     assert not {"timing_ms", "batch", "quality_map"} & set(line)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.auth.api_keys import Key, digest_of, new_key
+from app.auth.api_keys import ApiKey, digest_of, new_key
 from app.client import AsyncClient, Client, ClientError, ImageUnreadable, Problem, Scored, Unreachable
 from app.client.retry import Clock
 from tests.app.client.answers import JPEG, Service, VirtualClock, problem, scored
@@ -320,7 +320,7 @@ def test_nothing_is_lost_when_the_service_starts_late_and_again(weights_environm
     port = _free_port()
     environment = weights_environment | {
         "IQA_PORT": str(port),
-        "IQA_API_KEYS": Key("test", digest_of(key.encode())).line(),
+        "IQA_API_KEYS": ApiKey("test", digest_of(key.encode())).line(),
     }
     images = [encoded(named()["chelsea"], quality=quality) for quality in range(40, 90)]
     url = f"http://127.0.0.1:{port}"

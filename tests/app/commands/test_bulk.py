@@ -11,20 +11,22 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from app.bulk.journal import Journal, read
+from app.bulk.part_file import PartFile
 from app.commands import score
 from app.commands.score import NOT_GOOD_ENOUGH
 from app.commands.terminal import INTERRUPTED, SOME_FAILED, UNUSABLE
 from models.calibration import READINGS, Thresholds
+from tests.app.bulk.part_files import rows_in
 from tests.app.command_line import ROOT, cut_off, invoke, lines_of_json, save_crops, start
 from tests.app.running import running
 from tests.calibrations import calibrated
 
-_PART = ".part.jsonl"
+_PART = ".part.sqlite"
 _PATIENCE_S = 60.0
 
 
@@ -57,7 +59,11 @@ def _names(out: Path) -> Counter[str]:
         from pyarrow import parquet
 
         return Counter(parquet.read_table(out).column("file").to_pylist())
-    return Counter(str(line["file"]) for line in read(out))
+    return Counter(str(line["file"]) for line in _lines(out))
+
+
+def _lines(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.read_bytes().splitlines()]
 
 
 def _all_once(folder: Path) -> Counter[str]:
@@ -72,6 +78,7 @@ def test_every_image_once_whatever_ends_the_program(
     part = out.with_name(out.name + _PART)
     command = ("score", sixty, "-r", "--out", out, "--resume", "--batch-images", "2")
     for lines, number in ((3, signal.SIGKILL), (22, signal.SIGINT), (40, signal.SIGKILL)):
+        lines = max(lines, rows_in(part) + 1)
         process = start(*command, environment=weights_environment)
         _wait_for(part, lines, process)
         os.killpg(process.pid, number)
@@ -81,8 +88,6 @@ def test_every_image_once_whatever_ends_the_program(
         assert "Traceback" not in errors
         if number == signal.SIGINT:
             assert re.search(r"Interrupted after \d+ of \d+ files\. The same command with --resume", errors)
-        with part.open("ab") as file:  # as a machine that loses power may leave it
-            file.write(b'{"file": "' + bytes(sixty))
     result = invoke(*command, environment=weights_environment)
     assert result.exit_code == SOME_FAILED
     assert re.search(r"has \d+ images already; \d+ are left\.", result.stderr)
@@ -151,14 +156,14 @@ def test_what_came_since_is_scored_and_what_failed_is_tried_again(
     out = tmp_path / "scores.jsonl"
     command = ("score", photos, "--out", out, "--resume")
     assert invoke(*command, environment=weights_environment).exit_code == SOME_FAILED
-    before = {line["file"]: line for line in read(out)}
+    before = {line["file"]: line for line in _lines(out)}
     assert before[str(photos / "001.jpg")]["problem"] == "The JPEG image is truncated or damaged."
     (photos / "001.jpg").write_bytes(good)
     shutil.copy(photos / "000.jpg", photos / "a copy.jpg")
     result = invoke(*command, environment=weights_environment)
     assert result.exit_code == 0
     assert f"{out} has 2 images already; 2 are left." in result.stderr
-    after = {line["file"]: line for line in read(out)}
+    after = {line["file"]: line for line in _lines(out)}
     assert _names(out) == _all_once(photos)
     assert after[str(photos / "000.jpg")] == before[str(photos / "000.jpg")]
     assert after[str(photos / "001.jpg")]["score"] > 0
@@ -226,7 +231,7 @@ def test_two_programs_do_not_write_one_file(
     command = ("score", photos, "-r", "--out", out, "--resume")
     invoke(*command, environment=weights_environment)
     save_crops(photos / "more", 1)
-    with Journal(out.with_name(out.name + _PART)):
+    with PartFile(out.with_name(out.name + _PART)):
         result = invoke(*command, environment=weights_environment)
         assert result.exit_code == UNUSABLE
         assert "is being written by another program" in result.stderr
@@ -398,7 +403,7 @@ def test_a_server_that_goes_away_ends_the_run_and_another_goes_on(
     assert errors.splitlines()[-1].endswith("The same command with --resume goes on from there.")
     assert "secret" not in errors
     assert "Traceback" not in errors
-    assert len(list(read(part))) >= 3
+    assert rows_in(part) >= 3
     with running({**weights_environment, "IQA_PORT": str(url.port)}):
         result = invoke(*command(url, 60), environment=key)
     assert result.exit_code == SOME_FAILED, result.stderr
@@ -406,9 +411,9 @@ def test_a_server_that_goes_away_ends_the_run_and_another_goes_on(
 
 
 def _wait_for(part: Path, lines: int, process: subprocess.Popen[str]) -> None:
-    """Until the journal has so many lines."""
+    """Until the part file has so many rows."""
     end = time.monotonic() + _PATIENCE_S
-    while not part.exists() or part.read_bytes().count(b"\n") < lines:
+    while rows_in(part) < lines:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end, "it never came so far"
         time.sleep(0.002)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.commands.terminal import SOME_FAILED, UNUSABLE
 from app.imaging.metering import measure
-from app.policies import Measured
+from app.policies import MeasuredImage
 from app.scoring.offline import Scorer
 from app.scoring.panel import Panel
 from app.settings import read_settings
@@ -201,7 +201,7 @@ def test_photographs_are_measured_as_the_service_does(
     found = panel.measured(opinions, measure(photo.pixels), photo.width, photo.height)
     (scored,) = scorer.score([path])
     assert scored.answer is not None
-    expected = Measured.of(scored.answer)
+    expected = MeasuredImage.of(scored.answer)
     assert (found.width, found.height, found.model) == (expected.width, expected.height, expected.model)
     assert found.exposure == expected.exposure
     assert list(found.opinions) == list(expected.opinions) == ["qualiclip", "bpclip"]

@@ -17,11 +17,11 @@ from prometheus_client import CollectorRegistry, Counter
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from app.http.connections import Connection, Door, Limits
+from app.http.connections import Connection, ConnectionLimits, Door
 from tests.app.running import eventually
 
 _PATIENCE_S = 30.0
-_LONG = Limits(most=50, head_s=60, body_s=60, answer_s=60)
+_LONG = ConnectionLimits(most=50, head_s=60, body_s=60, answer_s=60)
 _GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 _POST = b"POST / HTTP/1.1\r\nHost: test\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
@@ -106,7 +106,7 @@ class Running:
 
 
 @contextmanager
-def running(limits: Limits = _LONG) -> Iterator[Running]:
+def running(limits: ConnectionLimits = _LONG) -> Iterator[Running]:
     """The protocol under a small application."""
     registry = CollectorRegistry()
     door = Door(limits, Counter("refused", "Refused.", ("reason",), registry=registry))
@@ -207,14 +207,14 @@ def test_a_head_may_come_in_pieces() -> None:
 
 
 def test_who_says_nothing_is_sent_away_without_a_word() -> None:
-    with running(Limits(most=9, head_s=0.1, body_s=60)) as server, server.connect() as client:
+    with running(ConnectionLimits(most=9, head_s=0.1, body_s=60)) as server, server.connect() as client:
         assert _everything(client) == b""
         assert server.refused("slow-head") == 1
 
 
 @pytest.mark.parametrize("before", [b"", _GET], ids=["at first", "after a request"])
 def test_half_a_head_is_waited_for_a_while(before: bytes) -> None:
-    with running(Limits(most=9, head_s=0.3, body_s=60)) as server:
+    with running(ConnectionLimits(most=9, head_s=0.3, body_s=60)) as server:
         answers = _sent(server, before + b"GET / HTTP/1.1\r\nHo")
         assert _statuses(answers) == [*([200] if before else []), 408]
         assert server.refused("slow-head") == 1
@@ -222,7 +222,7 @@ def test_half_a_head_is_waited_for_a_while(before: bytes) -> None:
 
 
 def test_an_empty_line_does_not_keep_a_connection() -> None:
-    with running(Limits(most=9, head_s=0.3, body_s=60)) as server, server.connect() as client:
+    with running(ConnectionLimits(most=9, head_s=0.3, body_s=60)) as server, server.connect() as client:
         client.sendall(_GET)
         _until(client, b"host")
         client.sendall(b"\r\n")
@@ -230,7 +230,7 @@ def test_an_empty_line_does_not_keep_a_connection() -> None:
 
 
 def test_between_requests_uvicorns_own_time_runs() -> None:
-    with running(Limits(most=9, head_s=0.1, body_s=0.1)) as server, server.connect() as client:
+    with running(ConnectionLimits(most=9, head_s=0.1, body_s=0.1)) as server, server.connect() as client:
         for _ in range(3):
             client.sendall(_GET)
             _until(client, b"host")
@@ -243,7 +243,7 @@ def test_between_requests_uvicorns_own_time_runs() -> None:
 
 
 def test_while_a_request_is_answered_nobody_has_to_say_anything() -> None:
-    with running(Limits(most=9, head_s=0.1, body_s=0.1)) as server, server.connect() as client:
+    with running(ConnectionLimits(most=9, head_s=0.1, body_s=0.1)) as server, server.connect() as client:
         client.sendall(b"GET /held HTTP/1.1\r\n\r\n")
         eventually(lambda: server.app.held)
         client.settimeout(0.4)
@@ -258,7 +258,7 @@ def test_while_a_request_is_answered_nobody_has_to_say_anything() -> None:
 
 
 def test_the_rest_of_an_answered_body_is_waited_for_a_while() -> None:
-    with running(Limits(most=9, head_s=60, body_s=0.2)) as server, server.connect() as client:
+    with running(ConnectionLimits(most=9, head_s=60, body_s=0.2)) as server, server.connect() as client:
         client.sendall(b"POST /early HTTP/1.1\r\nContent-Length: 1000\r\n\r\nabc")
         _until(client, b"early")
         client.sendall(b"def")
@@ -386,7 +386,7 @@ def test_no_refusal_is_written_into_another_answer() -> None:
 
 
 def test_the_longest_idle_gives_way() -> None:
-    with running(Limits(most=3, head_s=60, body_s=60)) as server, contextlib.ExitStack() as stack:
+    with running(ConnectionLimits(most=3, head_s=60, body_s=60)) as server, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(server.connect()) for _ in range(3)]
         for client in clients:
             client.sendall(_GET)
@@ -405,7 +405,7 @@ def test_the_longest_idle_gives_way() -> None:
 
 
 def test_where_all_are_being_answered_a_newcomer_is_refused() -> None:
-    with running(Limits(most=2, head_s=60, body_s=60)) as server, contextlib.ExitStack() as stack:
+    with running(ConnectionLimits(most=2, head_s=60, body_s=60)) as server, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(server.connect()) for _ in range(2)]
         for client in clients:
             client.sendall(b"GET /held HTTP/1.1\r\n\r\n")
@@ -424,7 +424,10 @@ def test_where_all_are_being_answered_a_newcomer_is_refused() -> None:
 
 
 def test_an_answer_that_nobody_reads_is_given_up() -> None:
-    with running(Limits(most=9, head_s=60, body_s=60, answer_s=0.2)) as server, server.connect() as client:
+    with (
+        running(ConnectionLimits(most=9, head_s=60, body_s=60, answer_s=0.2)) as server,
+        server.connect() as client,
+    ):
         client.sendall(b"GET /long HTTP/1.1\r\n\r\n")
         eventually(lambda: server.app.ended == 1)
         eventually(lambda: server.open() == 0)
@@ -432,7 +435,10 @@ def test_an_answer_that_nobody_reads_is_given_up() -> None:
 
 
 def test_closing_does_not_wait_for_a_reader_either() -> None:
-    with running(Limits(most=9, head_s=60, body_s=60, answer_s=0.2)) as server, server.connect() as client:
+    with (
+        running(ConnectionLimits(most=9, head_s=60, body_s=60, answer_s=0.2)) as server,
+        server.connect() as client,
+    ):
         client.sendall(b"GET /whole HTTP/1.1\r\n\r\n")
         eventually(lambda: server.app.ended == 1)
         eventually(lambda: server.open() == 0)

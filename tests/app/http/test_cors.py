@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from app.auth.api_keys import Key, digest_of
+from app.auth.api_keys import ApiKey, digest_of
 from app.main import create_app
 from app.settings import Settings
 from tests.app.problems import is_problem
 
 HOME, ELSEWHERE = "https://example.org", "https://example.com"
-KEYS = Key("anna", digest_of(b"anna's key")).line()
+KEYS = ApiKey("anna", digest_of(b"anna's key")).line()
 
 Make = Callable[..., TestClient]
 

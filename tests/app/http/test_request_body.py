@@ -8,10 +8,10 @@ import pytest
 from starlette.requests import Request
 
 from app.errors import BodyTimeout, BodyTooLarge, MalformedRequest, Overloaded, ServiceError
-from app.http.request_body import ClientGone, Reading, Refused, read_batch, read_files, read_image
+from app.http.request_body import BodyBounds, ClientGone, RefusedFile, read_batch, read_files, read_image
 from app.scoring.uploads import Intake, Upload
 
-SMALL = Reading(max_bytes=100, timeout_s=0.2)
+SMALL = BodyBounds(max_bytes=100, timeout_s=0.2)
 FORM = "multipart/form-data; boundary=edge"
 
 
@@ -57,8 +57,8 @@ def _image(
 
 def _batch(
     chunks: list[bytes], ending: str = "end", most_files: int = 3, most_bytes: int = 250
-) -> list[Upload | Refused]:
-    async def read() -> list[Upload | Refused]:
+) -> list[Upload | RefusedFile]:
+    async def read() -> list[Upload | RefusedFile]:
         with Intake(1 << 20).account() as account:
             request = _request(chunks, {"content-type": FORM}, ending)
             files = read_batch(request, "images", most_files, most_bytes, SMALL, account)
@@ -209,7 +209,7 @@ def test_files_are_there_before_the_body_ends() -> None:
 def test_a_file_of_a_batch_that_is_too_large_harms_no_other() -> None:
     files = _batch([_part("images", b"x" * 101), _part("images", b"y"), END])
     first, second = files
-    assert isinstance(first, Refused)
+    assert isinstance(first, RefusedFile)
     assert first.error.fields["limit_bytes"] == 100
     assert isinstance(second, Upload)
     assert second.data == b"y"

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from app.auth.api_keys import Key, digest_of
+from app.auth.api_keys import ApiKey, digest_of
 from app.errors import PROBLEMS, TemporaryError
 from tests.app.files import encoded, png_header
 from tests.app.running import running
@@ -33,7 +33,7 @@ def small() -> bytes:
 @pytest.fixture(scope="module")
 def locked(weights_environment: dict[str, str]) -> Iterator[httpx.Client]:
     """A client, without the key, of a service that asks for one."""
-    line = Key("tests", digest_of(_KEY.encode())).line()
+    line = ApiKey("tests", digest_of(_KEY.encode())).line()
     with running({"IQA_API_KEYS": line} | weights_environment) as (_, client):
         yield client
 

@@ -57,7 +57,7 @@ def test_the_reader_keeps_within_its_bound(photo_folder: Path) -> None:
     assert reader.read(first) is reader.read(first)
     for path in paths:
         assert reader.read(path).dtype == torch.uint8
-    assert reader._held <= 2_000_000
+    assert reader._photos.currsize <= 2_000_000
 
 
 def test_a_region_is_a_square_of_the_asked_side_at_any_size_of_photograph() -> None:

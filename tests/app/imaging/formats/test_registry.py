@@ -81,9 +81,8 @@ def test_each_suffix_and_type_belongs_to_one_format() -> None:
     assert len(IMAGE_TYPES) == len(FORMATS)
 
 
-def test_the_readme_names_each_format_and_its_extra() -> None:
-    section = (_APP.parent / "README.md").read_text(encoding="utf-8").partition("## What comes in\n")[2]
-    named = " ".join(section.partition("|")[0].split())
+def test_the_documents_name_each_format_and_its_extra() -> None:
+    named = " ".join((_APP.parent / "docs" / "http.md").read_text(encoding="utf-8").split())
     assert [each.name for each in FORMATS if each.name not in named] == []
     assert [each.extra for each in FORMATS if f"`{each.extra}`" not in named and each.extra] == []
 
