@@ -1,6 +1,6 @@
 """Policies, what they judge and answers that carry it, for tests."""
 
-from app.policies import Measured, Opinion, Policy, parse
+from app.policies import MeasuredImage, ModelOpinion, Policy, parse
 from app.schemas import common
 from app.schemas import score as score_schemas
 from app.schemas.exposure import Exposure
@@ -9,14 +9,14 @@ from models.vocabulary import ADJECTIVES, DIMENSIONS, WORDS
 BOTH = ("qualiclip", "bpclip")
 
 
-def opinion(value: float = 0.5) -> Opinion:
-    return Opinion(value, dict.fromkeys(DIMENSIONS, value), dict.fromkeys(WORDS, value))
+def opinion(value: float = 0.5) -> ModelOpinion:
+    return ModelOpinion(value, dict.fromkeys(DIMENSIONS, value), dict.fromkeys(WORDS, value))
 
 
-def measured(value: float = 0.5, width: int = 640, height: int = 480) -> Measured:
+def measured(value: float = 0.5, width: int = 640, height: int = 480) -> MeasuredImage:
     """A photograph of which everything, by both models and of its exposure, is the same number."""
     opinions = {"qualiclip": opinion(value), "bpclip": opinion(value)}
-    return Measured(width, height, "bpclip", opinions, Exposure(value, value, value, value))
+    return MeasuredImage(width, height, "bpclip", opinions, Exposure(value, value, value, value))
 
 
 def policy(text: str) -> Policy:
