@@ -247,7 +247,7 @@ def test_what_is_wrong_in_a_policy_is_said_with_its_place(lines: str, said: str)
         ("fail = 0.4\nreview = 0.2", ", has to have `review` above `fail`"),
         ("fail = 0.4\nreview = 0.4", ", has to have `review` above `fail`"),
         ("fail = 0.1\nscore = true", ", has to be about one thing: "),
-        ("fail = 0.1\nmodel = 'clip'", ': `model` has to be one of qualiclip, bpclip; it is "clip".'),
+        ("fail = 0.1\nmodel = 'clip'", ': `model` has to be one of qualiclip, bpclip, clip-iqa; it is "clip".'),
         ("fail = 0.1\nmessage = ''", ": `message` has to be a text of 1 to 300 printable characters; it is "),
         (
             f"fail = 0.1\nmessage = '{'x' * 301}'",
