@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from app.commands import keys, weights
-from app.commands.compare import compare
+from app.commands.compare import compare_files
 from app.commands.evaluate.labels import evaluate
-from app.commands.policies import policies
-from app.commands.score import score
-from app.commands.serve import serve
-from app.commands.train import train
+from app.commands.policies import show_policies
+from app.commands.score import score_files
+from app.commands.serve import serve_command
+from app.commands.train import train_model
 from app.cpu import wait_briefly
 
 app = typer.Typer(
@@ -27,10 +27,17 @@ app = typer.Typer(
     # A plain traceback, for the bug that it is; what can be expected to go wrong ends in a sentence.
     pretty_exceptions_enable=False,
 )
-for _command in (serve, score, compare, evaluate, train, policies):
-    app.command()(_command)
-app.add_typer(weights.app, name="weights")
-app.add_typer(keys.app, name="keys")
+for _name, _command in {
+    "serve": serve_command,
+    "score": score_files,
+    "compare": compare_files,
+    "evaluate": evaluate,
+    "train": train_model,
+    "policies": show_policies,
+}.items():
+    app.command(_name)(_command)
+app.add_typer(weights.weights_app, name="weights")
+app.add_typer(keys.keys_app, name="keys")
 
 
 def _print_version(asked: bool) -> None:

@@ -4,7 +4,7 @@ import stat
 from pathlib import Path
 
 
-class Unreadable(Exception):
+class UnreadableText(Exception):
     """There is no text to be had; the message is one sentence that names the file."""
 
 
@@ -23,11 +23,11 @@ def read_text(path: Path, what: str, most_bytes: int) -> str:
         status = path.stat()
         # Opening a pipe waits for who writes to it, and it can be read but once.
         if not stat.S_ISREG(status.st_mode):
-            raise Unreadable(f"{what} {path} is not a regular file.")
+            raise UnreadableText(f"{what} {path} is not a regular file.")
         if status.st_size > most_bytes:
-            raise Unreadable(f"{what} {path} has more than {most_bytes} bytes.")
+            raise UnreadableText(f"{what} {path} has more than {most_bytes} bytes.")
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise Unreadable(f"{what} {path} cannot be read: {error.strerror}.") from error
+        raise UnreadableText(f"{what} {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise Unreadable(f"{what} {path} is not UTF-8 text.") from error
+        raise UnreadableText(f"{what} {path} is not UTF-8 text.") from error

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 
-Array = NDArray[np.float64]
+_Array = NDArray[np.float64]
 Curve = Literal["logistic", "linear"]
 
 FEWEST: Final = 5  # pairs: a curve of four parameters passes through any four points
@@ -32,7 +32,7 @@ class Fit:
         curve: "linear" where the logistic did not converge, or fits worse than a line.
     """
 
-    fitted: Array
+    fitted: _Array
     curve: Curve
 
 
@@ -136,13 +136,13 @@ def fit_logistic(predicted: ArrayLike, target: ArrayLike, weights: ArrayLike | N
     x, y, w = _pairs(predicted, target, weights)
     x = _standard(x, w)
     slope = _mean(x * y, w)
-    line: Array = slope * x + _mean(y, w)
+    line: _Array = slope * x + _mean(y, w)
     strength = 1.0 if w is None else np.sqrt(w)  # squared, the errors weigh as much as their pairs
 
-    def logistic(parameters: Array) -> Array:
+    def logistic(parameters: _Array) -> _Array:
         upper, lower, middle, width = parameters
         # A width of zero would divide by it; below this the curve is a step on any real data.
-        curve: Array = (upper - lower) * special.expit((x - middle) / max(abs(width), 1e-6)) + lower
+        curve: _Array = (upper - lower) * special.expit((x - middle) / max(abs(width), 1e-6)) + lower
         return curve
 
     # VQEG's starting values: the targets' range, the middle of the predictions, a quarter of their spread;
@@ -202,7 +202,7 @@ def bootstrap_interval(
 
 def _pairs(
     predicted: ArrayLike, target: ArrayLike, weights: ArrayLike | None
-) -> tuple[Array, Array, Array | None]:
+) -> tuple[_Array, _Array, _Array | None]:
     """Both as arrays, and the weights with a mean of one; None where all weigh the same."""
     x, y = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
     if x.ndim != 1 or x.shape != y.shape:
@@ -224,21 +224,21 @@ def _pairs(
     return x, y, None if w.min() == w.max() else w / w.mean()
 
 
-def _spearman(x: Array, y: Array, weights: Array | None) -> float:
+def _spearman(x: _Array, y: _Array, weights: _Array | None) -> float:
     return _pearson(_ranks(x, weights), _ranks(y, weights), weights)
 
 
-def _ranks(values: Array, weights: Array | None) -> Array:
+def _ranks(values: _Array, weights: _Array | None) -> _Array:
     if weights is None:
-        ranks: Array = stats.rankdata(values)
+        ranks: _Array = stats.rankdata(values)
         return ranks
     _, group = np.unique(values, return_inverse=True)
     mass = np.bincount(group, weights)
-    middles: Array = np.cumsum(mass) - mass / 2
+    middles: _Array = np.cumsum(mass) - mass / 2
     return middles[group]
 
 
-def _weighted_kendall(x: Array, y: Array, weights: Array) -> float:
+def _weighted_kendall(x: _Array, y: _Array, weights: _Array) -> float:
     """tau-b of every two images, a strip of rows at a time: all at once would be a matrix of n times n."""
     agreeing = ordered_x = ordered_y = 0.0
     for start in range(0, len(x), _KENDALL_ROWS):
@@ -251,23 +251,23 @@ def _weighted_kendall(x: Array, y: Array, weights: Array) -> float:
     return float(np.clip(agreeing / np.sqrt(ordered_x * ordered_y), -1.0, 1.0))
 
 
-def _pearson(x: Array, y: Array, weights: Array | None) -> float:
+def _pearson(x: _Array, y: _Array, weights: _Array | None) -> float:
     if np.ptp(x) <= 1e-12 * np.abs(x).max():  # a fit that came out flat, up to rounding
         return 0.0
     return float(np.clip(_mean(_standard(x, weights) * _standard(y, weights), weights), -1.0, 1.0))
 
 
-def _standard(values: Array, weights: Array | None) -> Array:
+def _standard(values: _Array, weights: _Array | None) -> _Array:
     """Zero mean, unit deviation."""
     centred = values - _mean(values, weights)
     centred = centred / np.abs(centred).max()  # squares of tiny differences would vanish
-    standard: Array = centred / np.sqrt(_mean(centred**2, weights))
+    standard: _Array = centred / np.sqrt(_mean(centred**2, weights))
     return standard
 
 
-def _mean(values: Array, weights: Array | None) -> float:
+def _mean(values: _Array, weights: _Array | None) -> float:
     return float(values.mean() if weights is None else np.average(values, weights=weights))
 
 
-def _rms(errors: Array, weights: Array | None) -> float:
+def _rms(errors: _Array, weights: _Array | None) -> float:
     return float(np.sqrt(_mean(errors**2, weights)))

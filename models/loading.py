@@ -7,7 +7,7 @@ from models.base import QualityModel
 from models.checkpoints.errors import WeightsInvalid
 from models.checkpoints.metadata import Metadata, Weights
 from models.checkpoints.sources import load_weights
-from models.registry import UnknownModel, imported, spec_of
+from models.registry import NoSuchModel, imported, spec_of
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,6 @@ def build(weights: Weights) -> LoadedModel:
     name = weights.metadata.model
     try:
         kind: type[QualityModel] = imported(spec_of(name).network)
-    except UnknownModel as error:
+    except NoSuchModel as error:
         raise WeightsInvalid(str(error)) from error
     return LoadedModel(name, kind.from_weights(weights), weights.metadata, weights.sha256)

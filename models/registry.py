@@ -15,7 +15,7 @@ from typing import Any, Final
 ENTRY_POINTS: Final = "iqa.models"
 
 
-class UnknownModel(Exception):
+class NoSuchModel(Exception):
     """There is no such model, or one that a package offers is not usable; the message is one sentence."""
 
 
@@ -104,13 +104,13 @@ def specs() -> Mapping[str, ModelSpec]:
         try:
             spec = point.load()
         except Exception as error:
-            raise UnknownModel(
+            raise NoSuchModel(
                 f"The model {point.name} of {point.value} cannot be imported: {error}."
             ) from error
         if not isinstance(spec, ModelSpec) or spec.full_reference:
-            raise UnknownModel(f"{point.value} is not a ModelSpec of a no-reference model.")
+            raise NoSuchModel(f"{point.value} is not a ModelSpec of a no-reference model.")
         if spec.name in found:
-            raise UnknownModel(f"{point.value} offers a model {spec.name}, which there is already.")
+            raise NoSuchModel(f"{point.value} offers a model {spec.name}, which there is already.")
         found[spec.name] = spec
     return found
 
@@ -124,7 +124,7 @@ def spec_of(name: str) -> ModelSpec:
     try:
         return specs()[name]
     except KeyError:
-        raise UnknownModel(f"There is no model {name}; there are {', '.join(specs())}.") from None
+        raise NoSuchModel(f"There is no model {name}; there are {', '.join(specs())}.") from None
 
 
 def no_reference() -> tuple[str, ...]:
@@ -142,4 +142,4 @@ def imported(target: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise UnknownModel(f"{target} cannot be imported: {error}.") from error
+        raise NoSuchModel(f"{target} cannot be imported: {error}.") from error

@@ -172,6 +172,28 @@ def test_nothing_imports_in_a_circle(depth: int) -> None:
     assert _circles(arrows) == []
 
 
+_SAME_NAMES = {
+    "main": "what a program calls, as python -m starts it",
+    "router": "what a module of routes has, as FastAPI's documentation names it",
+}
+"""Names that several modules define at the top, each with the reason."""
+
+
+def test_a_name_means_one_thing() -> None:
+    where: dict[str, list[str]] = {}
+    for module in _SERVICE + _SCIENCE:
+        for node in _tree(module).body:
+            names = [getattr(node, "name", "")]
+            if isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                names = [target.id for target in targets if isinstance(target, ast.Name)]
+            for name in names:
+                where.setdefault(name, []).append(module)
+    doubled = {name: those for name, those in where.items() if len(those) > 1 and name and name[0] != "_"}
+    assert {name: those for name, those in doubled.items() if name not in _SAME_NAMES} == {}
+    assert set(_SAME_NAMES) <= set(doubled)
+
+
 def test_no_folder_holds_more_than_one_can_see() -> None:
     folders = {(_ROOT / module).parent for module in _SERVICE + _SCIENCE}
     full = {}

@@ -25,7 +25,7 @@ from app.scoring.service import Service
 from app.settings import answering
 from models.registry import FULL_REFERENCE, no_reference
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _MOST_WORDS: Final = 32
 _WORD: Final = r"[^\W\d_](?:[\w' -]{0,38}[^\W_])?"
@@ -249,7 +249,7 @@ def _policy(name: str, service: Service, models: tuple[str, ...]) -> Policy:
         raise InvalidParameter(str(error), parameter="policy", known=list(error.known)) from error
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def while_connected(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
     """The result of `work`, which is cancelled if the client goes away. The body must have been read.
 
     Raises:

@@ -16,7 +16,7 @@ from app.http.middleware import PROBLEM_JSON
 from app.http.security_headers import CONTENT_POLICY, content_policy, inline
 from app.imaging.formats.registry import FORMATS
 from app.schemas.batch import BatchLine
-from app.schemas.problems import Problem
+from app.schemas.problems import ProblemDetails
 
 IMAGE_TYPES: Final = tuple(each.mime for each in FORMATS)
 _SWAGGER_UI: Final = Path(str(files("fastapi_offline"))) / "static"
@@ -126,7 +126,7 @@ def document(app: FastAPI, locked: bool, policies: Sequence[str]) -> dict[str, A
         _tell_of_keys(document, locked)
         _tell_of_policies(document, policies)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for schema in (Problem, BatchLine):
+        for schema in (ProblemDetails, BatchLine):
             own = schema.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
             schemas |= own.pop("$defs", {})
             schemas[schema.__name__] = own

@@ -12,9 +12,9 @@ from app.policies import Policy, with_verdict
 from app.schemas.common import TimingMs
 from app.schemas.score import UntimedScore
 from app.scoring.answers import compare_answer, score_answer
-from app.scoring.cache import Outcome
+from app.scoring.cache import CachedOutcome
 from app.scoring.requests import Question, weights
-from app.scoring.service import Rendered, Scored, Service, Timing
+from app.scoring.service import Rendered, ScoredUpload, Service, Timing
 from app.scoring.uploads import Upload
 from models.registry import FULL_REFERENCE
 
@@ -28,10 +28,10 @@ class Reply:
     """An answer to one caller, and whether it had to be computed for that."""
 
     body: bytes
-    outcome: Outcome
+    outcome: CachedOutcome
 
 
-async def score(service: Service, upload: Upload, asked: Asked, record: Record) -> Reply:
+async def reply_to_score(service: Service, upload: Upload, asked: Asked, record: Record) -> Reply:
     """The answer to POST /score about a file.
 
     Raises:
@@ -52,7 +52,7 @@ async def score(service: Service, upload: Upload, asked: Asked, record: Record) 
     return Reply(_with_timing(body, record), outcome)
 
 
-async def heat_map(service: Service, upload: Upload, asked: Asked, record: Record) -> Reply:
+async def reply_with_heat_map(service: Service, upload: Upload, asked: Asked, record: Record) -> Reply:
     """The answer to POST /score/map about a file: a PNG.
 
     Raises:
@@ -68,7 +68,7 @@ async def heat_map(service: Service, upload: Upload, asked: Asked, record: Recor
     return Reply(rendered.body, outcome)
 
 
-async def compare(
+async def reply_to_compare(
     service: Service, reference: Upload, distorted: Upload, resize: bool, asked: Asked, record: Record
 ) -> Reply:
     """The answer to POST /compare about two files.
@@ -100,7 +100,7 @@ def response(reply: Reply, media_type: str) -> Response:
     return Response(reply.body, media_type=media_type, headers={CACHE_HEADER: reply.outcome})
 
 
-def _rendered(body: bytes, scored: Scored) -> Rendered:
+def _rendered(body: bytes, scored: ScoredUpload) -> Rendered:
     provenance = scored.prepared.provenance
     return Rendered(body, provenance.width, provenance.height, scored.done.batch_images, scored.timing)
 
@@ -112,7 +112,7 @@ async def _remembered(
     work: Callable[[], Coroutine[Any, Any, Rendered]],
     record: Record,
     files: Sequence[Upload],
-) -> tuple[Rendered, Outcome]:
+) -> tuple[Rendered, CachedOutcome]:
     """The answer of this kind to a question about files."""
     names = (*question.models, FULL_REFERENCE)  # of which every state has one, compared or not
     key = (

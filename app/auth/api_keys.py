@@ -101,7 +101,7 @@ def read_file(path: Path) -> str:
     """
     try:
         return text_file.read_text(path, "The file of API keys", _LARGEST_FILE)
-    except text_file.Unreadable as error:
+    except text_file.UnreadableText as error:
         raise KeysError(str(error)) from error
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.bulk.path_set import PathSet
 from app.imaging.formats.registry import SUFFIXES
-from app.scoring.outcomes import Scored
+from app.scoring.outcomes import ScoredFile
 
 
 class Meant:
@@ -30,7 +30,7 @@ class Meant:
         self._named = tuple(named)
         self._recursive = recursive
         self._done = done
-        self.failures: list[Scored] = []
+        self.failures: list[ScoredFile] = []
 
     def __iter__(self) -> Iterator[Path]:
         return self._walk([])
@@ -40,7 +40,7 @@ class Meant:
         self.failures = []
         return sum(1 for _ in self._walk(self.failures))
 
-    def _walk(self, failures: list[Scored]) -> Iterator[Path]:
+    def _walk(self, failures: list[ScoredFile]) -> Iterator[Path]:
         with PathSet() as met:
             for named in self._named:
                 for path in _images_in(named, self._recursive, failures) if named.is_dir() else [named]:
@@ -48,7 +48,7 @@ class Meant:
                         yield path
 
 
-def _images_in(folder: Path, recursive: bool, failures: list[Scored]) -> Iterator[Path]:
+def _images_in(folder: Path, recursive: bool, failures: list[ScoredFile]) -> Iterator[Path]:
     errors: list[OSError] = []
     found = False
     for parent, folders, names in os.walk(folder, onerror=errors.append):
@@ -59,7 +59,7 @@ def _images_in(folder: Path, recursive: bool, failures: list[Scored]) -> Iterato
                 found = True
                 yield Path(parent, name)
     for error in errors:
-        failures.append(Scored(Path(error.filename), None, f"It cannot be read: {error.strerror}."))
+        failures.append(ScoredFile(Path(error.filename), None, f"It cannot be read: {error.strerror}."))
     if not found and not errors:
         deeper = "" if recursive else "; with --recursive, the folders in it are searched too"
-        failures.append(Scored(folder, None, f"There is no image in this folder{deeper}."))
+        failures.append(ScoredFile(folder, None, f"There is no image in this folder{deeper}."))

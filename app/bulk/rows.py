@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from app.schemas.exposure import ExposureMeasure
 from app.schemas.score import UntimedScore
-from app.scoring.outcomes import Scored
+from app.scoring.outcomes import ScoredFile
 from models.calibration import Calibration, Description, describe
 from models.vocabulary import DIMENSIONS
 
@@ -69,7 +69,7 @@ def columns(models: Sequence[str]) -> tuple[Column, ...]:
     )
 
 
-def answer_fields(scored: Scored) -> Row:
+def answer_fields(scored: ScoredFile) -> Row:
     """The line of JSON of a file: its name, and the answer's fields or the problem."""
     file = {"file": str(scored.path)}
     if scored.answer is None:

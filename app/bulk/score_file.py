@@ -13,7 +13,7 @@ from app.bulk.file_formats import JsonLines, format_of
 from app.bulk.part_file import PartFile, log_of
 from app.bulk.rows import Calibrations, Row, answer_fields, columns, flat
 from app.bulk.run_manifest import About, beside
-from app.scoring.outcomes import Scored
+from app.scoring.outcomes import ScoredFile
 from models.files import appearing
 
 _PART: Final = ".part.sqlite"
@@ -109,7 +109,7 @@ class ScoreFile:
         self._part.drop_failures()
         before.with_names_of(now).write(self.path)
 
-    def append(self, scored: Scored) -> Row:
+    def append(self, scored: ScoredFile) -> Row:
         """Writes the row of a file, and returns it.
 
         Raises:

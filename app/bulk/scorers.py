@@ -13,10 +13,10 @@ from app.bulk.rows import weights_of
 from app.bulk.run_manifest import Applied, Basis, Used
 from app.schemas.policies import LoadedPolicy
 from app.schemas.score import UntimedScore
-from app.scoring.outcomes import Scored
+from app.scoring.outcomes import ScoredFile
 from app.settings import Settings
 
-CONCURRENCY: Final = 8
+SERVER_CONCURRENCY: Final = 8
 """Requests at a time, which keep a server of some cores busy."""
 
 
@@ -33,7 +33,7 @@ class Source(Protocol):
         """The address of the server that is asked; None where none is."""
         ...
 
-    def score(self, paths: Iterable[Path]) -> Generator[Scored]:
+    def score(self, paths: Iterable[Path]) -> Generator[ScoredFile]:
         """Scores files; one that fails stops nothing.
 
         Raises:
@@ -93,13 +93,13 @@ class InProcess:
             models=used, max_scored_pixels=self._scorer.engine.max_scored_pixels, policy=applied
         )
 
-    def score(self, paths: Iterable[Path]) -> Generator[Scored]:
+    def score(self, paths: Iterable[Path]) -> Generator[ScoredFile]:
         from app.policies import with_verdict
 
         with contextlib.closing(self._scorer.score(paths, threads=self._threads)) as results:
             for scored in results:
                 if self._policy is not None and scored.answer is not None:
-                    scored = Scored(scored.path, with_verdict(self._policy, scored.answer))
+                    scored = ScoredFile(scored.path, with_verdict(self._policy, scored.answer))
                 yield scored
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class Remote:
         self._models = self.basis.names
         self._weights = {model.name: model.sha256 for model in self.basis.models}
 
-    def score(self, paths: Iterable[Path]) -> Generator[Scored]:
+    def score(self, paths: Iterable[Path]) -> Generator[ScoredFile]:
         results = self._client.score_many(
             paths, concurrency=self._concurrency, models=self._models, policy=self._policy
         )
@@ -155,10 +155,10 @@ class Remote:
                 path = scored.image
                 assert isinstance(path, Path)
                 if scored.problem is not None:
-                    yield Scored(path, None, scored.problem.detail)
+                    yield ScoredFile(path, None, scored.problem.detail)
                 elif scored.answer is not None:
                     self._check(scored.answer)
-                    yield Scored(path, scored.answer)
+                    yield ScoredFile(path, scored.answer)
 
     def close(self) -> None:
         self._client.close()

@@ -119,12 +119,12 @@ class AsyncClient:
     ) -> ScoreAnswer:
         """As :meth:`app.client.Client.score`."""
         params = requests.parameters(models, adjectives, quality_map=quality_map, policy=policy)
-        call = requests.score(await self._read(image), params)
+        call = requests.score_request(await self._read(image), params)
         return await self._ask(ScoreAnswer, call)
 
     async def heat_map(self, image: Image, *, models: Words = None) -> bytes:
         """As :meth:`app.client.Client.heat_map`."""
-        call = requests.heat_map(await self._read(image), requests.parameters(models))
+        call = requests.heat_map_request(await self._read(image), requests.parameters(models))
         return requests.png(await self._answer(call), call)
 
     async def compare(
@@ -132,7 +132,7 @@ class AsyncClient:
     ) -> CompareAnswer:
         """As :meth:`app.client.Client.compare`."""
         params = requests.parameters(models, resize=resize)
-        call = requests.compare(await self._read(reference), await self._read(distorted), params)
+        call = requests.compare_request(await self._read(reference), await self._read(distorted), params)
         return await self._ask(CompareAnswer, call)
 
     async def models(self) -> ModelsAnswer:
@@ -176,8 +176,8 @@ class AsyncClient:
 
     async def _read(self, image: Image) -> bytes:
         if isinstance(image, bytes):
-            return requests.read(image, self._most_bytes)
-        return await asyncio.to_thread(requests.read, image, self._most_bytes)
+            return requests.content_of(image, self._most_bytes)
+        return await asyncio.to_thread(requests.content_of, image, self._most_bytes)
 
     async def _ask(self, kind: type[AnswerT], call: Call) -> AnswerT:
         return requests.parsed(kind, await self._answer(call), call)
@@ -271,7 +271,7 @@ class AsyncClient:
         """
         with run.counted():
             try:
-                call = requests.score(await self._read(image), params)
+                call = requests.score_request(await self._read(image), params)
             except ImageUnreadable as error:
                 return Scored(index, image, None, _bare(error))
             answer = await self._persistently(run, call)

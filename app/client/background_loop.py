@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from app.client.errors import ClientError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _CLOSED: Final = "The client has been closed."
 _LONGEST_END_S: Final = 10.0  # of what is only to be cancelled
@@ -41,7 +41,7 @@ class BackgroundLoop:
         """Whether it can be waited for here. Its own thread cannot, where the garbage collector may call."""
         return self.usable and threading.current_thread() is not self._thread
 
-    def submit(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+    def submit(self, work: Coroutine[Any, Any, _T]) -> "concurrent.futures.Future[_T]":
         """Begins a coroutine.
 
         Raises:
@@ -53,7 +53,7 @@ class BackgroundLoop:
                 raise ClientError(_CLOSED)
             return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """The result of a coroutine; it is cancelled where the wait for it is broken off, as by Ctrl-C.
 
         Raises:
@@ -93,7 +93,7 @@ class BackgroundLoop:
             self._loop.close()
 
 
-def result_of(future: "concurrent.futures.Future[T]") -> T:
+def result_of(future: "concurrent.futures.Future[_T]") -> _T:
     """Waits for it.
 
     Raises:

@@ -71,15 +71,15 @@ class Call:
         )
 
 
-def score(image: bytes, params: dict[str, str]) -> Call:
+def score_request(image: bytes, params: dict[str, str]) -> Call:
     return Call("POST", "v1/score", params, content=image)
 
 
-def heat_map(image: bytes, params: dict[str, str]) -> Call:
+def heat_map_request(image: bytes, params: dict[str, str]) -> Call:
     return Call("POST", "v1/score/map", params, content=image)
 
 
-def compare(reference: bytes, distorted: bytes, params: dict[str, str]) -> Call:
+def compare_request(reference: bytes, distorted: bytes, params: dict[str, str]) -> Call:
     return Call("POST", "v1/compare", params, files={"reference": reference, "distorted": distorted})
 
 
@@ -147,7 +147,7 @@ def headers(key: str | None) -> dict[str, str]:
     return sent
 
 
-def read(image: Image, most_bytes: int) -> bytes:
+def content_of(image: Image, most_bytes: int) -> bytes:
     """The bytes of an image.
 
     Raises:

@@ -32,7 +32,7 @@ from app.schemas.models import ModelsAnswer
 from app.schemas.policies import PoliciesAnswer
 from app.schemas.score import ScoreAnswer
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class Client:
@@ -107,7 +107,7 @@ class Client:
             Unreachable: there is no answer.
             Misunderstood: the answer is not this service's.
         """
-        data = requests.read(image, self._most_bytes)
+        data = requests.content_of(image, self._most_bytes)
         return self._do(
             lambda asking: asking.score(
                 data, models=models, adjectives=adjectives, quality_map=quality_map, policy=policy
@@ -118,9 +118,9 @@ class Client:
         """Local quality over the image, as a PNG file.
 
         Raises:
-            ClientError: as of :meth:`score`.
+            ClientError: as of :meth:`score_request`.
         """
-        data = requests.read(image, self._most_bytes)
+        data = requests.content_of(image, self._most_bytes)
         return self._do(lambda asking: asking.heat_map(data, models=models))
 
     def compare(
@@ -136,16 +136,19 @@ class Client:
                 differ are a Problem.
 
         Raises:
-            ClientError: as of :meth:`score`.
+            ClientError: as of :meth:`score_request`.
         """
-        pair = requests.read(reference, self._most_bytes), requests.read(distorted, self._most_bytes)
+        pair = (
+            requests.content_of(reference, self._most_bytes),
+            requests.content_of(distorted, self._most_bytes),
+        )
         return self._do(lambda asking: asking.compare(*pair, models=models, resize=resize))
 
     def models(self) -> ModelsAnswer:
         """What the service has loaded.
 
         Raises:
-            ClientError: as of :meth:`score`.
+            ClientError: as of :meth:`score_request`.
         """
         return self._do(AsyncClient.models)
 
@@ -153,7 +156,7 @@ class Client:
         """By which policies the service judges.
 
         Raises:
-            ClientError: as of :meth:`score`.
+            ClientError: as of :meth:`score_request`.
         """
         return self._do(AsyncClient.policies)
 
@@ -182,9 +185,9 @@ class Client:
         Who leaves the loop early leaves nothing behind: what is under way is cancelled.
 
         Args:
-            images: as for :meth:`score`.
+            images: as for :meth:`score_request`.
             concurrency: images under way at a time, 1 to 1024.
-            models, adjectives, quality_map, policy: as for :meth:`score`.
+            models, adjectives, quality_map, policy: as for :meth:`score_request`.
 
         Raises:
             ClientError: out of the iterator, as told.
@@ -225,7 +228,7 @@ class Client:
                 weakref.finalize(self, self._loop.stop)
             return self._asking, self._loop
 
-    def _do(self, ask: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
+    def _do(self, ask: Callable[[AsyncClient], Coroutine[Any, Any, _T]]) -> _T:
         asking, loop = self._started()
         return loop.run(ask(asking))
 

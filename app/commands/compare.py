@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from app.commands.official import fetch_where_asked
-from app.commands.settings_flags import IN_PROCESS, OF_PAIRS, with_settings
+from app.commands.settings_flags import IN_PROCESS, PAIR_WEIGHTS, with_settings
 from app.commands.terminal import SOME_FAILED, cell, complain, console, reported
 from app.schemas.common import values_of
 from app.settings import Settings
@@ -30,8 +30,8 @@ class Resize(StrEnum):
 
 
 @reported
-@with_settings(*IN_PROCESS, OF_PAIRS)
-def compare(
+@with_settings(*IN_PROCESS, PAIR_WEIGHTS)
+def compare_files(
     reference: Annotated[Path, typer.Argument(help="The image as it should be.", show_default=False)],
     distorted: Annotated[Path, typer.Argument(help="The image to be judged.", show_default=False)],
     settings: Settings,

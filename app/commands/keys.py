@@ -14,13 +14,15 @@ from app.auth.api_keys import MOST_KEYS, ApiKey, digest_of, is_name, new_key, pa
 from app.commands.terminal import complain, fail, reported
 from app.printable import shown
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Make API keys for the service.")
+keys_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="markdown", help="Make API keys for the service."
+)
 
 _SHORT: Final = 32
 """Keys with fewer letters may be found by trying, once somebody has the hash."""
 
 
-@app.command()
+@keys_app.command()
 @reported
 def new(
     name: Annotated[str, typer.Argument(help="Whose key it is; the log names it.")],
@@ -55,7 +57,7 @@ def new(
         complain("The line belongs into the file of IQA_API_KEYS_FILE. The key cannot be shown again.")
 
 
-@app.command("hash")
+@keys_app.command("hash")
 @reported
 def hash_key() -> None:
     """Read a key from standard input, and print its SHA-256 as a list of keys has it."""

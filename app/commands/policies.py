@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @reported
 @with_settings("policies_file", "models")
-def policies(
+def show_policies(
     settings: Settings, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
     """List the policies that verdicts can be asked of, or say what is wrong with their file.

@@ -14,14 +14,14 @@ from app.bulk.image_files import Meant
 from app.bulk.report import write_report
 from app.bulk.run_manifest import About, shown_names
 from app.bulk.score_file import ScoreFile
-from app.bulk.scorers import CONCURRENCY, InProcess, Remote, Source
+from app.bulk.scorers import SERVER_CONCURRENCY, InProcess, Remote, Source
 from app.bulk.summary import Summary
 from app.commands.official import fetch_where_asked
 from app.commands.score_run import Run
 from app.commands.settings_flags import IN_PROCESS, with_settings
-from app.commands.terminal import SOME_FAILED, Failure, complain, fail, reported
+from app.commands.terminal import SOME_FAILED, CommandFailure, complain, fail, reported
 from app.printable import shown
-from app.scoring.outcomes import Scored
+from app.scoring.outcomes import ScoredFile
 from app.settings import Settings
 from app.version import version
 
@@ -40,7 +40,7 @@ class Verdicts(StrEnum):
 
 @reported
 @with_settings(*IN_PROCESS, "policies_file")
-def score(
+def score_files(
     files: Annotated[
         list[Path],
         typer.Argument(metavar="FILE", help="Image files, and folders of them.", show_default=False),
@@ -117,8 +117,8 @@ def score(
         typer.Option(
             min=1,
             max=1024,
-            help=f"Requests at a time with --server ({CONCURRENCY} by default), without it threads that "
-            "decode (--decode-processes by default). It does not change how many are scored together.",
+            help=f"Requests at a time with --server ({SERVER_CONCURRENCY} by default), without it threads "
+            "that decode (--decode-processes by default). It does not change how many are scored together.",
             show_default=False,
         ),
     ] = None,
@@ -176,7 +176,7 @@ def score(
             ) as source:
                 try:
                     run.score(source, meant, total, _about(source, files))
-                except Failure:
+                except CommandFailure:
                     _show(run, meant)
                     raise
         _show(run, meant)
@@ -196,7 +196,7 @@ def score(
         raise typer.Exit(NOT_GOOD_ENOUGH)
 
 
-def report_failures(failures: Sequence[Scored], scored: int, count: int | None = None) -> None:
+def report_failures(failures: Sequence[ScoredFile], scored: int, count: int | None = None) -> None:
     """A line on standard error for each file that failed, and how many they are beside those that did not.
 
     Args:
@@ -244,7 +244,7 @@ def _remote(
             key=key,
             models=models,
             policy=policy,
-            concurrency=workers or CONCURRENCY,
+            concurrency=workers or SERVER_CONCURRENCY,
             patience_s=patience_s,
         )
     except ValueError as error:  # of an address that is none

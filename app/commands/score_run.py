@@ -13,8 +13,8 @@ from app.bulk.score_file import ScoreFile
 from app.bulk.scorers import Source
 from app.bulk.summary import Summary
 from app.commands.table import Table
-from app.commands.terminal import Failure, Meter, sentence_of, stoppable
-from app.scoring.outcomes import Scored
+from app.commands.terminal import CommandFailure, Meter, sentence_of, stoppable
+from app.scoring.outcomes import ScoredFile
 
 _MOST_NAMED: Final = 1000
 _GO_ON: Final = "The same command with --resume goes on from there."
@@ -47,7 +47,7 @@ class Run:
         self._as_json = as_json
         self._table = Table()
         self._done = PathSet()
-        self.failures: list[Scored] = []
+        self.failures: list[ScoredFile] = []
 
     def take_over(self) -> PathSet:
         """The images that the file has a score of, which are counted as if they had been scored now.
@@ -118,7 +118,7 @@ class Run:
         """How to, where that is possible."""
         return "" if self._output is None else f" {_GO_ON}"
 
-    def _take(self, scored: Scored, meter: Meter) -> None:
+    def _take(self, scored: ScoredFile, meter: Meter) -> None:
         if scored.answer is None:
             self.failed += 1
             if len(self.failures) < _MOST_NAMED:
@@ -146,13 +146,13 @@ class Run:
             yield
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"Interrupted.{self.go_on()}") from None
-        except (BrokenPipeError, Failure):
+        except (BrokenPipeError, CommandFailure):
             raise
         except Exception as error:
             sentence = sentence_of(error)
             if sentence is None:
                 raise
-            raise Failure(f"{sentence}{self.go_on()}") from error
+            raise CommandFailure(f"{sentence}{self.go_on()}") from error
 
 
 def to_json(fields: dict[str, object]) -> str:

@@ -12,7 +12,7 @@ from app.settings import Settings
 
 @reported
 @with_settings()
-def serve(settings: Settings) -> None:
+def serve_command(settings: Settings) -> None:
     """Start the HTTP service.
 
     Every flag wins over its environment variable, which has the same name: --port over IQA_PORT.

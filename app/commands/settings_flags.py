@@ -31,7 +31,7 @@ IN_PROCESS: Final = (
 )
 """What matters to a command that scores by itself, without a service."""
 
-OF_PAIRS: Final = spec_of(FULL_REFERENCE).setting
+PAIR_WEIGHTS: Final = spec_of(FULL_REFERENCE).setting
 """The weights that matter to a command that compares."""
 
 

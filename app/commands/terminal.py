@@ -59,7 +59,7 @@ _EXPECTED: Final = (
 )
 
 
-class Failure(Exception):
+class CommandFailure(Exception):
     """A command cannot do what it was asked to; the message is one sentence for who asked."""
 
 
@@ -110,7 +110,7 @@ def stoppable() -> Iterator[Callable[[], bool]]:
 
 def sentence_of(error: Exception) -> str | None:
     """What to tell the person at the terminal, or None for what can only be a bug."""
-    if isinstance(error, Failure | SettingsError):
+    if isinstance(error, CommandFailure | SettingsError):
         return str(error)
     for module, name in _EXPECTED:
         kind = getattr(sys.modules.get(module), name, None)
@@ -131,7 +131,7 @@ def complain(sentence: str) -> None:
 
 def fail(sentence: str) -> NoReturn:
     """Ends the command, having done nothing, with a sentence."""
-    raise Failure(sentence)
+    raise CommandFailure(sentence)
 
 
 def console() -> Console:

@@ -25,7 +25,7 @@ class Trainable(StrEnum):
 
 
 @reported
-def train(
+def train_model(
     model: Annotated[Trainable, typer.Argument(help="What to train.", show_default=False)],
     pristine: Annotated[Path, typer.Option(help="Folder of good photographs.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Weights file to write.", show_default=False)],
@@ -88,16 +88,16 @@ def train(
     _require_writable(out)
     from models.checkpoints.sources import resolve
     from models.runtime.device import resolve_device
-    from models.training.jobs import Job, run_job
-    from models.training.optimise import Budget
+    from models.training.jobs import TrainingJob, run_job
+    from models.training.optimise import TrainingBudget
     from models.training.photos import DataError
 
     run = run or Path("runs") / model.value
     start = None
     if init is not None:
         start = resolve(model.value, init)
-    budget = Budget(minutes, steps, workers=workers, device=str(resolve_device(device)))
-    job = Job(
+    budget = TrainingBudget(minutes, steps, workers=workers, device=str(resolve_device(device)))
+    job = TrainingJob(
         model.value,
         pristine,
         out,

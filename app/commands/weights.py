@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from models.checkpoints.metadata import Weights
     from models.training.calibration import Measured
 
-app = typer.Typer(
+weights_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="List, fetch, inspect and calibrate weights."
 )
 
@@ -36,7 +36,7 @@ class Fetchable(StrEnum):
     official = "official"
 
 
-@app.command("list")
+@weights_app.command("list")
 @reported
 def list_weights(as_json: AsJson = False) -> None:
     """List the bundled weights, and the official ones where they have been downloaded."""
@@ -59,7 +59,7 @@ def list_weights(as_json: AsJson = False) -> None:
             out.print(cell(entry["problem"]), soft_wrap=True)
 
 
-@app.command()
+@weights_app.command()
 @reported
 def fetch(
     which: Annotated[Fetchable, typer.Argument(help="Which weights: official, QualiCLIP's own.")],
@@ -75,7 +75,7 @@ def fetch(
     print(shown(fetch_with_progress(sha256)))
 
 
-@app.command()
+@weights_app.command()
 @reported
 def inspect(
     source: Annotated[
@@ -111,9 +111,9 @@ def inspect(
             _show_card(card)
 
 
-@app.command()
+@weights_app.command("calibrate")
 @reported
-def calibrate(
+def calibrate_weights(
     file: Annotated[
         Path, typer.Argument(help="A weights file of ours, which is changed.", show_default=False)
     ],

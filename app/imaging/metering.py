@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.schemas.exposure import Exposure
+from app.schemas.exposure import MeasuredExposure
 
 BLACK: Final = 2
 """A sample of at most this, of 255, is clipped to black."""
@@ -36,7 +36,7 @@ _LINEAR: Final = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) /
 _PARTS: Final = [np.round(_SCALE * weight * _LINEAR).astype(np.uint16) for weight in (0.2126, 0.7152, 0.0722)]
 
 
-def measure(pixels: NDArray[np.uint8]) -> Exposure:
+def measure_exposure(pixels: NDArray[np.uint8]) -> MeasuredExposure:
     """Measures the exposure of ``(H, W, 3)`` uint8 sRGB pixels.
 
     Of a picture with more than 65,536 pixels, every n-th pixel of every n-th row is looked at, n as small as
@@ -55,7 +55,7 @@ def measure(pixels: NDArray[np.uint8]) -> Exposure:
     rank = min(luminance.size - 1, int(_PERCENTILE * luminance.size))
     darkest = np.minimum(np.minimum(red, green), blue)
     brightest = np.maximum(np.maximum(red, green), blue)
-    return Exposure(
+    return MeasuredExposure(
         mean_luminance=min(1.0, float(luminance.mean(dtype=np.float64)) / _SCALE),
         p99_luminance=min(1.0, int(np.partition(luminance, rank)[rank]) / _SCALE),
         clipped_shadows=float(np.count_nonzero(darkest <= BLACK) / darkest.size),

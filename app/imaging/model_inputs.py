@@ -14,7 +14,7 @@ from PIL import Image
 from app.errors import SizeMismatch
 from app.imaging import metering, score_warnings
 from app.imaging.decode import Picture, Provenance
-from app.schemas.exposure import Exposure
+from app.schemas.exposure import MeasuredExposure
 from models.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # it brings scipy, which takes longer to load than all that decoding needs
@@ -53,7 +53,7 @@ class Fitted:
 
     provenance: Provenance
     warnings: tuple[str, ...]
-    exposure: Exposure
+    exposure: MeasuredExposure
     pixels: dict[str, NDArray[np.uint8]]
 
     @property
@@ -81,12 +81,12 @@ def fit(picture: Picture, wanted: Wanted) -> Fitted:
     return Fitted(
         picture.provenance,
         tuple(score_warnings.of_picture(picture)),
-        metering.measure(picture.pixels),
+        metering.measure_exposure(picture.pixels),
         _scaled(picture.pixels, wanted, {}),
     )
 
 
-def compare(
+def compare_pair(
     reference: NDArray[np.uint8], picture: Picture, own: Fitted, resize: bool, wanted: Wanted
 ) -> Comparison:
     """Holds a distorted image against its reference.

@@ -27,7 +27,7 @@ _FLOAT_BOUND: Final = 1e-3
 """Most that float32 may differ from itself, over libraries and processors; the contract's 1e-4 is for one."""
 
 
-class Scores(Protocol):
+class CanaryScorer(Protocol):
     """What is asked about the canary: an engine, :class:`app.inference.engine.Engine`."""
 
     @property
@@ -38,10 +38,10 @@ class Scores(Protocol):
         """The precision that a loaded model runs in."""
 
     def score(self, tasks: Sequence[ScoreTask], /) -> Sequence[ScoreResult | Exception]:
-        """Scores images without a reference."""
+        """CanaryScorer images without a reference."""
 
     def compare(self, tasks: Sequence[CompareTask], /) -> Sequence[CompareResult | Exception]:
-        """Scores pairs."""
+        """CanaryScorer pairs."""
 
 
 class CanaryFailed(Exception):
@@ -88,7 +88,7 @@ def reference_score(loaded: LoadedModel) -> float:
     return score
 
 
-def agrees(engine: Scores, name: str) -> bool:
+def agrees(engine: CanaryScorer, name: str) -> bool:
     """Whether one model of an engine scores the canary as its plain modules do.
 
     Raises:
@@ -97,7 +97,7 @@ def agrees(engine: Scores, name: str) -> bool:
     return _as_expected(engine, name, _score(engine, name))
 
 
-def score_canary(engine: Scores) -> dict[str, float]:
+def score_canary(engine: CanaryScorer) -> dict[str, float]:
     """Scores the canary with every loaded model, which also warms them up.
 
     Returns:
@@ -118,15 +118,15 @@ def score_canary(engine: Scores) -> dict[str, float]:
     return deviations
 
 
-def _as_expected(engine: Scores, name: str, score: float) -> bool:
+def _as_expected(engine: CanaryScorer, name: str, score: float) -> bool:
     return abs(score - engine.expected[name]) <= _bound(engine, name)  # false for what is not a number
 
 
-def _bound(engine: Scores, name: str) -> float:
+def _bound(engine: CanaryScorer, name: str) -> float:
     return _FLOAT_BOUND if engine.dtype_of(name) == "float32" else _HALF_BOUND
 
 
-def _score(engine: Scores, name: str) -> float:
+def _score(engine: CanaryScorer, name: str) -> float:
     if name == FULL_REFERENCE:
         (pair,) = engine.compare([CompareTask(canary_pixels(), spoilt_pixels())])
         if isinstance(pair, Exception):

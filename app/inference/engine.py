@@ -13,7 +13,7 @@ import numpy as np
 
 from app.inference import canary
 from app.inference.encoded_references import References, name_of
-from app.inference.task_items import Item, Pixels, Place, divided, gathered
+from app.inference.task_items import Item, Place, divided, gathered
 from app.inference.tasks import (
     CompareResult,
     CompareTask,
@@ -26,6 +26,7 @@ from app.inference.tasks import (
 )
 from models.checkpoints.metadata import Metadata
 from models.loading import LoadedModel, load_model
+from models.preprocessing import Pixels
 from models.registry import FULL_REFERENCE
 from models.runtime.backend import Encoded, Executable, OutOfMemory, Said
 from models.runtime.choice import open_backend

@@ -107,7 +107,7 @@ class State:
     casualties: Casualties | None = None
 
 
-Failure = Literal["expired", "failed", "memory"]
+JobFailure = Literal["expired", "failed", "memory"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Done:
     """
 
     id: int
-    failure: Failure | None
+    failure: JobFailure | None
     results: tuple[Result, ...] = ()
     began: float = 0.0
     inference_s: float = 0.0

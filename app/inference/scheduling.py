@@ -38,7 +38,7 @@ _SLACK: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class SizedItem:
     """One image as one model will see it.
 
     Attributes:
@@ -66,7 +66,7 @@ class Waiting(Generic[K]):
     """
 
     key: K
-    items: tuple[Item, ...]
+    items: tuple[SizedItem, ...]
     deadline: float
     company: int | None = None
 
@@ -91,7 +91,7 @@ class Budget:
     waste: float
 
 
-def padded_pixels(items: Iterable[Item]) -> int:
+def padded_pixels(items: Iterable[SizedItem]) -> int:
     """What the device computes for a batch of `items`, where those of one slot share one padded tensor.
 
     Returns:
@@ -104,7 +104,7 @@ _Frame = tuple[str, int, int, int]
 """A slot's tensor: its name, how many images it holds, the tallest and the widest."""
 
 
-def _frames(items: Iterable[Item]) -> tuple[_Frame, ...]:
+def _frames(items: Iterable[SizedItem]) -> tuple[_Frame, ...]:
     frames: dict[str, _Frame] = {}
     for item in items:
         _, count, tallest, widest = frames.get(item.slot, (item.slot, 0, 0, 0))

@@ -4,13 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app.inference.tasks import CompareResult, ModelResult, Result, ScoreResult, ScoreTask, Task
+from models.preprocessing import Pixels
 from models.registry import FULL_REFERENCE
 
-Pixels = NDArray[np.uint8]
 Place = tuple[int, str]
 Found = Mapping[Place, Mapping[str, ModelResult | Exception]]
 """Results, or what went wrong, by place and model."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.scheduling import Item
+from app.inference.scheduling import SizedItem
 from models.calibration import Calibration
 from models.preprocessing import Preprocessing
 from models.registry import FULL_REFERENCE
@@ -138,15 +138,15 @@ def scores_of(results: Iterable[Result]) -> Iterator[tuple[str, float]]:
             yield from ((name, of_model.score) for name, of_model in result.models.items())
 
 
-def items_of(tasks: Iterable[Task]) -> tuple[Item, ...]:
+def items_of(tasks: Iterable[Task]) -> tuple[SizedItem, ...]:
     """What the device will see of tasks whose pixels are at the size that each model scores."""
     return tuple(item for task in tasks for item in _items(task))
 
 
-def _items(task: Task) -> Iterator[Item]:
+def _items(task: Task) -> Iterator[SizedItem]:
     if isinstance(task, ScoreTask):
         height, width = task.pixels.shape[:2]
-        return (Item(name, height, width) for name in task.models)
+        return (SizedItem(name, height, width) for name in task.models)
     height, width = task.reference.shape[:2]
     # At most: of a reference that the engine has kept, the full-reference model sees nothing.
-    return (Item(FULL_REFERENCE, height, width) for _ in ("reference", "distorted"))
+    return (SizedItem(FULL_REFERENCE, height, width) for _ in ("reference", "distorted"))

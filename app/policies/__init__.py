@@ -41,10 +41,10 @@ from app.policies.judging import (
     usable,
     with_verdict,
 )
-from app.policies.reading import BUILT_IN, load, parse
+from app.policies.reading import BUILT_IN_POLICIES, load, parse
 
 __all__ = [
-    "BUILT_IN",
+    "BUILT_IN_POLICIES",
     "OUTCOMES",
     "Limit",
     "MeasuredImage",

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from app.policies.definition import Limit, PoliciesError, Policy, PolicyRefused, SizeLimit
 from app.schemas.common import values_of
-from app.schemas.exposure import Exposure
+from app.schemas.exposure import MeasuredExposure
 from app.schemas.policies import Reason, Verdict
 from app.schemas.score import UntimedScore
 from app.settings import answering
@@ -45,7 +45,7 @@ class MeasuredImage:
     height: int
     model: str
     opinions: Mapping[str, ModelOpinion]
-    exposure: Exposure | None = None
+    exposure: MeasuredExposure | None = None
 
     @classmethod
     def of(cls, answer: UntimedScore) -> "MeasuredImage":
@@ -58,7 +58,7 @@ class MeasuredImage:
                 values_of(model.dimensions),
                 {word: value for word, value in probabilities.items() if value is not None},
             )
-        exposure = None if answer.facts is None else Exposure(**answer.facts.exposure.model_dump())
+        exposure = None if answer.facts is None else MeasuredExposure(**answer.facts.exposure.model_dump())
         return cls(answer.image.width, answer.image.height, answer.model, opinions, exposure)
 
 

@@ -23,11 +23,11 @@ from app.policies.definition import (
     SizeLimit,
     Written,
 )
-from app.schemas.exposure import MEASURES
+from app.schemas.exposure import EXPOSURE_MEASURES
 from models.registry import no_reference
 from models.vocabulary import DIMENSIONS
 
-BUILT_IN: Final = Path(__file__).with_name("built-in.toml")
+BUILT_IN_POLICIES: Final = Path(__file__).with_name("built-in.toml")
 MOST_POLICIES: Final = 100
 """Each has series of its own among the metrics."""
 
@@ -47,7 +47,7 @@ _WANTED: Final = {
     "score": "true, or left out",
     "dimension": f"one of {', '.join(DIMENSIONS)}",
     "adjective": 'one of the 40 adjectives, as "blurry"',
-    "exposure": f"one of {', '.join(MEASURES)}",
+    "exposure": f"one of {', '.join(EXPOSURE_MEASURES)}",
     "bad": '"below" or "above"',
     "model": f"one of {', '.join(no_reference())}",
     "fail": "a number from 0 to 1",
@@ -63,7 +63,7 @@ def load(path: Path | None) -> dict[str, Policy]:
     Raises:
         PoliciesError: the file cannot be read, or is not as it has to be.
     """
-    policies = parse(_read(BUILT_IN), "The file of the built-in policies", built_in=True)
+    policies = parse(_read(BUILT_IN_POLICIES), "The file of the built-in policies", built_in=True)
     if path is None:
         return policies
     source = f"The file of policies {path}"
@@ -144,5 +144,5 @@ def _shown(value: object) -> str:
 def _read(path: Path) -> str:
     try:
         return text_file.read_text(path, "The file of policies", _LARGEST_FILE)
-    except text_file.Unreadable as error:
+    except text_file.UnreadableText as error:
         raise PoliciesError(str(error)) from error

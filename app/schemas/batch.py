@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, Field, RootModel
 
-from app.schemas.problems import Problem
+from app.schemas.problems import ProblemDetails
 from app.schemas.score import ScoreAnswer
 
 
@@ -17,7 +17,7 @@ class BatchScore(ScoreAnswer, _Line):
     """The line of an image that was scored."""
 
 
-class BatchProblem(Problem, _Line):
+class BatchProblem(ProblemDetails, _Line):
     """The line of an image that could not be scored."""
 
     retry_after: int | None = Field(

@@ -31,7 +31,7 @@ def values_of(dimensions: Dimensions | None) -> dict[str, float]:
     return {} if dimensions is None else dimensions.model_dump()
 
 
-class Size(Answer):
+class ImageSize(Answer):
     """In pixels."""
 
     width: int = Field(ge=1)

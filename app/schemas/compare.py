@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from app.schemas.common import Answer, Batch, Dimensions, Size, TimingMs, Unit
+from app.schemas.common import Answer, Batch, Dimensions, ImageSize, TimingMs, Unit
 from app.schemas.score import ModelAnswer, UntimedScore
 from models.vocabulary import Dimension, Polarity
 
@@ -57,7 +57,7 @@ class UntimedCompare(Answer):
     distorted: UntimedScore
     differences: Differences
     signal: SignalMeasures
-    resized_from: Size | None = Field(
+    resized_from: ImageSize | None = Field(
         description="The distorted image's own size, where `resize=reference` changed it before comparing."
     )
     warnings: list[str]

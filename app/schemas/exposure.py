@@ -9,13 +9,13 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import Field
 
 ExposureMeasure = Literal["mean_luminance", "p99_luminance", "clipped_shadows", "clipped_highlights"]
-MEASURES: Final[tuple[ExposureMeasure, ...]] = get_args(ExposureMeasure)
+EXPOSURE_MEASURES: Final[tuple[ExposureMeasure, ...]] = get_args(ExposureMeasure)
 
 _Unit = Annotated[float, Field(ge=0, le=1)]  # held to where it comes from a decoder, which is not trusted
 
 
 @dataclass(frozen=True)
-class Exposure:
+class MeasuredExposure:
     """Measures of a picture's exposure, each in [0, 1].
 
     Attributes:

@@ -10,7 +10,7 @@ from models.faults import FaultName
 from models.vocabulary import Dimension
 
 
-class LoadedModel(Answer):
+class DescribedModel(Answer):
     """A loaded model and its weights."""
 
     name: str
@@ -37,7 +37,7 @@ class LoadedModel(Answer):
     )
 
 
-class Limits(Answer):
+class ServiceLimits(Answer):
     """What an image may measure, and how it is brought down."""
 
     max_body_bytes: int
@@ -73,7 +73,7 @@ class KnownFault(Answer):
 class ModelsAnswer(Answer):
     """The answer to GET /models."""
 
-    models: list[LoadedModel]
-    limits: Limits
+    models: list[DescribedModel]
+    limits: ServiceLimits
     adjectives: dict[Dimension, list[AdjectivePair]]
     faults: list[KnownFault]

@@ -13,7 +13,7 @@ class Health(Answer):
     status: Literal["ok"] = "ok"
 
 
-class Problem(BaseModel):
+class ProblemDetails(BaseModel):
     """An error, by RFC 9457. Some problems carry fields of their own beside these."""
 
     model_config = ConfigDict(extra="allow")

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from app.schemas.common import Answer, Batch, Cosine, Dimensions, Size, TimingMs, Unit, WeightsUsed
+from app.schemas.common import Answer, Batch, Cosine, Dimensions, ImageSize, TimingMs, Unit, WeightsUsed
 from app.schemas.policies import Verdict
 from models.vocabulary import Dimension, Polarity
 
@@ -37,11 +37,11 @@ class ModelAnswer(Answer):
         "that has none."
     )
     prompt_pairs: list[PromptPair] = Field(description="Empty for BPCLIP, which has none.")
-    scored: Size = Field(description="The size that this model really saw.")
+    scored: ImageSize = Field(description="The size that this model really saw.")
     weights: WeightsUsed
 
 
-class Image(Answer):
+class DecodedImage(Answer):
     """What was decoded, the provenance of the measurement; width and height are the upright image's."""
 
     width: int = Field(ge=1)
@@ -91,7 +91,7 @@ class UntimedScore(Answer):
     model: str
     dimensions: Dimensions | None = Field(description="Of that model; null where it has no adjectives.")
     models: dict[str, ModelAnswer]
-    image: Image
+    image: DecodedImage
     facts: Facts | None = Field(
         default=None, description="Always given; null only in answers of earlier versions of the service."
     )

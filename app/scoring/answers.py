@@ -46,7 +46,7 @@ def score_answer(
         model=chosen,
         dimensions=answers[chosen].dimensions,
         models=answers,
-        image=score.Image(**vars(prepared.provenance)),
+        image=score.DecodedImage(**vars(prepared.provenance)),
         facts=score.Facts(exposure=score.Exposure(**vars(prepared.exposure))),
         warnings=warnings,
         quality_map=quality_map(found[chosen]),
@@ -184,5 +184,5 @@ def _minus(after: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any
     return {name: value - before[name] for name, value in after.items()}
 
 
-def _size(size: Size) -> common.Size:
-    return common.Size(width=size[0], height=size[1])
+def _size(size: Size) -> common.ImageSize:
+    return common.ImageSize(width=size[0], height=size[1])

@@ -16,24 +16,24 @@ from cachetools import LRUCache
 
 from app.errors import DeadlineExceeded
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-Outcome = Literal["hit", "miss", "joined"]
+CachedOutcome = Literal["hit", "miss", "joined"]
 
 _ENTRY_BYTES: Final = 1024
 """What an entry takes beside its value: the key, and its place in the table."""
 
 
 @dataclass
-class _Flight(Generic[T]):
+class _Flight(Generic[_T]):
     """Work in progress, and how many wait for it."""
 
-    task: "asyncio.Task[T]"
+    task: "asyncio.Task[_T]"
     deadline: float
     waiting: int = 0
 
 
-class Cache(Generic[T]):
+class Cache(Generic[_T]):
     """Values by key, the least recently used of which go when there are too many bytes of them.
 
     Args:
@@ -41,10 +41,10 @@ class Cache(Generic[T]):
         size: bytes of a value.
     """
 
-    def __init__(self, most_bytes: int, size: Callable[[T], int]) -> None:
+    def __init__(self, most_bytes: int, size: Callable[[_T], int]) -> None:
         self._most_bytes = most_bytes
-        self._values: LRUCache[Hashable, T] = LRUCache(most_bytes, lambda value: size(value) + _ENTRY_BYTES)
-        self._flights: dict[Hashable, _Flight[T]] = {}
+        self._values: LRUCache[Hashable, _T] = LRUCache(most_bytes, lambda value: size(value) + _ENTRY_BYTES)
+        self._flights: dict[Hashable, _Flight[_T]] = {}
 
     def __len__(self) -> int:
         return len(self._values)
@@ -55,8 +55,8 @@ class Cache(Generic[T]):
         return int(self._values.currsize)
 
     async def get(
-        self, key: Hashable, deadline: float, work: Callable[[], Coroutine[Any, Any, T]]
-    ) -> tuple[T, Outcome]:
+        self, key: Hashable, deadline: float, work: Callable[[], Coroutine[Any, Any, _T]]
+    ) -> tuple[_T, CachedOutcome]:
         """The value of a key: remembered, of the work in progress on it, or of `work`.
 
         The work belongs to all who wait for it: it goes on when the one who began it leaves, and is cancelled
@@ -84,15 +84,15 @@ class Cache(Generic[T]):
                     raise
 
     def _begin(
-        self, key: Hashable, deadline: float, work: Callable[[], Coroutine[Any, Any, T]]
-    ) -> _Flight[T]:
+        self, key: Hashable, deadline: float, work: Callable[[], Coroutine[Any, Any, _T]]
+    ) -> _Flight[_T]:
         flight = _Flight(asyncio.create_task(work()), deadline)
         # Of two that work on the same, later callers join the one that has to start first.
         self._flights[key] = flight
         flight.task.add_done_callback(lambda task: self._land(key, flight, task))
         return flight
 
-    async def _wait(self, key: Hashable, flight: _Flight[T]) -> T:
+    async def _wait(self, key: Hashable, flight: _Flight[_T]) -> _T:
         flight.waiting += 1
         try:
             return await asyncio.shield(flight.task)
@@ -102,12 +102,12 @@ class Cache(Generic[T]):
                 self._remove(key, flight)  # at once: nobody is to join what is being cancelled
                 flight.task.cancel()
 
-    def _land(self, key: Hashable, flight: _Flight[T], task: "asyncio.Task[T]") -> None:
+    def _land(self, key: Hashable, flight: _Flight[_T], task: "asyncio.Task[_T]") -> None:
         self._remove(key, flight)
         if not task.cancelled() and task.exception() is None:
             with contextlib.suppress(ValueError):  # it alone is over the bound
                 self._values.setdefault(key, task.result())  # what came first stays
 
-    def _remove(self, key: Hashable, flight: _Flight[T]) -> None:
+    def _remove(self, key: Hashable, flight: _Flight[_T]) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]

@@ -21,8 +21,8 @@ from app.printable import shown
 from app.schemas.compare import UntimedCompare
 from app.scoring import requests
 from app.scoring.answers import compare_answer, score_answer
-from app.scoring.outcomes import Scored
-from app.scoring.pipeline import Outcome, Pipeline
+from app.scoring.outcomes import ScoredFile
+from app.scoring.pipeline import Pipeline, PipelineOutcome
 from app.scoring.requests import Prepared, Question
 from app.settings import Settings
 
@@ -68,7 +68,7 @@ class Scorer:
         """Names of the no-reference models, in the order asked for."""
         return self.engine.models
 
-    def score(self, paths: Iterable[Path], *, threads: int | None = None) -> Generator[Scored]:
+    def score(self, paths: Iterable[Path], *, threads: int | None = None) -> Generator[ScoredFile]:
         """Scores files in their order. A file that fails stops nothing.
 
         However many there are, few are held at a time: as many decoded whole as there are decoding threads,
@@ -141,15 +141,15 @@ class Scorer:
         found = iter(self.run([task for prepared in images for task in prepared.tasks]))
         return [[next(found) for _ in prepared.tasks] for prepared in images]
 
-    def _scored(self, outcome: Outcome) -> Scored:
+    def _scored(self, outcome: PipelineOutcome) -> ScoredFile:
         if isinstance(outcome.prepared, str):
-            return Scored(outcome.path, None, outcome.prepared)
+            return ScoredFile(outcome.path, None, outcome.prepared)
         try:
             succeeded = _succeeded(outcome.results)
         except FileFailure as failure:
-            return Scored(outcome.path, None, str(failure))
+            return ScoredFile(outcome.path, None, str(failure))
         answer = score_answer(outcome.prepared, succeeded, outcome.batch_images, self._question, self._state)
-        return Scored(outcome.path, answer)
+        return ScoredFile(outcome.path, answer)
 
 
 def _load(settings: Settings, full_reference: bool) -> Engine:

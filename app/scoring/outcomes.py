@@ -7,7 +7,7 @@ from app.schemas.score import UntimedScore
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredFile:
     """An image file and the answer to ``POST /score`` for it (without timing), or why there is none.
 
     Not the exception: with its traceback it would hold the file's bytes, for every damaged file of many.

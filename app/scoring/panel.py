@@ -16,7 +16,7 @@ from app.inference.scheduling import Line, Waiting
 from app.inference.tasks import CompareTask, ModelResult, Result, ScoreResult, ScoreTask, Task, items_of
 from app.policies import MeasuredImage
 from app.schemas.common import WeightsUsed
-from app.schemas.exposure import Exposure
+from app.schemas.exposure import MeasuredExposure
 from app.scoring.answers import weights_used
 from app.scoring.offline import FileFailure, Scorer
 from app.settings import Settings, answering
@@ -122,7 +122,9 @@ class Panel:
         advance(len(pictures))
         return list(opinions)
 
-    def measured(self, opinions: Opinions, exposure: Exposure, width: int, height: int) -> MeasuredImage:
+    def measured(
+        self, opinions: Opinions, exposure: MeasuredExposure, width: int, height: int
+    ) -> MeasuredImage:
         """What the no-reference models said, in the form that policies judge.
 
         Args:

@@ -24,7 +24,7 @@ _AHEAD_EACH: Final = 2
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PipelineOutcome:
     """What came of a file.
 
     Attributes:
@@ -64,7 +64,7 @@ class Pipeline:
         self._threads = threads
         self._most = threads + _BATCHES_AHEAD * budget.count
 
-    def go(self, paths: Iterable[Path]) -> Generator[Outcome]:
+    def go(self, paths: Iterable[Path]) -> Generator[PipelineOutcome]:
         """What comes of files, in their order. However many there are, few are held at a time.
 
         Raises:
@@ -115,7 +115,7 @@ class _Way:
         self._changed = threading.Condition()
         self._line: Line[int] = Line()
         self._decoded: dict[int, tuple[Path, Prepared]] = {}
-        self._outcomes: dict[int, Outcome] = {}
+        self._outcomes: dict[int, PipelineOutcome] = {}
         self._decoding = 0
         self._closed = False
         self._failure: BaseException | None = None
@@ -142,13 +142,13 @@ class _Way:
             if error is not None:
                 self._failure = error
             elif isinstance(prepared := done.result(), str):
-                self._outcomes[number] = Outcome(path, prepared)
+                self._outcomes[number] = PipelineOutcome(path, prepared)
             else:
                 self._decoded[number] = path, prepared
                 self._line.add(Waiting(number, items_of(prepared.tasks), deadline=float("inf")))
             self._changed.notify_all()
 
-    def next(self, number: int, hungry: bool) -> Outcome | None:
+    def next(self, number: int, hungry: bool) -> PipelineOutcome | None:
         """The outcome of that file once it is there; None where another file could be begun meanwhile.
 
         Args:
@@ -172,7 +172,9 @@ class _Way:
                 results = self._run([prepared for _, _, prepared in taken])
                 with self._changed:
                     for (number, path, prepared), found in zip(taken, results, strict=True):
-                        self._outcomes[number] = Outcome(path, replace(prepared, tasks=()), found, len(taken))
+                        self._outcomes[number] = PipelineOutcome(
+                            path, replace(prepared, tasks=()), found, len(taken)
+                        )
                     self._changed.notify_all()
         except BaseException as error:
             with self._changed:

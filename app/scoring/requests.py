@@ -8,10 +8,10 @@ from app.errors import ServiceError
 from app.imaging import decode
 from app.imaging.decode import Header, Provenance
 from app.imaging.limits import Limits
-from app.imaging.model_inputs import Comparison, Fitted, Size, Wanted, compare, fit
+from app.imaging.model_inputs import Comparison, Fitted, Size, Wanted, compare_pair, fit
 from app.inference.protocol import State
 from app.inference.tasks import CompareTask, ModelCard, ScoreTask
-from app.schemas.exposure import Exposure
+from app.schemas.exposure import MeasuredExposure
 from models.fidelity import Signal
 from models.registry import FULL_REFERENCE
 
@@ -46,7 +46,7 @@ class Prepared:
 
     provenance: Provenance
     warnings: list[str]
-    exposure: Exposure
+    exposure: MeasuredExposure
     tasks: tuple[ScoreTask, ...]
 
 
@@ -172,7 +172,7 @@ def prepare_pair(
     with blamed_on("distorted"):
         second = decode.decode(distorted, limits)
     own = fit(second, wanted(question.models, state))
-    comparison = compare(first.pixels, second, own, resize, wanted((FULL_REFERENCE,), state))
+    comparison = compare_pair(first.pixels, second, own, resize, wanted((FULL_REFERENCE,), state))
     both = wanted((FULL_REFERENCE, *question.models), state)
     return prepared_pair(fit(first, both), own, comparison, question, state)
 

@@ -21,7 +21,7 @@ from app.metrics import Metrics
 from app.policies import Policy, usable
 from app.scoring import requests
 from app.scoring.admission import Admission, Room
-from app.scoring.cache import Cache, Outcome
+from app.scoring.cache import Cache, CachedOutcome
 from app.scoring.decoded_references import Reference
 from app.scoring.requests import Prepared, PreparedPair, Question
 from app.scoring.uploads import Intake, Upload
@@ -45,7 +45,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredUpload:
     """An image, what the workers said of it, and what that took."""
 
     prepared: Prepared
@@ -147,7 +147,7 @@ class Service:
         """
         return self.pool.state()
 
-    async def score(self, upload: Upload, question: Question) -> Scored:
+    async def score(self, upload: Upload, question: Question) -> ScoredUpload:
         """Scores an image file without a reference. Its bytes are released as soon as it is decoded.
 
         Raises:
@@ -156,7 +156,7 @@ class Service:
         async with self._scoring(upload, question) as scored:
             return scored
 
-    async def map(self, upload: Upload, question: Question) -> tuple[Scored, bytes]:
+    async def map(self, upload: Upload, question: Question) -> tuple[ScoredUpload, bytes]:
         """Scores an image file, and draws the local quality that the question asks for over it: a PNG.
 
         Raises:
@@ -173,7 +173,7 @@ class Service:
             return scored, picture
 
     @asynccontextmanager
-    async def _scoring(self, upload: Upload, question: Question) -> AsyncIterator[Scored]:
+    async def _scoring(self, upload: Upload, question: Question) -> AsyncIterator[ScoredUpload]:
         """An image that is scored, and that counts as work for as long as the block runs."""
         state = self.loaded()
         most = requests.most_cost(question.models, state)
@@ -189,7 +189,7 @@ class Service:
             self.metrics.decode_seconds.observe(decoded.seconds)
             prepared = requests.prepared(decoded.result.fitted, question, state)
             done, timing = await self._ask(prepared.tasks, room, question, decoded.seconds, decoded.waited_s)
-            yield Scored(prepared, done, timing)
+            yield ScoredUpload(prepared, done, timing)
 
     async def compare(
         self, reference: Upload, distorted: Upload, resize: bool, question: Question
@@ -235,7 +235,7 @@ class Service:
 
     async def _reference(
         self, upload: Upload, room: Room, question: Question, state: State
-    ) -> tuple[Reference, Outcome]:
+    ) -> tuple[Reference, CachedOutcome]:
         # For all models at once, whichever are asked: the next question may be about others.
         slots = tuple(card.name for card in state.cards)
 
@@ -316,7 +316,7 @@ class Service:
             await asyncio.sleep(_GAUGE_S)
 
 
-def _result_of(scored: Scored, model: str) -> ModelResult:
+def _result_of(scored: ScoredUpload, model: str) -> ModelResult:
     for result in scored.done.results:
         assert isinstance(result, ScoreResult)
         if model in result.models:

@@ -37,7 +37,7 @@ from models.vocabulary import WORDS
 Gated = tuple[Tensor, Tensor]
 """Values and their weights, ``(B, T, D)`` float32 each."""
 
-LEVELS = 4
+PAIRED_LEVELS = 4
 """Pairs of neighbouring feature maps, which are four since the backbone gives five [P]."""
 
 
@@ -166,14 +166,14 @@ class BPCLIP(QualityModel):
         self.position = PositionalEncoding(config.inner_width, config.position_side)
         self.levels = nn.ModuleList(
             BottomUpLevel(config.inner_width, config.text_width, config.heads, config.dropout)
-            for _ in range(LEVELS)
+            for _ in range(PAIRED_LEVELS)
         )
         # Y, unit rows: a frozen text encoder's output [P], or learned with a compact model [O].
         self.text_features = nn.Parameter(
             F.normalize(torch.randn(len(WORDS), config.text_width), dim=-1), requires_grad=config.learned_text
         )
         self.regressor = nn.Sequential(
-            nn.Linear(LEVELS * len(WORDS), config.inner_width),
+            nn.Linear(PAIRED_LEVELS * len(WORDS), config.inner_width),
             nn.ReLU(),
             nn.Linear(config.inner_width, 1),
         )

@@ -48,7 +48,7 @@ class CLIPIQA(QualiCLIP):
         return model
 
 
-def weights_of(clip: nn.Module, license: str, source: str) -> tuple[Mapping[str, Tensor], Metadata]:
+def clip_weights(clip: nn.Module, license: str, source: str) -> tuple[Mapping[str, Tensor], Metadata]:
     """What :func:`models.checkpoints.format.save` takes, of a CLIP ResNet that open_clip built.
 
     Args:

@@ -9,13 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from models.loading import LoadedModel
-
-Pixels = NDArray[np.uint8]
-"""``(H, W, 3)`` uint8 sRGB, at the size that a model scores."""
+from models.preprocessing import Pixels
 
 
 class DeviceUnavailable(Exception):
@@ -56,7 +51,7 @@ class Encoded(Protocol):
         """The same, held apart from what was encoded together with it."""
 
 
-class ImageEncoder(Protocol):
+class Encoder(Protocol):
     """An encoder on the device, which models share whose encoders are equal."""
 
     padded_pixels: int
@@ -82,7 +77,7 @@ class Executable(Protocol):
     """
 
     @property
-    def encoder(self) -> ImageEncoder: ...
+    def encoder(self) -> Encoder: ...
 
     def score(
         self,

@@ -25,9 +25,9 @@ from models.backbones.feature_maps import FeatureMaps
 from models.backbones.folding import for_inference
 from models.base import QualityModel, ReadOut
 from models.loading import LoadedModel
-from models.preprocessing import Preprocessing
+from models.preprocessing import Pixels, Preprocessing
 from models.ragged import Extents, normalise, pack
-from models.runtime.backend import Capabilities, OutOfMemory, Pixels, Said
+from models.runtime.backend import Capabilities, OutOfMemory, Said
 from models.runtime.device import DTYPES, dtype_name, is_out_of_memory, resolve_device, resolve_dtype
 
 _WORDS_CACHED: Final = 256  # lists of words whose features are kept
@@ -40,7 +40,7 @@ _CPU_REFERENCE_BYTES: Final = 256 * 2**20
 _CUDA_REFERENCE_BYTES: Final = 2**30
 
 
-class ImageEncoder(nn.Module):
+class EagerEncoder(nn.Module):
     """Pixels to feature maps: normalisation and a folded encoder, which several models may share.
 
     Args:
@@ -78,7 +78,7 @@ class ImageEncoder(nn.Module):
         return FeatureMaps([values for values, _ in levels], [extents for _, extents in levels])
 
     @torch.inference_mode()
-    def encode(self, images: Sequence[Pixels], *, compared: bool = False) -> list["Row"]:
+    def encode(self, images: Sequence[Pixels], *, compared: bool = False) -> list["EncodedRow"]:
         """Images of any sizes in one tensor.
 
         Raises:
@@ -90,11 +90,11 @@ class ImageEncoder(nn.Module):
                 pixels = pixels.pin_memory().to(self.mean.device, non_blocking=True)
             maps = self(pixels, extents)
             self.padded_pixels += extents.padded_pixels
-        return [Row(maps, row) for row in range(len(images))]
+        return [EncodedRow(maps, row) for row in range(len(images))]
 
 
 @dataclass(frozen=True)
-class Row:
+class EncodedRow:
     """One image of a batch that was encoded together."""
 
     maps: FeatureMaps
@@ -107,13 +107,13 @@ class Row:
             for values, (height, width) in self._levels()
         )
 
-    def kept(self) -> "Row":
+    def kept(self) -> "EncodedRow":
         crops = [
             # A view would hold on to the whole batch that it is of.
             values[self.row : self.row + 1, :, :height, :width].clone(memory_format=torch.channels_last)
             for values, (height, width) in self._levels()
         ]
-        return Row(FeatureMaps.unpadded(crops), 0)
+        return EncodedRow(FeatureMaps.unpadded(crops), 0)
 
     def _levels(self) -> Iterator[tuple[Tensor, tuple[int, int]]]:
         for values, extents in zip(self.maps.levels, self.maps.extents, strict=True):
@@ -132,7 +132,7 @@ class InferenceModel(nn.Module):
             one of its own.
 
     Attributes:
-        encoder: an :class:`ImageEncoder`.
+        encoder: an :class:`EagerEncoder`.
         multiple: what the sides of its input must be multiples of; see :func:`models.ragged.pack`.
     """
 
@@ -141,11 +141,11 @@ class InferenceModel(nn.Module):
         model: QualityModel,
         preprocessing: Preprocessing,
         dtype: torch.dtype = torch.float32,
-        encoder: ImageEncoder | None = None,
+        encoder: EagerEncoder | None = None,
     ) -> None:
         super().__init__()
         self.multiple = model.multiple
-        self.encoder = encoder or ImageEncoder(model.encoder, preprocessing, self.multiple, dtype)
+        self.encoder = encoder or EagerEncoder(model.encoder, preprocessing, self.multiple, dtype)
         model.let_encoder_go(dtype)
         self.model = model.requires_grad_(False).eval()
         self._word_features: Callable[[tuple[str, ...]], Tensor]
@@ -188,7 +188,7 @@ class InferenceModel(nn.Module):
 
     @torch.inference_mode()
     def score(
-        self, images: Sequence[Row], words: Sequence[Sequence[str]], mapped: Sequence[int]
+        self, images: Sequence[EncodedRow], words: Sequence[Sequence[str]], mapped: Sequence[int]
     ) -> list[Said]:
         """See :class:`models.runtime.backend.Executable`."""
         with _memory(len(images)):
@@ -207,7 +207,7 @@ class InferenceModel(nn.Module):
         ]
 
     @torch.inference_mode()
-    def compare(self, distorted: Sequence[Row], references: Sequence[Row]) -> list[Said]:
+    def compare(self, distorted: Sequence[EncodedRow], references: Sequence[EncodedRow]) -> list[Said]:
         """See :class:`models.runtime.backend.Executable`."""
         with _memory(len(distorted)):
             maps = _together(distorted)
@@ -245,7 +245,7 @@ class EagerBackend:
             dtypes=tuple(DTYPES),
         )
         # The encoder of a model that fell back to another precision goes with it.
-        self._encoders: weakref.WeakValueDictionary[tuple[str, Preprocessing, str], ImageEncoder]
+        self._encoders: weakref.WeakValueDictionary[tuple[str, Preprocessing, str], EagerEncoder]
         self._encoders = weakref.WeakValueDictionary()
         if on_cuda:
             torch.set_float32_matmul_precision("highest")
@@ -285,13 +285,13 @@ def encoder_digest(model: QualityModel) -> str:
     return summary.hexdigest()
 
 
-def _together(images: Sequence[Row]) -> FeatureMaps:
+def _together(images: Sequence[EncodedRow]) -> FeatureMaps:
     """The maps of images that were encoded together, in the order given."""
     (maps,) = {id(image.maps): image.maps for image in images}.values()
     return maps.of([image.row for image in images])
 
 
-def _laid(references: Sequence[Row], distorted: FeatureMaps) -> Sequence[Tensor]:
+def _laid(references: Sequence[EncodedRow], distorted: FeatureMaps) -> Sequence[Tensor]:
     """Levels of each pair's reference, in tensors as large as those of the distorted images.
 
     Beyond the extents lies anything.

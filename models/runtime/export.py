@@ -24,9 +24,9 @@ from models.backbones.feature_maps import FeatureMaps
 from models.base import QualityModel
 from models.files import write_atomically
 from models.ragged import Extents
-from models.runtime.eager import ImageEncoder
+from models.runtime.eager import EagerEncoder
 
-VERSION: Final = "3"
+GRAPH_VERSION: Final = "3"
 """Of this module; raised when the same model would give another graph."""
 
 _log = logging.getLogger("iqa.runtime")
@@ -36,7 +36,7 @@ _SIDES: Final = (160, 224)  # of the traced example: no side, no grid and no num
 class EncoderGraph(nn.Module):
     """``(B, H, W, 3)`` uint8 to the feature maps and, where sides are whole cells, their means."""
 
-    def __init__(self, encoder: ImageEncoder, *, maps: bool, means: bool) -> None:
+    def __init__(self, encoder: EagerEncoder, *, maps: bool, means: bool) -> None:
         super().__init__()
         self.encoder, self.maps, self.means = encoder, maps, means
 
@@ -111,7 +111,7 @@ def compiled(
         Exception: the module cannot be traced; of any kind that torch and OpenVINO raise.
     """
     core = openvino.Core()
-    place = (folder or platformdirs.user_cache_path("iqa-service") / "graphs") / _digest(VERSION, key)
+    place = (folder or platformdirs.user_cache_path("iqa-service") / "graphs") / _digest(GRAPH_VERSION, key)
     processor = core.get_property("CPU", "FULL_DEVICE_NAME")
     ready = place / f"{_digest(processor, sorted(options.items()))}.blob"
     try:

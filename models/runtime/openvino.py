@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 
 from models.base import QualityModel
 from models.loading import LoadedModel
-from models.preprocessing import Preprocessing
+from models.preprocessing import Pixels, Preprocessing
 from models.registry import spec_of
 from models.runtime import eager
-from models.runtime.backend import Capabilities, DeviceUnavailable, Executable, OutOfMemory, Pixels, Said
+from models.runtime.backend import Capabilities, DeviceUnavailable, Executable, OutOfMemory, Said
 from models.runtime.device import cpu_has_bfloat16
 from models.runtime.export import EncoderGraph, HeadGraph, PairGraph, compiled, example_pixels
 
-Array = NDArray[np.float32]
+_Array = NDArray[np.float32]
 Build = Callable[[], tuple[torch.nn.Module, Sequence[torch.Tensor]]]
 
 _log = logging.getLogger("iqa.runtime")
@@ -62,7 +62,7 @@ class Graph:
 
     def run(
         self, inputs: Sequence[Sequence[NDArray[Any]]], alone: Collection[int] = ()
-    ) -> list[tuple[Array, ...]]:
+    ) -> list[tuple[_Array, ...]]:
         """The outputs for each of several images.
 
         Args:
@@ -73,8 +73,8 @@ class Graph:
             OutOfMemory: there is no memory for them.
         """
         groups = _alike(inputs, alone)
-        found: list[tuple[Array, ...]] = [()] * len(groups)
-        results: list[tuple[Array, ...]] = [()] * len(inputs)
+        found: list[tuple[_Array, ...]] = [()] * len(groups)
+        results: list[tuple[_Array, ...]] = [()] * len(inputs)
         with _memory(len(inputs)):
             laid = [
                 [np.concatenate(each) for each in zip(*(inputs[row] for row in rows), strict=True)]
@@ -112,8 +112,8 @@ class Graph:
 class Maps:
     """One image after the encoder: F1..F5 where needed, ``(1, C_i, h, w)``, and their means likewise."""
 
-    levels: tuple[Array, ...]
-    means: tuple[Array, ...]
+    levels: tuple[_Array, ...]
+    means: tuple[_Array, ...]
 
     @property
     def nbytes(self) -> int:
@@ -123,8 +123,8 @@ class Maps:
         return self  # nothing was encoded together with it
 
 
-class ImageEncoder:
-    """An encoder's graphs, which models share; see :class:`models.runtime.backend.ImageEncoder`.
+class OpenVINOEncoder:
+    """An encoder's graphs, which models share; see :class:`models.runtime.backend.Encoder`.
 
     Args:
         encoder: made ready for inference by torch.
@@ -136,7 +136,7 @@ class ImageEncoder:
 
     def __init__(
         self,
-        encoder: eager.ImageEncoder,
+        encoder: eager.EagerEncoder,
         digest: str,
         preprocessing: Preprocessing,
         dtype: str,
@@ -201,7 +201,7 @@ class OpenVINOModel:
     """A model's graph behind an encoder; see :class:`models.runtime.backend.Executable`."""
 
     def __init__(
-        self, network: eager.InferenceModel, loaded: LoadedModel, encoder: ImageEncoder, threads: int
+        self, network: eager.InferenceModel, loaded: LoadedModel, encoder: OpenVINOEncoder, threads: int
     ) -> None:
         self.encoder = encoder
         self._network = network  # encodes words, where the weights can
@@ -246,7 +246,7 @@ class OpenVINOModel:
             for rest in self._graph.run([(*one.levels, *other.levels) for one, other in pairs])
         ]
 
-    def _said(self, outputs: Sequence[Array]) -> Said:
+    def _said(self, outputs: Sequence[_Array]) -> Said:
         found = [tuple(values[0].tolist()) for values in outputs[1:]]
         similarities = found.pop(0) if self._has_adjectives else ()
         return Said(float(outputs[0].reshape(-1)[0]), similarities, found[0] if found else ())
@@ -273,7 +273,7 @@ class OpenVINOBackend:
         self.dtype = dtype if dtype != "auto" else "bfloat16" if cpu_has_bfloat16() else "float32"
         self.capabilities = Capabilities(_BATCH_PIXELS, _REFERENCE_BYTES, tuple(_HINTS), padded=False)
         self._threads = torch.get_num_threads()
-        self._encoders: weakref.WeakValueDictionary[tuple[str, Preprocessing, str], ImageEncoder]
+        self._encoders: weakref.WeakValueDictionary[tuple[str, Preprocessing, str], OpenVINOEncoder]
         self._encoders = weakref.WeakValueDictionary()
 
     @property
@@ -289,7 +289,7 @@ class OpenVINOBackend:
         encoder = self._encoders.get(shared)
         try:
             if encoder is None:
-                encoder = ImageEncoder(network.encoder, digest, preprocessing, dtype, self._threads)
+                encoder = OpenVINOEncoder(network.encoder, digest, preprocessing, dtype, self._threads)
             encoder.serve(network.model)
             placed = OpenVINOModel(network, loaded, encoder, self._threads)
         except Exception as error:
@@ -309,7 +309,7 @@ def _compiled(key: str, build: Build, dtype: str, threads: int, *, streams: int)
     return compiled(key, build, options)
 
 
-def _take(request: openvino.InferRequest, where: tuple[list[tuple[Array, ...]], int]) -> None:
+def _take(request: openvino.InferRequest, where: tuple[list[tuple[_Array, ...]], int]) -> None:
     """Copies what a request gave to its place: its own memory is used again."""
     found, place = where
     found[place] = tuple(tensor.data.copy() for tensor in request.output_tensors)

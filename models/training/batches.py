@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from models.training.cells import CellArray
 from models.training.labels import pair_severities
 from models.training.samples import ENDLESS
-from models.training.variants import Chain, Unit, Variants
+from models.training.variants import Chain, PictureUnit, Variants
 
 _Batch = TypeVar("_Batch", covariant=True)
 _RATED_CUTS: Final = (2, 3, 4)
@@ -107,11 +107,11 @@ class RatedBatches(_Batches[RatedCells]):
         return RatedCells(cut, torch.from_numpy(self._worths[chosen]))
 
 
-Choice = Callable[[Variants, int, random.Random], Sequence[Unit]]
+Choice = Callable[[Variants, int, random.Random], Sequence[PictureUnit]]
 """Some of a photograph's units, for the batch of this index."""
 
 
-def of_every_kind(variants: Variants, index: int, draw: random.Random) -> list[Unit]:
+def of_every_kind(variants: Variants, index: int, draw: random.Random) -> list[PictureUnit]:
     """Some chains, a part, ladders, and every other time a compound: of good photographs."""
     compounds = draw.sample(variants.compounds, index % 2)
     return [
@@ -122,7 +122,7 @@ def of_every_kind(variants: Variants, index: int, draw: random.Random) -> list[U
     ]
 
 
-def any_two(variants: Variants, _index: int, draw: random.Random) -> list[Unit]:
+def any_two(variants: Variants, _index: int, draw: random.Random) -> list[PictureUnit]:
     """Two units, whichever: of photographs with faults of their own."""
     return draw.sample(variants.units, 2)
 

@@ -93,7 +93,9 @@ class Measured:
     rates: dict[FaultName, Rates]
 
 
-def measure(real: Seen, clean: Values, spoilt: Mapping[FaultName, Values], source: str) -> Measured:
+def measure_calibration(
+    real: Seen, clean: Values, spoilt: Mapping[FaultName, Values], source: str
+) -> Measured:
     """A calibration from what a model said of photographs.
 
     Args:
@@ -201,7 +203,7 @@ def calibrate(
         quiet: whether to show no progress.
 
     Raises:
-        DataError: a photograph cannot be decoded, or :func:`measure` cannot do with these.
+        DataError: a photograph cannot be decoded, or :func:`measure_calibration` cannot do with these.
     """
     generator = torch.Generator().manual_seed(seed)
     reader = PhotoReader(cache_bytes=0, longest_side=preprocessing.longest_side or 1024)
@@ -220,7 +222,7 @@ def calibrate(
             picture = _with_fault(photo, fault, number, path.stem, generator)
             faulty[fault.name].append(_ask(model, preprocessing, picture).probabilities)
     try:
-        return measure(
+        return measure_calibration(
             _together(seen),
             _rows(untouched),
             {name: _rows(rows) for name, rows in faulty.items()},
@@ -230,13 +232,13 @@ def calibrate(
         raise DataError(str(error)) from error
 
 
-def causes(fault: Fault) -> tuple[distortions.Fault, ...]:
+def causes(fault: Fault) -> tuple[distortions.Cause, ...]:
     """The distortions that make a fault's adjectives true, each with the levels at which it does."""
     found = [
         cause
         for pair in PAIRS
         if pair.negative in fault.adjectives
-        for cause in distortions.FAULTS[pair.positive]
+        for cause in distortions.CAUSES[pair.positive]
     ]
     return tuple(dict.fromkeys(found))
 

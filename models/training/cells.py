@@ -32,7 +32,7 @@ from models.training.samples import clean_region, to_float, whole
 from models.training.variants import Variants, plan
 from models.training.whole_photos import tracked
 
-VERSION: Final = 2
+CELLS_VERSION: Final = 2
 """Of all that decides about the pictures; a cache of another version is not used."""
 
 _BRIGHT: Final = 0.42  # mean luma, in [0, 1]
@@ -163,7 +163,7 @@ def look_at(
     """What is to be known of pictures, from the cache where it has it.
 
     The cache is a folder of its own within `folder`, by the data's digest, what is made of them, the look and
-    :data:`VERSION`. An interruption loses the photographs under way; the same call goes on.
+    :data:`CELLS_VERSION`. An interruption loses the photographs under way; the same call goes on.
 
     Args:
         pictures: what is looked at.
@@ -293,7 +293,7 @@ def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.memm
 def _key(pictures: Pictures, look: Look) -> str:
     """Twelve hexadecimal digits."""
     numbers = {name: value for name, value in vars(pictures).items() if name not in ("paths", "plans")}
-    summary = f"{VERSION} {look.name} {sorted(numbers.items())} {digest(pictures.paths)}"
+    summary = f"{CELLS_VERSION} {look.name} {sorted(numbers.items())} {digest(pictures.paths)}"
     names = "\n".join(path.name for path in pictures.paths)
     return hashlib.sha256(f"{summary} {names}".encode()).hexdigest()[:12]
 

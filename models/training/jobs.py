@@ -34,7 +34,7 @@ from models.training.encoder import imagenet_encoder, standardized_on
 from models.training.heads import bpclip, qualiclip
 from models.training.heads.bpclip import BPCLIPHeadRecipe
 from models.training.heads.qualiclip import QualiCLIPHeadRecipe
-from models.training.optimise import Budget, Recipe, TrainingError, train
+from models.training.optimise import Recipe, TrainingBudget, TrainingError, train
 from models.training.photos import digest, list_photos, list_scored
 from models.training.targets.opinion import opinions, pooled
 from models.training.targets.pseudo_labels import ranked
@@ -65,7 +65,7 @@ _OPINION_SHARE: Final = 0.5  # of what bpclip learns of a scored photograph; the
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What to train, on what, where to.
 
     Attributes:
@@ -89,7 +89,7 @@ class Job:
     pristine: Path
     out: Path
     run: Path
-    budget: Budget
+    budget: TrainingBudget
     scored: Path | None = None
     init: Path | None = None
     unlabelled: Path | None = None
@@ -107,7 +107,7 @@ class _Plan:
     trained_on: str
 
 
-def run_job(job: Job, *, quiet: bool = False) -> Path:
+def run_job(job: TrainingJob, *, quiet: bool = False) -> Path:
     """Train the compact architecture of a model and write its weights.
 
     Raises:
@@ -135,13 +135,13 @@ def run_job(job: Job, *, quiet: bool = False) -> Path:
     return job.out
 
 
-def _qualiclip(job: Job, quiet: bool) -> _Plan:
+def _qualiclip(job: TrainingJob, quiet: bool) -> _Plan:
     pristine = list_photos(job.pristine)
     others = [] if job.unlabelled is None else list_photos(job.unlabelled)
     trained_on = _in_words(pristine, job.pristine)
     if job.unlabelled is not None:
         trained_on += f" and, without any score, {_in_words(others, job.unlabelled)}"
-    network = QualiCLIP(COMPACT, qualiclip.TEMPERATURE)
+    network = QualiCLIP(COMPACT, qualiclip.QUALICLIP_TEMPERATURE)
     assert isinstance(network.visual, LiteTower)
     _begin(network, network.visual.lite, job, pristine, others, quiet)
     look = _Looking(job, network.visual.lite, quiet)
@@ -155,12 +155,12 @@ def _qualiclip(job: Job, quiet: bool) -> _Plan:
     return _Plan(network, QualiCLIPHeadRecipe(network, good, further, rated=rated), trained_on)
 
 
-def _bpclip(job: Job, quiet: bool) -> _Plan:
+def _bpclip(job: TrainingJob, quiet: bool) -> _Plan:
     if job.scored is None:
         raise TrainingError("Training bpclip needs a folder of photographs with scores.")
     pristine, scored = list_photos(job.pristine), list_scored(job.scored)
     paths = [photo.path for photo in scored]
-    network = BPCLIP(compact(full_reference=False), bpclip.TEMPERATURE)
+    network = BPCLIP(compact(full_reference=False), bpclip.BPCLIP_TEMPERATURE)
     _begin(network, network.backbone.lite, job, pristine, paths, quiet)
     look = _Looking(job, network.backbone.lite, quiet)
     # In the order of their names, so that qualiclip finds what was seen of the same photographs.
@@ -182,7 +182,7 @@ def _bpclip(job: Job, quiet: bool) -> _Plan:
 class _Looking:
     """What the frozen encoder sees of photographs, from the cache of the job."""
 
-    job: Job
+    job: TrainingJob
     encoder: EfficientNetLite
     quiet: bool
 
@@ -228,14 +228,14 @@ def judged(pristine: Path, kept: Path, workers: int = 2) -> NDArray[np.float32]:
     return look_at(pictures, Teachers(), kept, workers=workers)
 
 
-def _cells(job: Job) -> Path:
+def _cells(job: TrainingJob) -> Path:
     return job.cells or job.run / "cells"
 
 
 def _begin(
     network: QualiCLIP | BPCLIP,
     encoder: EfficientNetLite,
-    job: Job,
+    job: TrainingJob,
     pristine: Sequence[Path],
     others: Sequence[Path],
     quiet: bool,
@@ -260,12 +260,12 @@ def _take_over(weights: Weights, network: QualiCLIP | BPCLIP) -> None:
     transfer(weights.tensors, network)
 
 
-def _bpclip_fr(job: Job, quiet: bool) -> _Plan:
+def _bpclip_fr(job: TrainingJob, quiet: bool) -> _Plan:
     from models.training.heads.bpclip_fr import FullReferenceRecipe
 
     pristine = list_photos(job.pristine)
     others = [] if job.unlabelled is None else list_photos(job.unlabelled)
-    network = BPCLIP(compact(full_reference=True), bpclip.TEMPERATURE)
+    network = BPCLIP(compact(full_reference=True), bpclip.BPCLIP_TEMPERATURE)
     _begin(network, network.backbone.lite, job, pristine, others, quiet)
     pairs = _Looking(job, network.backbone.lite, quiet).pairs(pristine)
     trained_on = f"{_in_words(pristine, job.pristine)}, labelled by VSI, HaarPSI, MDSI and ColorVideoVDP"

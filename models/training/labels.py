@@ -1,6 +1,6 @@
 """What a fault says about the adjectives: which bad word it makes true, and what can be ranked by it.
 
-The table of faults is :data:`models.training.distortions.FAULTS`. A picture counts for a pair as bad where
+The table of faults is :data:`models.training.distortions.CAUSES`. A picture counts for a pair as bad where
 one of the pair's faults is present at its levels, as good where it is untouched or its faults (level 3 or
 more) stand in rows of other dimensions only, and else not at all.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.training.distortions import DISTORTIONS, EXTRA_FAULTS, FAULTS
+from models.training.distortions import CAUSES, DISTORTIONS, EXTRA_FAULTS
 from models.vocabulary import PAIRS, Dimension
 
 GOOD, BAD, UNKNOWN = 1, 0, -1
@@ -20,7 +20,7 @@ _UNRANKED = -1
 _ALL = DISTORTIONS | EXTRA_FAULTS
 NAMES: tuple[str, ...] = tuple(_ALL)
 _LEVELS: tuple[dict[str, tuple[int, ...]], ...] = tuple(
-    {fault.distortion: fault.levels for fault in FAULTS[pair.positive]} for pair in PAIRS
+    {fault.distortion: fault.levels for fault in CAUSES[pair.positive]} for pair in PAIRS
 )
 """For each pair: the levels at which a distortion makes the bad word true."""
 

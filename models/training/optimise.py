@@ -65,7 +65,7 @@ class Recipe(Protocol):
 
 
 @dataclass(frozen=True)
-class Budget:
+class TrainingBudget:
     """How long and how fast to learn.
 
     Attributes:
@@ -97,7 +97,7 @@ class _From(Sampler[int]):
         return iter(range(self._start, ENDLESS))
 
 
-def train(recipe: Recipe, budget: Budget, run: Path, *, quiet: bool = False) -> nn.Module:
+def train(recipe: Recipe, budget: TrainingBudget, run: Path, *, quiet: bool = False) -> nn.Module:
     """Train until the budget is spent and return the averaged model, in evaluation mode, on the CPU.
 
     The folder ``run`` holds a checkpoint, written every minute and at the end, and a log of the losses. A
@@ -202,7 +202,7 @@ class _State:
     seconds: float
 
 
-def _fraction(state: _State, budget: Budget) -> float:
+def _fraction(state: _State, budget: TrainingBudget) -> float:
     of_time = state.seconds / (60 * budget.minutes)
     of_steps = state.step / budget.steps if budget.steps else 0.0
     return min(1.0, max(of_time, of_steps))

@@ -20,7 +20,7 @@ from torch import Tensor
 from models.color import upright_srgb
 from models.preprocessing import Preprocessing
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"})
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"})
 SCORES = "scores.csv"
 Split = Literal["train", "holdout", "all"]
 
@@ -51,7 +51,7 @@ def list_photos(folder: Path, split: Split = "train") -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES)
     chosen = [path for path in paths if _in_split(path.name, split)]
     if not chosen:
         raise DataError(f"The folder {folder} holds no photographs of the split {split}.")

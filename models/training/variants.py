@@ -24,7 +24,7 @@ Faults = tuple[tuple[str, int], ...]
 """Names of distortions and their levels, in the order in which they were laid on."""
 
 _ALL: Final = DISTORTIONS | EXTRA_FAULTS
-ORDERED: Final = tuple(name for name in NAMES if _ALL[name].ordered)
+ORDERED_VARIANTS: Final = tuple(name for name in NAMES if _ALL[name].ordered)
 """Distortions whose levels can be ranked."""
 _OFTEN: Final = {
     # What people do with a photograph first ...
@@ -49,7 +49,7 @@ _COMPOUND_GAP: Final = 2.0  # two or three faults against untouched
 
 
 @dataclass(frozen=True)
-class Order:
+class KnownOrder:
     """A variant (by its place) that is better than another by ``gap`` levels."""
 
     better: int
@@ -57,7 +57,7 @@ class Order:
     gap: float
 
 
-class Unit(Protocol):
+class PictureUnit(Protocol):
     """Some variants that belong together.
 
     ``first`` is the place of the first among all variants of the photograph; ``faults`` are those of each;
@@ -72,7 +72,7 @@ class Unit(Protocol):
     def faults(self) -> tuple[Faults, ...]: ...
 
     @property
-    def orders(self) -> tuple[Order, ...]: ...
+    def orders(self) -> tuple[KnownOrder, ...]: ...
 
     def make(self, photo: Tensor, generator: Generator) -> list[Tensor]: ...
 
@@ -90,11 +90,11 @@ class Chain:
         return tuple(((self.name, level),) for level in self.levels)
 
     @property
-    def orders(self) -> tuple[Order, ...]:
+    def orders(self) -> tuple[KnownOrder, ...]:
         # The untouched photograph is the variant of level 0.
         places = [(0, 0), *((level, self.first + place) for place, level in enumerate(self.levels))]
         return tuple(
-            Order(better, worse, severe - mild)
+            KnownOrder(better, worse, severe - mild)
             for (mild, better), (severe, worse) in itertools.combinations(places, 2)
         )
 
@@ -103,7 +103,7 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Part:
+class FramePart:
     """One distortion in a rectangle only, and everywhere; ``box`` is top, bottom, left, right as shares."""
 
     first: int
@@ -117,9 +117,11 @@ class Part:
         return (((self.name, self.level),),) * 2
 
     @property
-    def orders(self) -> tuple[Order, ...]:
+    def orders(self) -> tuple[KnownOrder, ...]:
         part, everywhere = self.first, self.first + 1
-        return Order(0, part, _PART_GAP * self.level), Order(part, everywhere, _REST_GAP * self.level)
+        return KnownOrder(0, part, _PART_GAP * self.level), KnownOrder(
+            part, everywhere, _REST_GAP * self.level
+        )
 
     def make(self, photo: Tensor, generator: Generator) -> list[Tensor]:
         everywhere = distort(photo, self.name, self.level, generator)
@@ -146,10 +148,10 @@ class Compound:
         return tuple(self.laid_on[: count + 1] for count in range(len(self.laid_on)))
 
     @property
-    def orders(self) -> tuple[Order, ...]:
-        found = [Order(0, self.first, _FIRST_GAP * self.laid_on[0][1])]
+    def orders(self) -> tuple[KnownOrder, ...]:
+        found = [KnownOrder(0, self.first, _FIRST_GAP * self.laid_on[0][1])]
         for place, (_, level) in enumerate(self.laid_on[1:], self.first + 1):
-            found += [Order(place - 1, place, _NEXT_GAP * level), Order(0, place, _COMPOUND_GAP)]
+            found += [KnownOrder(place - 1, place, _NEXT_GAP * level), KnownOrder(0, place, _COMPOUND_GAP)]
         return tuple(found)
 
     def make(self, photo: Tensor, generator: Generator) -> list[Tensor]:
@@ -173,12 +175,12 @@ class Variants:
     seed: int
     harmless_quality: int
     chains: tuple[Chain, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[FramePart, ...]
     compounds: tuple[Compound, ...]
     ladders: tuple[Chain, ...] = ()
 
     @property
-    def units(self) -> tuple[Unit, ...]:
+    def units(self) -> tuple[PictureUnit, ...]:
         return *self.chains, *self.parts, *self.compounds, *self.ladders
 
     @property
@@ -187,7 +189,7 @@ class Variants:
         return (), (), *(faults for unit in self.units for faults in unit.faults)
 
     @property
-    def orders(self) -> tuple[Order, ...]:
+    def orders(self) -> tuple[KnownOrder, ...]:
         """All that is known of which variant is better."""
         return tuple(order for unit in self.units for order in unit.orders)
 
@@ -234,14 +236,14 @@ def plan(
     for name in _some_ordered(chains, always, draw):
         chosen.append(Chain(place, name, _two_levels(_ALL[name].first_ordered, draw)))
         place += 2
-    in_parts: list[Part] = []
+    in_parts: list[FramePart] = []
     for name in draw.sample(_IN_PARTS, parts):
         level = _clear_level(name, 5, draw)
-        in_parts.append(Part(place, name, level, _box(draw), draw.choice((0, draw.choice(_FEATHERS)))))
+        in_parts.append(FramePart(place, name, level, _box(draw), draw.choice((0, draw.choice(_FEATHERS)))))
         place += 2
     compounded: list[Compound] = []
     for _ in range(compounds):
-        faults = tuple((name, _clear_level(name, 4, draw)) for name in draw.sample(ORDERED, 3))
+        faults = tuple((name, _clear_level(name, 4, draw)) for name in draw.sample(ORDERED_VARIANTS, 3))
         compounded.append(Compound(place, faults))
         place += 3
     climbed = tuple(
@@ -252,7 +254,7 @@ def plan(
 
 def _some_ordered(count: int, always: Sequence[str], draw: random.Random) -> list[str]:
     """Different names, `always` the first of them."""
-    left = [name for name in ORDERED if name not in always]
+    left = [name for name in ORDERED_VARIANTS if name not in always]
     chosen = list(always)
     while len(chosen) < count:
         (name,) = draw.choices(left, [2.0 if name in _OFTEN else 1.0 for name in left])

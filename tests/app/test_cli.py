@@ -11,7 +11,7 @@ import typer
 
 import app.supervisor
 from app.commands import terminal
-from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, UNUSABLE, Failure, Meter, reported
+from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, UNUSABLE, CommandFailure, Meter, reported
 from app.printable import shown
 from app.settings import Settings
 from models.checkpoints.errors import WeightsNotFound
@@ -136,7 +136,7 @@ def _raising(error: BaseException) -> Callable[[], None]:
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (Failure("It is so."), "It is so.\n"),
+        (CommandFailure("It is so."), "It is so.\n"),
         (WeightsNotFound("There are none."), "There are none.\n"),
         (
             FileNotFoundError(2, "No such file or directory", "x\n.csv"),

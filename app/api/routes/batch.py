@@ -157,7 +157,7 @@ class _Batch:
                 raise file.error
             async with self._window:
                 record = Record(self._record.request_id)
-                reply = await replies.score(self._service, file, self._asked, record)
+                reply = await replies.reply_to_score(self._service, file, self._asked, record)
         except ServiceError as error:
             return self._failure(place, error)
         except Exception:

@@ -26,7 +26,7 @@ router = APIRouter(tags=["quality"])
     dependencies=[ROOM],
     openapi_extra={"requestBody": {"required": True, "content": multipart("reference", "distorted")}},
 )
-async def compare(
+async def compare_images(
     request: Request,
     service: ServiceDep,
     record: RecordDep,
@@ -45,7 +45,7 @@ async def compare(
             request, ("reference", "distorted"), BodyBounds.of(service.settings), account
         )
         record.fields["bytes"] = sum(file.size for file in files.values())
-        work = replies.compare(
+        work = replies.reply_to_compare(
             service, files["reference"], files["distorted"], resize == "reference", asked, record
         )
         reply = await while_connected(request, work)

@@ -6,7 +6,7 @@ from app import errors
 from app.api.dependencies import ServiceDep
 from app.api.openapi import problems
 from app.imaging.formats.registry import SUFFIXES, supported_formats
-from app.schemas.models import AdjectivePair, KnownFault, Limits, LoadedModel, ModelsAnswer
+from app.schemas.models import AdjectivePair, DescribedModel, KnownFault, ModelsAnswer, ServiceLimits
 from app.scoring.answers import weights_used
 from models.faults import FAULTS
 from models.registry import FULL_REFERENCE, spec_of
@@ -21,7 +21,7 @@ async def models(service: ServiceDep) -> ModelsAnswer:
     state, settings = service.loaded(), service.settings
     return ModelsAnswer(
         models=[
-            LoadedModel(
+            DescribedModel(
                 name=card.name,
                 title=spec_of(card.name).title,
                 kind="full-reference" if card.name == FULL_REFERENCE else "no-reference",
@@ -40,7 +40,7 @@ async def models(service: ServiceDep) -> ModelsAnswer:
             )
             for card in state.cards
         ],
-        limits=Limits(
+        limits=ServiceLimits(
             max_body_bytes=settings.max_body_bytes,
             max_pixels=settings.max_pixels,
             max_side=settings.max_side,

@@ -44,7 +44,7 @@ class File:
     summary="The page for people",
     responses={304: {"description": "It is still as the ETag in If-None-Match says."}, **problems()},
 )
-async def page(if_none_match: KnownTags = None) -> Response:
+async def show_page(if_none_match: KnownTags = None) -> Response:
     """A page to score and compare images with a browser."""
     response = _answer(_files()[_PAGE], if_none_match)
     response.headers[CONTENT_POLICY] = _POLICY

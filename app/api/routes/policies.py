@@ -17,7 +17,7 @@ router = APIRouter(tags=["service"])
     summary="What verdicts can be asked for",
     responses=problems(errors.InvalidParameter, errors.Starting),
 )
-async def policies(service: ServiceDep) -> PoliciesAnswer:
+async def list_policies(service: ServiceDep) -> PoliciesAnswer:
     """The policies that `policy=NAME` takes, with their limits and where these come from."""
     loaded = service.settings.models
     weights = {card.name: weights_used(card) for card in service.loaded().cards}

@@ -47,7 +47,9 @@ _IMAGE = {"requestBody": {"required": True, "content": multipart("image") | raw_
     dependencies=[ROOM],
     openapi_extra=_IMAGE,
 )
-async def score(request: Request, service: ServiceDep, record: RecordDep, asked: AskedOfOneDep) -> Response:
+async def score_image(
+    request: Request, service: ServiceDep, record: RecordDep, asked: AskedOfOneDep
+) -> Response:
     """Scores one image with the no-reference models.
 
     Send multipart/form-data with the file field `image`, or the bytes of the image as the body; the content
@@ -56,7 +58,7 @@ async def score(request: Request, service: ServiceDep, record: RecordDep, asked:
     with service.intake.account() as account:
         upload = await read_image(request, BodyBounds.of(service.settings), account)
         record.fields["bytes"] = upload.size
-        reply = await while_connected(request, replies.score(service, upload, asked, record))
+        reply = await while_connected(request, replies.reply_to_score(service, upload, asked, record))
     return replies.json_response(reply)
 
 
@@ -84,5 +86,5 @@ async def score_map(request: Request, service: ServiceDep, record: RecordDep, as
     with service.intake.account() as account:
         upload = await read_image(request, BodyBounds.of(service.settings), account)
         record.fields["bytes"] = upload.size
-        reply = await while_connected(request, replies.heat_map(service, upload, asked, record))
+        reply = await while_connected(request, replies.reply_with_heat_map(service, upload, asked, record))
     return replies.response(reply, "image/png")

@@ -17,10 +17,17 @@ from app.scoring.offline import Scorer
 from app.scoring.panel import Panel
 from app.settings import Settings
 from models.training.photos import Split, list_photos
-from models.training.robustness import VARIANTS, Outcome, broken, images_of_variants, outcomes, try_variants
+from models.training.robustness import (
+    VARIANTS,
+    GateOutcome,
+    broken,
+    images_of_variants,
+    outcomes,
+    try_variants,
+)
 
 
-def measure(
+def run_gate(
     folder: Path,
     settings: Settings,
     *,
@@ -72,7 +79,7 @@ def measure(
         raise typer.Exit(SOME_FAILED)
 
 
-def _show(found: Mapping[str, Mapping[str, Outcome]]) -> None:
+def _show(found: Mapping[str, Mapping[str, GateOutcome]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("variant")
     table.add_column("bound")
@@ -88,7 +95,7 @@ def _show(found: Mapping[str, Mapping[str, Outcome]]) -> None:
         out.print("No bound is broken.")
 
 
-def _values(outcome: Outcome) -> tuple[str, str]:
+def _values(outcome: GateOutcome) -> tuple[str, str]:
     """Number and share of the photographs whose variant is as good or better, and the mean difference."""
     if outcome.share is None:
         return "-", "-"

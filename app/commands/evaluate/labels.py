@@ -17,7 +17,7 @@ from rich.table import Table
 
 from app.commands.official import fetch_where_asked
 from app.commands.score import report_failures
-from app.commands.settings_flags import IN_PROCESS, OF_PAIRS, with_settings
+from app.commands.settings_flags import IN_PROCESS, PAIR_WEIGHTS, with_settings
 from app.commands.terminal import SOME_FAILED, Meter, cell, complain, console, fail, reported
 from app.printable import shown
 from app.settings import Settings
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _OVERALL: Final = "all"
 
 
-class Split(StrEnum):
+class SplitOption(StrEnum):
     """Which of the photographs."""
 
     all = "all"
@@ -37,7 +37,7 @@ class Split(StrEnum):
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredPhoto:
     """A photograph, what people and what the models said of it."""
 
     photo: "ScoredPhoto"
@@ -45,7 +45,7 @@ class Measured:
 
 
 @reported
-@with_settings(*IN_PROCESS, OF_PAIRS, "policies_file")
+@with_settings(*IN_PROCESS, PAIR_WEIGHTS, "policies_file")
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of photographs.", show_default=False)],
     settings: Settings,
@@ -57,8 +57,8 @@ def evaluate(
         ),
     ] = None,
     split: Annotated[
-        Split, typer.Option(help="All, those that `iqa train` learns from, or those that it holds out.")
-    ] = Split.all,
+        SplitOption, typer.Option(help="All, those that `iqa train` learns from, or those that it holds out.")
+    ] = SplitOption.all,
     out: Annotated[
         Path | None, typer.Option(help="CSV file to write, a row per photograph.", show_default=False)
     ] = None,
@@ -135,17 +135,19 @@ def evaluate(
     if robustness:
         from app.commands.evaluate import robustness as examination
 
-        examination.measure(folder, settings, split=split.value, limit=limit, plot=plot, as_json=as_json)
+        examination.run_robustness(
+            folder, settings, split=split.value, limit=limit, plot=plot, as_json=as_json
+        )
         return
     if policy is not None:
         from app.commands.evaluate import policy as tried
 
-        tried.measure(folder, settings, policy, split=split.value, limit=limit, as_json=as_json)
+        tried.run_policy(folder, settings, policy, split=split.value, limit=limit, as_json=as_json)
         return
     if gate:
         from app.commands.evaluate import gate as release
 
-        release.measure(folder, settings, split=split.value, limit=limit, as_json=as_json)
+        release.run_gate(folder, settings, split=split.value, limit=limit, as_json=as_json)
         return
     from app.scoring.offline import Scorer
     from models.training.photos import list_scored
@@ -164,7 +166,7 @@ def evaluate(
                 failures.append(scored)
             else:
                 predicted = {name: model.score for name, model in scored.answer.models.items()}
-                measured.append(Measured(photo, predicted))
+                measured.append(MeasuredPhoto(photo, predicted))
     if out is not None:
         _write_csv(out, measured, scorer.models)
     rows = _rows(measured, scorer.models, wanted)
@@ -216,7 +218,7 @@ def _check_weights(weights: Mapping[str, float], subsets: Iterable[str]) -> None
 
 
 def _rows(
-    measured: Sequence[Measured], models: Sequence[str], weights: Mapping[str, float] | None
+    measured: Sequence[MeasuredPhoto], models: Sequence[str], weights: Mapping[str, float] | None
 ) -> list[dict[str, Any]]:
     """Each model's agreement overall and by subset; with a reason instead where there is none."""
     from models.correlation import agreement
@@ -268,7 +270,7 @@ def _show(rows: Sequence[dict[str, Any]], weights: str | None) -> None:
             complain(f"{row['model']}, subset {shown(row['subset'])}: {row['problem']}")
 
 
-def _write_csv(path: Path, measured: Sequence[Measured], models: Sequence[str]) -> None:
+def _write_csv(path: Path, measured: Sequence[MeasuredPhoto], models: Sequence[str]) -> None:
     from models.files import write_atomically
 
     text = io.StringIO()

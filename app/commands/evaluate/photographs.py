@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from app.commands.terminal import Meter
 from app.scoring.offline import FileFailure
-from app.scoring.outcomes import Scored
+from app.scoring.outcomes import ScoredFile
 from app.scoring.panel import Panel, Photograph
 from models.training.robustness import Judge
 
@@ -16,7 +16,7 @@ _Seen = TypeVar("_Seen")
 
 def look_at_each(
     panel: Panel, paths: Sequence[Path], effort: int, look: Callable[[Photograph, str, Judge], _Seen]
-) -> tuple[list[_Seen], list[Scored]]:
+) -> tuple[list[_Seen], list[ScoredFile]]:
     """Examine photographs one by one, with a progress meter.
 
     Args:
@@ -35,6 +35,6 @@ def look_at_each(
             try:
                 seen.append(look(panel.read(path), path.stem, judge))
             except FileFailure as failure:
-                failures.append(Scored(path, None, str(failure)))
+                failures.append(ScoredFile(path, None, str(failure)))
             meter.reach(effort * number, effort * len(paths))  # also where it could not be judged
     return seen, failures

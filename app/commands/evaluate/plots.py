@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from models.training.robustness import Figures
 
-SUFFIXES: Final = (".svg", ".png", ".pdf")
+PLOT_SUFFIXES: Final = (".svg", ".png", ".pdf")
 
 _COLUMNS: Final = 6
 _PANEL_INCHES: Final = (2.6, 1.9)
@@ -27,8 +27,10 @@ def check_plot(path: Path) -> None:
     Raises:
         Failure: the suffix is unknown, the file is a folder, or matplotlib is not installed.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        fail(f"--plot writes {', '.join(SUFFIXES[:-1])} and {SUFFIXES[-1]}, not {shown(path.name)}.")
+    if path.suffix.lower() not in PLOT_SUFFIXES:
+        fail(
+            f"--plot writes {', '.join(PLOT_SUFFIXES[:-1])} and {PLOT_SUFFIXES[-1]}, not {shown(path.name)}."
+        )
     if path.is_dir():
         fail(f"{shown(path)} is a folder; --plot names the file to write.")
     if importlib.util.find_spec("matplotlib") is None:

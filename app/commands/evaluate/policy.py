@@ -17,7 +17,7 @@ from app.commands.score import report_failures
 from app.commands.terminal import SOME_FAILED, complain, console
 from app.imaging import metering
 from app.policies import Policy, choose, judge_measured, load, uncalibrated
-from app.schemas.exposure import Exposure
+from app.schemas.exposure import MeasuredExposure
 from app.schemas.policies import Reason, Verdict
 from app.scoring.offline import Scorer
 from app.scoring.panel import Panel, Photograph
@@ -65,7 +65,7 @@ class _Judged:
     distortions: Mapping[str, Sequence[Verdict]]
 
 
-def measure(
+def run_policy(
     folder: Path,
     settings: Settings,
     name: str,
@@ -119,12 +119,12 @@ def measure(
 def _judge(policy: Policy, panel: Panel, photo: Photograph, name: str, judge: Judge) -> _Judged:
     # The examination hands opinions back and no pixels, so exposures are kept beside the opinions, by the
     # identity of these: they live as long as `examined`.
-    exposures: dict[int, Exposure] = {}
+    exposures: dict[int, MeasuredExposure] = {}
 
     def ask(pictures: Sequence[Pixels], reference: Pixels | None) -> Sequence[Opinions]:
         found = judge(pictures, reference)
         for opinions, picture in zip(found, pictures, strict=True):
-            exposures[id(opinions)] = metering.measure(picture)
+            exposures[id(opinions)] = metering.measure_exposure(picture)
         return found
 
     def verdict(opinions: Opinions) -> Verdict:

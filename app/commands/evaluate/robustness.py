@@ -22,7 +22,7 @@ from models.training.photos import Split, list_photos
 from models.training.robustness import HARMLESS, Figures, Teacher, examine, figures, images_of_each
 
 
-def measure(
+def run_robustness(
     folder: Path,
     settings: Settings,
     *,

@@ -10,7 +10,7 @@ _MAX_STEPS: Final = 300_000
 """Blocks that are followed: some 75 MB in blocks of the usual length; no encoder writes much shorter ones."""
 
 
-def count_frames(data: bytes, maximum: int) -> int:
+def count_gif_frames(data: bytes, maximum: int) -> int:
     """Counts frame descriptors up to the trailer, or up to where the file breaks off.
 
     Pillow parses every frame for that, which takes minutes for a file made of nothing else.
@@ -51,5 +51,5 @@ GIF: Final = ImageFormat(
     mime="image/gif",
     suffixes=(".gif",),
     signatures=(b"GIF87a", b"GIF89a"),
-    count_frames=count_frames,
+    count_frames=count_gif_frames,
 )

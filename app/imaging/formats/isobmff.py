@@ -50,7 +50,7 @@ def claimed_sizes(data: bytes) -> Iterator[tuple[int, int]]:
         at = described.find(_SIZE, at + 1)
 
 
-def is_turned(data: bytes) -> bool:
+def is_turned_by_container(data: bytes) -> bool:
     """Whether a box turns the picture (by another angle than none) or mirrors it."""
     described = _description(data)
     at = described.find(_TURN)
@@ -118,5 +118,5 @@ HEIC: Final = ImageFormat(
     has_decoder=_load_heif,
     extra="heic",
     claimed_sizes=claimed_sizes,
-    is_turned=is_turned,  # by libheif, on the container's word; the EXIF block does not count
+    is_turned=is_turned_by_container,  # by libheif, on the container's word; the EXIF block does not count
 )

@@ -28,7 +28,7 @@ _SRGB: Final = re.compile(rb"(RGB_D65_SRG|Gra_D65)_..._SRG")
 """How libjxl describes its own profiles of sRGB, in color and grey."""
 
 
-class Header:
+class CodestreamHeader:
     """What the first bits of a codestream say (ISO/IEC 18181-1, image header).
 
     Attributes:
@@ -108,9 +108,9 @@ def codestream(data: bytes) -> bytes:
     return b"".join(pieces)
 
 
-def is_turned(data: bytes) -> bool:
+def is_turned_by_codestream(data: bytes) -> bool:
     """Whether the decoder turns or mirrors the picture."""
-    return Header(codestream(data)).orientation != _UPRIGHT
+    return CodestreamHeader(codestream(data)).orientation != _UPRIGHT
 
 
 def check_still(image: Image.Image) -> None:
@@ -130,7 +130,7 @@ class _JpegXlFile(ImageFile.ImageFile):
 
     def _open(self) -> None:
         self._codestream: bytes | None = codestream(self.fp.read())  # type: ignore[union-attr, unused-ignore]
-        header = Header(self._codestream)
+        header = CodestreamHeader(self._codestream)
         self._size, self.is_animated = header.size, header.animated
         self._mode = "RGB"  # until it is decoded
 
@@ -199,5 +199,5 @@ JPEG_XL: Final = ImageFormat(
     extra="jxl",
     too_many_pieces=too_many_boxes,
     check=check_still,
-    is_turned=is_turned,
+    is_turned=is_turned_by_codestream,
 )

@@ -15,7 +15,7 @@ _COMPRESSIONS: Final = frozenset({
 })  # fmt: skip
 
 
-def count_frames(data: bytes, maximum: int) -> int:
+def count_tiff_pages(data: bytes, maximum: int) -> int:
     """Counts directories to the end of their chain, to where it leaves the file, or to where it goes round.
 
     Pillow parses every directory for that, which takes minutes for a file made of nothing else.
@@ -54,6 +54,6 @@ TIFF: Final = ImageFormat(
     mime="image/tiff",
     suffixes=(".tif", ".tiff"),
     signatures=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    count_frames=count_frames,
+    count_frames=count_tiff_pages,
     check=check_compression,
 )

@@ -22,7 +22,15 @@ from app.imaging.decode import Header
 from app.imaging.formats.registry import supported_formats
 from app.imaging.model_inputs import Comparison, Fitted, Size
 from app.imaging.sandbox import protocol
-from app.imaging.sandbox.protocol import Answer, Channel, Failed, Ready, Seen, SignalMeasures, WireError
+from app.imaging.sandbox.protocol import (
+    Channel,
+    DecoderAnswer,
+    DecoderWireError,
+    DecodingFailed,
+    Ready,
+    SeenImage,
+    WireSignal,
+)
 from app.imaging.sandbox.shared_pixels import Original, keep
 from app.processes.parent_link import die_with_parent
 
@@ -40,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     supported_formats()  # loads the decoders, before there is less memory
     _confine(memory_bytes)
     channel = Channel(socket.socket(fileno=descriptor))
-    with suppress(WireError):
+    with suppress(DecoderWireError):
         channel.send(protocol.REPLY, Ready())
         while True:
             _obey(channel)
@@ -77,7 +85,7 @@ def _obey(channel: Channel) -> None:
         with decode.opened(data, order.limits) as image:
             if order.against is not None and not order.against.resize:
                 _check_header(image.header, order.against.size)
-            channel.send(protocol.REPLY, Seen(image.header))
+            channel.send(protocol.REPLY, SeenImage(image.header))
             verdict, _ = channel.receive(protocol.VERDICT)
             if not verdict.go:
                 return
@@ -85,11 +93,11 @@ def _obey(channel: Channel) -> None:
         result = model_inputs.fit(picture, order.wanted)
         comparison = None
         if order.against is not None and reference is not None:
-            comparison = model_inputs.compare(
+            comparison = model_inputs.compare_pair(
                 reference.pixels(), picture, result, order.against.resize, order.against.wanted
             )
         original = keep(picture.pixels) if order.keep else None
-    except WireError:
+    except DecoderWireError:
         raise
     except Exception as error:
         # If the parent went in the meantime, this is where it is noticed.
@@ -106,8 +114,8 @@ def _answer(
 ) -> None:
     measures = None
     if comparison is not None:
-        measures = SignalMeasures(comparison.signal.psnr_db, comparison.signal.ssim)
-    answer = Answer(result.provenance, result.warnings, result.exposure, measures)
+        measures = WireSignal(comparison.signal.psnr_db, comparison.signal.ssim)
+    answer = DecoderAnswer(result.provenance, result.warnings, result.exposure, measures)
     arrays = map(np.ascontiguousarray, protocol.arrays_of(result, comparison))
     if original is None:
         channel.send(protocol.REPLY, answer, *arrays)
@@ -122,13 +130,13 @@ def _check_header(header: Header, reference: Size) -> None:
         raise model_inputs.mismatch(reference, (header.width, header.height))
 
 
-def _failure(error: Exception) -> Failed:
+def _failure(error: Exception) -> DecodingFailed:
     if isinstance(error, MemoryError):
         error = InvalidImage("The image takes more memory to prepare than an image may.")
     if isinstance(error, ServiceError):
-        return Failed(error.slug, error.detail, error.fields)
+        return DecodingFailed(error.slug, error.detail, error.fields)
     trace = "".join(traceback.format_exception(error))
-    return Failed(InternalError.slug, InternalError.title, {}, trace[-_LONGEST_TRACE:])
+    return DecodingFailed(InternalError.slug, InternalError.title, {}, trace[-_LONGEST_TRACE:])
 
 
 if __name__ == "__main__":

@@ -18,14 +18,14 @@ from app.imaging.model_inputs import Comparison, Fitted, Wanted
 from app.imaging.sandbox import protocol
 from app.imaging.sandbox.protocol import (
     Against,
-    Answer,
     Channel,
-    Failed,
-    Order,
+    DecoderAnswer,
+    DecoderOrder,
+    DecoderVerdict,
+    DecoderWireError,
+    DecodingFailed,
     Ready,
-    Seen,
-    Verdict,
-    WireError,
+    SeenImage,
 )
 from app.imaging.sandbox.shared_pixels import Original
 
@@ -64,7 +64,7 @@ class DecoderLost(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted of a file; see :class:`app.imaging.sandbox.protocol.Order`."""
+    """What is wanted of a file; see :class:`app.imaging.sandbox.protocol.DecoderOrder`."""
 
     data: bytes
     limits: Limits
@@ -123,8 +123,8 @@ class Decoder:
         try:
             reply, _ = self._channel.receive(protocol.REPLY)
             if not isinstance(reply, Ready):
-                raise WireError("It is not ready.")
-        except (WireError, TimeoutError) as error:
+                raise DecoderWireError("It is not ready.")
+        except (DecoderWireError, TimeoutError) as error:
             raise DecoderLost(self.kill()) from error
 
     @property
@@ -152,7 +152,7 @@ class Decoder:
         self._channel.deadline = time.monotonic() + timeout_s
         try:
             return self._converse(request, on_header)
-        except WireError as error:
+        except DecoderWireError as error:
             raise DecoderLost(self.kill()) from error
 
     def terminate(self) -> None:
@@ -175,50 +175,52 @@ class Decoder:
         return f"it ended with code {code}" if code >= 0 else f"signal {-code} ended it"
 
     def _converse(self, request: Request, on_header: Callable[[Header], None]) -> Decoded:
-        order = Order(len(request.data), request.limits, request.wanted, request.keep, request.against)
+        order = DecoderOrder(len(request.data), request.limits, request.wanted, request.keep, request.against)
         descriptors = [] if request.reference is None else [request.reference.descriptor]
         channel = self._channel
         channel.send(protocol.ORDER, order, request.data, descriptors=descriptors)
         seen, _ = channel.receive(protocol.REPLY)
-        if isinstance(seen, Failed):
+        if isinstance(seen, DecodingFailed):
             raise _problem(seen)
-        if not isinstance(seen, Seen):
-            raise WireError("The header is missing.")
+        if not isinstance(seen, SeenImage):
+            raise DecoderWireError("The header is missing.")
         width, height = seen.header.width, seen.header.height
         if min(width, height) < 1 or width * height > request.limits.max_pixels:
-            raise WireError("The header is beyond the limits.")
+            raise DecoderWireError("The header is beyond the limits.")
         try:
             on_header(seen.header)
         except BaseException:
-            channel.send(protocol.VERDICT, Verdict(go=False))
+            channel.send(protocol.VERDICT, DecoderVerdict(go=False))
             raise
-        channel.send(protocol.VERDICT, Verdict(go=True))
+        channel.send(protocol.VERDICT, DecoderVerdict(go=True))
         answer, descriptor = channel.receive(protocol.REPLY)
-        if isinstance(answer, Failed):
+        if isinstance(answer, DecodingFailed):
             _close(descriptor)
             raise _problem(answer)
-        if not isinstance(answer, Answer) or (descriptor is not None) != request.keep:
+        if not isinstance(answer, DecoderAnswer) or (descriptor is not None) != request.keep:
             _close(descriptor)
-            raise WireError("The answer is another one.")
+            raise DecoderWireError("The answer is another one.")
         original = None
         if descriptor is not None:
             try:
                 original = Original((answer.provenance.width, answer.provenance.height), descriptor)
             except ValueError as error:
-                raise WireError("The pixels to be kept are others.") from error
+                raise DecoderWireError("The pixels to be kept are others.") from error
         return self._take(order, seen.header, answer, original)
 
-    def _take(self, order: Order, header: Header, answer: Answer, original: Original | None) -> Decoded:
+    def _take(
+        self, order: DecoderOrder, header: Header, answer: DecoderAnswer, original: Original | None
+    ) -> Decoded:
         """The arrays after an answer, by slot."""
         size = answer.provenance.width, answer.provenance.height
         if size not in ((header.width, header.height), (header.height, header.width)):
-            raise WireError("The image is of another size than its header says.")
+            raise DecoderWireError("The image is of another size than its header says.")
         against = order.against
         if (against is None) != (answer.signal is None):
-            raise WireError("The comparison is missing.")
+            raise DecoderWireError("The comparison is missing.")
         same = against is not None and against.size == size
         if against is not None and not same and not against.resize:
-            raise WireError("Images of two sizes were compared.")
+            raise DecoderWireError("Images of two sizes were compared.")
         sizes = order.wanted.sizes(size)
         received = [(each, self._channel.receive_array(each)) for each in protocol.sizes_of(order, size)]
         own_count = len(set(sizes.values()))
@@ -243,7 +245,7 @@ def _close(descriptor: int | None) -> None:
         os.close(descriptor)
 
 
-def _problem(failed: Failed) -> ServiceError:
+def _problem(failed: DecodingFailed) -> ServiceError:
     """The problem that the decoder found; it knows of those of images, and of its own bugs."""
     if failed.slug in _OF_IMAGES:
         return _OF_IMAGES[failed.slug](failed.detail, **failed.fields)
@@ -251,7 +253,7 @@ def _problem(failed: Failed) -> ServiceError:
         problem = InternalError()
         problem.add_note(failed.trace)
         return problem
-    raise WireError("The problem is not one of an image.")
+    raise DecoderWireError("The problem is not one of an image.")
 
 
 def _memory_bytes(limits: Limits) -> int:

@@ -28,7 +28,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from app.imaging.decode import Header, Provenance
 from app.imaging.limits import Limits
 from app.imaging.model_inputs import Comparison, Fitted, Size, Wanted
-from app.schemas.exposure import Exposure
+from app.schemas.exposure import MeasuredExposure
 
 _T = TypeVar("_T")
 
@@ -38,7 +38,7 @@ _CHUNK_BYTES: Final = 2**20
 _GONE: Final = "The other end is gone."
 
 
-class WireError(Exception):
+class DecoderWireError(Exception):
     """The other end does not follow this module, or is gone."""
 
 
@@ -58,7 +58,7 @@ class Against:
 
 
 @dataclass(frozen=True)
-class Order:
+class DecoderOrder:
     """A file to decode; its bytes follow.
 
     Attributes:
@@ -77,7 +77,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DecoderVerdict:
     """What the other end thinks of the header."""
 
     go: bool
@@ -89,13 +89,13 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenImage:
     header: Header
     kind: Literal["seen"] = "seen"
 
 
 @dataclass(frozen=True)
-class SignalMeasures:
+class WireSignal:
     """As :class:`models.fidelity.Signal`, which cannot be named here without scipy."""
 
     psnr_db: float | None
@@ -103,18 +103,18 @@ class SignalMeasures:
 
 
 @dataclass(frozen=True)
-class Answer:
+class DecoderAnswer:
     """A decoded image. The arrays of :func:`arrays_of` follow, as :func:`sizes_of` says."""
 
     provenance: Provenance
     warnings: tuple[str, ...]
-    exposure: Exposure
-    signal: SignalMeasures | None = None
+    exposure: MeasuredExposure
+    signal: WireSignal | None = None
     kind: Literal["answer"] = "answer"
 
 
 @dataclass(frozen=True)
-class Failed:
+class DecodingFailed:
     """A problem, by its slug; `trace` is for the log, where it is a bug."""
 
     slug: str
@@ -124,14 +124,14 @@ class Failed:
     kind: Literal["failed"] = "failed"
 
 
-Reply = Ready | Seen | Answer | Failed
+DecoderReply = Ready | SeenImage | DecoderAnswer | DecodingFailed
 
-ORDER: Final[TypeAdapter[Order]] = TypeAdapter(Order)
-VERDICT: Final[TypeAdapter[Verdict]] = TypeAdapter(Verdict)
-REPLY: Final[TypeAdapter[Reply]] = TypeAdapter(Annotated[Reply, Field(discriminator="kind")])
+ORDER: Final[TypeAdapter[DecoderOrder]] = TypeAdapter(DecoderOrder)
+VERDICT: Final[TypeAdapter[DecoderVerdict]] = TypeAdapter(DecoderVerdict)
+REPLY: Final[TypeAdapter[DecoderReply]] = TypeAdapter(Annotated[DecoderReply, Field(discriminator="kind")])
 
 
-def sizes_of(order: Order, size: Size) -> list[Size]:
+def sizes_of(order: DecoderOrder, size: Size) -> list[Size]:
     """The sizes of the arrays that follow an answer about an image of that size."""
     sizes = list(dict.fromkeys(order.wanted.sizes(size).values()))
     if order.against is not None:
@@ -188,13 +188,13 @@ class Channel:
         length, descriptor = self._receive_length()
         try:
             if length > _MOST_HEADER_BYTES:
-                raise WireError("The message is too long.")
+                raise DecoderWireError("The message is too long.")
             return adapter.validate_json(self.receive_bytes(length)), descriptor
         except BaseException as error:
             if descriptor is not None:
                 os.close(descriptor)
             if isinstance(error, ValidationError):
-                raise WireError("The message is another one.") from error
+                raise DecoderWireError("The message is another one.") from error
             raise
 
     def receive_bytes(self, length: int) -> bytes:
@@ -209,7 +209,7 @@ class Channel:
             with _unless_gone():
                 part = self._connection.recv(min(length, _CHUNK_BYTES))
             if not part:
-                raise WireError(_GONE)
+                raise DecoderWireError(_GONE)
             length -= len(part)
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -227,7 +227,7 @@ class Channel:
             with _unless_gone():
                 received = self._connection.recv_into(rest)
             if not received:
-                raise WireError(_GONE)
+                raise DecoderWireError(_GONE)
             rest = rest[received:]
         return array
 
@@ -239,7 +239,7 @@ class Channel:
             os.set_inheritable(descriptor, False)
         try:
             if not head:
-                raise WireError(_GONE)
+                raise DecoderWireError(_GONE)
             (length,) = _LENGTH.unpack(head + self.receive_bytes(_LENGTH.size - len(head)))
         except BaseException:
             for descriptor in descriptors:
@@ -266,4 +266,4 @@ def _unless_gone() -> Iterator[None]:
     except TimeoutError:
         raise
     except OSError as error:
-        raise WireError(_GONE) from error
+        raise DecoderWireError(_GONE) from error

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from app.inference.canary import score_canary
 from app.inference.engine import Engine
-from app.inference.protocol import Failure, Job
+from app.inference.protocol import Job, JobFailure
 from app.inference.tasks import Result, Task
 from models.runtime.backend import OutOfMemory
 
@@ -24,7 +24,7 @@ CHECK: Final = "check"
 
 _INSTANT_S: Final = 1e-6
 
-Order = tuple[Job, ...] | Literal["check"]
+EngineOrder = tuple[Job, ...] | Literal["check"]
 """A batch, or :data:`CHECK`."""
 
 
@@ -53,7 +53,7 @@ class Finished:
         memory_bytes: device memory in use.
     """
 
-    results: list[tuple[Result, ...] | Failure]
+    results: list[tuple[Result, ...] | JobFailure]
     seconds: float
     useful_pixels: int
     padded_pixels: int
@@ -70,13 +70,13 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Failed:
+class EngineFailed:
     """The models cannot be loaded, or can no longer be trusted; nothing more is done."""
 
     reason: Exception
 
 
-Outcome = Loaded | Finished | Checked | Failed
+EngineOutcome = Loaded | Finished | Checked | EngineFailed
 
 
 class Runner:
@@ -85,20 +85,20 @@ class Runner:
     Args:
         make_engine: loads the models.
         report: called from the thread with each outcome: first :class:`Loaded`, then one per order; after
-            :class:`Failed` the thread ends.
+            :class:`EngineFailed` the thread ends.
     """
 
-    def __init__(self, make_engine: Callable[[], Engine], report: Callable[[Outcome], None]) -> None:
+    def __init__(self, make_engine: Callable[[], Engine], report: Callable[[EngineOutcome], None]) -> None:
         self._make_engine = make_engine
         self._report = report
-        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[EngineOrder | None] = queue.SimpleQueue()
         # A daemon: a process whose device hangs must be able to end.
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def give(self, order: Order) -> None:
+    def give(self, order: EngineOrder) -> None:
         """Has something done; the one before must have been answered."""
         self._orders.put(order)
 
@@ -117,7 +117,7 @@ class Runner:
             while (order := self._orders.get()) is not None:
                 self._report(_check(engine) if order == CHECK else _run_batch(engine, order))
         except Exception as error:
-            self._report(Failed(error))
+            self._report(EngineFailed(error))
 
 
 def _check(engine: Engine) -> Checked:
@@ -180,7 +180,7 @@ def run_tasks(engine: Engine, tasks: Sequence[Task]) -> tuple[list[Result | Exce
     return first + second, short or first_short or second_short
 
 
-def _of_job(outcomes: Sequence[Result | Exception]) -> tuple[Result, ...] | Failure:
+def _of_job(outcomes: Sequence[Result | Exception]) -> tuple[Result, ...] | JobFailure:
     failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     if not failures:
         return tuple(outcome for outcome in outcomes if not isinstance(outcome, Exception))

@@ -26,7 +26,7 @@ from app.inference.tasks import items_of
 from app.inference.worker import executor
 from app.inference.worker.batch_budget import ElasticBudget
 from app.inference.worker.crash_record import Key, Logbook
-from app.inference.worker.executor import Checked, Failed, Finished, Loaded, Outcome, Runner
+from app.inference.worker.executor import Checked, EngineFailed, EngineOutcome, Finished, Loaded, Runner
 from app.inference.worker.router import Router
 
 _log = logging.getLogger("iqa.worker")
@@ -80,7 +80,7 @@ class Worker:
         self._rate = 0.0
         self._measured = False  # until the first batch the rate is the canary's
         self._state = State(uuid4().hex, False, "", "", 0, (), 0, 0.0, restarts)
-        self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[EngineOutcome] = queue.SimpleQueue()
         self._runner = Runner(make_engine, self._report)
         self._stopped = False
         path = Path(endpoint.removeprefix("ipc://"))
@@ -191,7 +191,7 @@ class Worker:
             mine = [number for owner, number in keys if owner == client]
             self._send(client, protocol.pack_ids(protocol.STARTED, mine))
 
-    def _report(self, outcome: Outcome) -> None:
+    def _report(self, outcome: EngineOutcome) -> None:
         """Called by the engine's thread."""
         self._outcomes.put(outcome)
         self._router.wake()
@@ -219,7 +219,7 @@ class Worker:
                     if outcome.canary is not None:
                         self._state = replace(self._state, canary=outcome.canary, canary_at=time.monotonic())
                     self._check_at = time.monotonic() + _CHECK_S
-                case Failed():
+                case EngineFailed():
                     raise outcome.reason
 
     def _begin(self, loaded: Loaded) -> None:

@@ -93,7 +93,7 @@ _ALL = DISTORTIONS | EXTRA_FAULTS
 
 
 @dataclass(frozen=True)
-class Fault:
+class Cause:
     """A distortion at the levels at which it makes a pair's bad word true."""
 
     distortion: str
@@ -101,46 +101,46 @@ class Fault:
 
 
 # Saturation's fifth level turns colours into their opposites, which is not a loss of colour.
-_LOSS_OF_SATURATION = Fault("hsv-saturation", (3, 4))
+_LOSS_OF_SATURATION = Cause("hsv-saturation", (3, 4))
 # Linear contrast lies below zero at these two levels only.
-_FLATTENING = Fault("linear-contrast", (3, 5))
+_FLATTENING = Cause("linear-contrast", (3, 5))
 
 # The types whose levels are not severities stay out of "good/bad", but for the strong flattening.
 _BAD = (
-    *(Fault(distortion.name, (4, 5)) for distortion in _ALL.values() if distortion.ordered),
-    Fault("linear-contrast", (5,)),
+    *(Cause(distortion.name, (4, 5)) for distortion in _ALL.values() if distortion.ordered),
+    Cause("linear-contrast", (5,)),
 )
 
-FAULTS: dict[str, tuple[Fault, ...]] = {
-    "clear": (Fault("gaussian-blur"), Fault("lens-blur")),
-    "sharp": (Fault("gaussian-blur"), Fault("upscaling"), Fault("denoising")),
-    "focused": (Fault("lens-blur"), Fault("partial-defocus")),
-    "crisp": (Fault("motion-blur"),),
-    "bright": (Fault("darken"), Fault("dimming")),
-    "well-exposed": (Fault("brighten"), Fault("gain")),
-    "well-lit": (Fault("darken"), Fault("low-light"), Fault("dimming")),
+CAUSES: dict[str, tuple[Cause, ...]] = {
+    "clear": (Cause("gaussian-blur"), Cause("lens-blur")),
+    "sharp": (Cause("gaussian-blur"), Cause("upscaling"), Cause("denoising")),
+    "focused": (Cause("lens-blur"), Cause("partial-defocus")),
+    "crisp": (Cause("motion-blur"),),
+    "bright": (Cause("darken"), Cause("dimming")),
+    "well-exposed": (Cause("brighten"), Cause("gain")),
+    "well-lit": (Cause("darken"), Cause("low-light"), Cause("dimming")),
     "colorful": (_LOSS_OF_SATURATION,),
-    "vivid": (_LOSS_OF_SATURATION, Fault("colour-diffusion")),
-    "natural": (Fault("lab-gain"), Fault("saturation-gain")),
-    "contrasty": (_FLATTENING, Fault("contrast-loss")),
-    "punchy": (Fault("nonlinear-contrast"), Fault("haze")),
-    "distinct": (Fault("low-contrast-dark"),),
-    "clean": (Fault("white-noise"), Fault("ycbcr-noise")),
-    "smooth": (Fault("white-noise"), Fault("multiplicative-noise")),
-    "pristine": (Fault("impulse-noise"),),
+    "vivid": (_LOSS_OF_SATURATION, Cause("colour-diffusion")),
+    "natural": (Cause("lab-gain"), Cause("saturation-gain")),
+    "contrasty": (_FLATTENING, Cause("contrast-loss")),
+    "punchy": (Cause("nonlinear-contrast"), Cause("haze")),
+    "distinct": (Cause("low-contrast-dark"),),
+    "clean": (Cause("white-noise"), Cause("ycbcr-noise")),
+    "smooth": (Cause("white-noise"), Cause("multiplicative-noise")),
+    "pristine": (Cause("impulse-noise"),),
     "good": _BAD,
-    "intact": (Fault("jitter"), Fault("patch-copies"), Fault("green-shift"), Fault("colour-blocks")),
+    "intact": (Cause("jitter"), Cause("patch-copies"), Cause("green-shift"), Cause("colour-blocks")),
     "artifact-free": (
         *(
-            Fault("jpeg"),
-            Fault("export-jpeg", (4, 5)),
-            Fault("double-jpeg"),
-            Fault("webp", (4, 5)),
-            Fault("avif", (4, 5)),
+            Cause("jpeg"),
+            Cause("export-jpeg", (4, 5)),
+            Cause("double-jpeg"),
+            Cause("webp", (4, 5)),
+            Cause("avif", (4, 5)),
         ),
-        *(Fault("pixelate"), Fault("quantisation")),
+        *(Cause("pixelate"), Cause("quantisation")),
     ),
-    "stable": (Fault("motion-blur"), Fault("ghosting")),
+    "stable": (Cause("motion-blur"), Cause("ghosting")),
 }
 """The faults that make the bad word of a pair of :data:`models.vocabulary.PAIRS` true, by the good word."""
 

@@ -20,9 +20,9 @@ from models.ragged import Extents
 from models.training.batches import RatedBatches, RatedCells, VariantBatches, VariantCells, some_cells
 from models.training.losses import adjectives_loss, equality_loss, order_loss, plcc_loss, word_ranking_loss
 
-TEMPERATURE: Final = 10.0
-"""Of the compact model [O]; see :data:`models.training.heads.qualiclip.TEMPERATURE`."""
-TOKENS: Final = 48
+BPCLIP_TEMPERATURE: Final = 10.0
+"""Of the compact model [O]; see :data:`models.training.heads.qualiclip.QUALICLIP_TEMPERATURE`."""
+BPCLIP_TOKENS: Final = 48
 """Cells of a photograph that a step looks at, chosen at random: a third of all give nearly the same
 gradient in a third of the time."""
 DROPPED: Final = 0.15
@@ -52,7 +52,7 @@ class BPCLIPHeadRecipe:
         module: BPCLIP,
         rated: RatedBatches,
         *variants: VariantBatches,
-        tokens: int | None = TOKENS,
+        tokens: int | None = BPCLIP_TOKENS,
     ) -> None:
         self.model = module
         freeze(module)

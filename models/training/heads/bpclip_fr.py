@@ -17,7 +17,7 @@ from models.training.heads.bpclip import embed_cells, freeze
 from models.training.losses import adjectives_loss, plcc_loss
 
 TOKENS: Final = 64
-"""Cells of a pair that a step looks at; see :data:`models.training.heads.bpclip.TOKENS`."""
+"""Cells of a pair that a step looks at; see :data:`models.training.heads.bpclip.BPCLIP_TOKENS`."""
 _LEAST_LOGIT: Final = 0.01  # targets nearer to 0 or 1 are as good as that
 
 

@@ -21,9 +21,9 @@ from models.training.batches import RatedBatches, RatedCells, VariantBatches, Va
 from models.training.losses import adjectives_loss, equality_loss, order_loss, plcc_loss, word_ranking_loss
 from models.vocabulary import PAIRS
 
-TOKENS: Final = 64
-"""Cells of a photograph that a step looks at; see :data:`models.training.heads.bpclip.TOKENS`."""
-TEMPERATURE: Final = 10.0
+QUALICLIP_TOKENS: Final = 64
+"""Cells of a photograph that a step looks at; see :data:`models.training.heads.bpclip.BPCLIP_TOKENS`."""
+QUALICLIP_TEMPERATURE: Final = 10.0
 """Of the compact model [O]. With five levels a margin apart, the two cosines of a pair come to differ by some
 0.7; times 10, the score then moves over most of [0, 1] instead of jumping from one end to the other."""
 
@@ -71,7 +71,7 @@ class QualiCLIPHeadRecipe:
         module: QualiCLIP,
         *variants: VariantBatches,
         rated: RatedBatches | None = None,
-        tokens: int | None = TOKENS,
+        tokens: int | None = QUALICLIP_TOKENS,
     ) -> None:
         assert isinstance(module.visual, LiteTower)
         self.model = module

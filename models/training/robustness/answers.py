@@ -13,7 +13,7 @@ from models.preprocessing import Pixels
 from models.training.distortions import DISTORTIONS, EXTRA_FAULTS, distort_levels
 
 Scores = NDArray[np.float64]
-Scorer = Callable[[Pixels], tuple[float, Sequence[float]]]
+AnswerScorer = Callable[[Pixels], tuple[float, Sequence[float]]]
 """What is examined: ``(H, W, 3)`` uint8 -> the score in [0, 1] and the 40 similarities."""
 
 ORDERED: tuple[str, ...] = tuple(name for name, distortion in DISTORTIONS.items() if distortion.ordered)
@@ -69,12 +69,12 @@ def spoilt(photo: Pixels, name: str, seed: int = 0, levels: Sequence[int] | None
     return [photo, *(_pixels(image) for image in images)]
 
 
-def ask(scorer: Scorer, photos: Sequence[Pixels], name: str, seed: int = 0) -> Answers:
+def ask(scorer: AnswerScorer, photos: Sequence[Pixels], name: str, seed: int = 0) -> Answers:
     """A model's answers to photographs under one distortion."""
     return answers_to(scorer, [spoilt(photo, name, seed) for photo in photos], name)
 
 
-def answers_to(scorer: Scorer, spoilt_photos: Sequence[Sequence[Pixels]], name: str) -> Answers:
+def answers_to(scorer: AnswerScorer, spoilt_photos: Sequence[Sequence[Pixels]], name: str) -> Answers:
     """A model's answers to photographs that are spoilt already, each as :func:`spoilt` gives it."""
     answers = [[scorer(image) for image in levels] for levels in spoilt_photos]
     scores = np.array([[score for score, _ in levels] for levels in answers])

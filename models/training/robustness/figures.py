@@ -14,7 +14,7 @@ from models.training.robustness.examination import Examined, answers
 from models.training.robustness.harmless import HARMLESS
 from models.vocabulary import PAIRS
 
-Array = NDArray[np.float64]
+_Array = NDArray[np.float64]
 Interval = tuple[float, float]
 
 _CLEARLY_PRESENT = 3
@@ -22,7 +22,7 @@ _RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
-class Order:
+class OrderFigures:
     """Whether scores fall with the level, by ordered type of distortion; untouched left out.
 
     Attributes:
@@ -47,7 +47,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Words:
+class WordFigures:
     """How well each pair of adjectives tells its faults from untouched photographs and from other faults.
 
     Attributes:
@@ -115,9 +115,9 @@ class Figures:
         full_reference: None of a no-reference model.
     """
 
-    order: Order
+    order: OrderFigures
     curves: dict[str, dict[int, float]]
-    words: Words | None = None
+    words: WordFigures | None = None
     steadiness: dict[str, Movement] | None = None
     full_reference: FullReference | None = None
 
@@ -138,12 +138,12 @@ def figures(examined: Sequence[Examined], model: str, *, has_reference: bool = F
     return Figures(fallen, curves, words(examined, model), steadiness(examined, model))
 
 
-def order(examined: Sequence[Examined], model: str) -> Order:
+def order(examined: Sequence[Examined], model: str) -> OrderFigures:
     """Whether a model's scores fall with the level of every ordered type that was tried."""
     found = [answers(examined, model, name) for name in ORDERED if name in examined[0].spoilt]
     adjacent = {each.name: each.adjacent_in_order for each in found}
     worst = {each.name: each.worst_below_mildest for each in found}
-    return Order(
+    return OrderFigures(
         adjacent,
         worst,
         float(np.mean(list(adjacent.values()))),
@@ -155,7 +155,7 @@ def order(examined: Sequence[Examined], model: str) -> Order:
     )
 
 
-def words(examined: Sequence[Examined], model: str) -> Words:
+def words(examined: Sequence[Examined], model: str) -> WordFigures:
     """Whether a no-reference model's words name the faults that were tried."""
     trials = [("untouched", 0)]
     trials += [
@@ -180,7 +180,7 @@ def words(examined: Sequence[Examined], model: str) -> Words:
     values = list(areas.values())
     worst = min(areas, key=areas.__getitem__)
     interval = _percentiles(np.median(drawn, axis=0)) if len(examined) > 1 else None
-    return Words(areas, float(np.median(values)), areas[worst], worst, interval)
+    return WordFigures(areas, float(np.median(values)), areas[worst], worst, interval)
 
 
 def steadiness(examined: Sequence[Examined], model: str) -> dict[str, Movement]:
@@ -212,14 +212,14 @@ def full_reference(examined: Sequence[Examined], model: str) -> FullReference:
     return FullReference(float(np.mean(identical)), min(identical), agreement)
 
 
-def over_photographs(values: Array) -> Interval | None:
+def over_photographs(values: _Array) -> Interval | None:
     """95 % percentile bootstrap interval of the mean of ``(P,)`` values; None of a single one."""
     if len(values) < 2:
         return None
     return _percentiles(_draws(len(values)) @ values / len(values))
 
 
-def _srcc(found: Array, wanted: Array) -> float | None:
+def _srcc(found: _Array, wanted: _Array) -> float | None:
     try:
         return correlation.srcc(found, wanted)
     except ValueError:  # untrained weights may score everything alike
@@ -231,26 +231,26 @@ def _curve(examined: Sequence[Examined], model: str, name: str) -> dict[int, flo
     return dict(zip((0, *levels_of(name)), means.tolist(), strict=True))
 
 
-def _draws(photographs: int) -> Array:
+def _draws(photographs: int) -> _Array:
     """How often each photograph is drawn in each resample, ``(R, P)``; always the same for as many."""
     chances = np.full(photographs, 1 / photographs)
     return np.random.default_rng(0).multinomial(photographs, chances, _RESAMPLES).astype(np.float64)
 
 
-def _percentiles(values: Array) -> Interval:
+def _percentiles(values: _Array) -> Interval:
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
-def _margins(examined: Examined, model: str, name: str, level: int) -> Array:
+def _margins(examined: Examined, model: str, name: str, level: int) -> _Array:
     """How much nearer an image is to the bad word of each pair than to the good one, ``(20,)``."""
     opinions = examined.spoilt[name][level - levels_of(name)[0]] if level else examined.untouched
     pairs = np.array(opinions[model].similarities).reshape(-1, 2)
-    margins: Array = pairs[:, 1] - pairs[:, 0]
+    margins: _Array = pairs[:, 1] - pairs[:, 0]
     return margins
 
 
-def _wins(bad: Array, good: Array) -> Array:
+def _wins(bad: _Array, good: _Array) -> _Array:
     """Areas under the ROC curve, ``(P, P)``: bad images of photograph p above good ones of photograph q.
 
     Args:

@@ -62,7 +62,7 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GateOutcome:
     """What one model made of one variant, over all photographs that the variant changes.
 
     Attributes:
@@ -116,12 +116,12 @@ def try_variants(photo: Pixels, name: str, judge: Judge) -> Tried:
     return Tried(untouched, dict(zip(variants, opinions, strict=True)))
 
 
-def outcomes(tried: Sequence[Tried], model: str) -> dict[str, Outcome]:
+def outcomes(tried: Sequence[Tried], model: str) -> dict[str, GateOutcome]:
     """What one model made of every variant, by the variant's name."""
     return {variant.name: _outcome(tried, model, variant) for variant in VARIANTS}
 
 
-def broken(found: Mapping[str, Mapping[str, Outcome]]) -> list[str]:
+def broken(found: Mapping[str, Mapping[str, GateOutcome]]) -> list[str]:
     """A sentence for each bound that is broken, of outcomes by model and variant."""
     return [
         _complaint(model, variant, each[variant.name])
@@ -131,21 +131,21 @@ def broken(found: Mapping[str, Mapping[str, Outcome]]) -> list[str]:
     ]
 
 
-def _outcome(tried: Sequence[Tried], model: str, variant: Variant) -> Outcome:
+def _outcome(tried: Sequence[Tried], model: str, variant: Variant) -> GateOutcome:
     changed = [each for each in tried if variant.name in each.variants]
     untouched = np.array([each.untouched[model].score for each in changed])
     scores = np.array([each.variants[variant.name][model].score for each in changed])
     # Asked this way round, a score that is no number counts as a fault of the model.
     as_good = int((~(scores < untouched)).sum())
     if not changed:
-        return Outcome(0, 0, None, None, variant.bound, variant.most, None)
+        return GateOutcome(0, 0, None, None, variant.bound, variant.most, None)
     share = as_good / len(changed)
     difference = float(np.abs(scores - untouched).mean()) if variant.bound == "difference" else None
     kept = (share if difference is None else difference) <= variant.most
-    return Outcome(len(changed), as_good, share, difference, variant.bound, variant.most, kept)
+    return GateOutcome(len(changed), as_good, share, difference, variant.bound, variant.most, kept)
 
 
-def _complaint(model: str, variant: Variant, outcome: Outcome) -> str:
+def _complaint(model: str, variant: Variant, outcome: GateOutcome) -> str:
     if outcome.difference is not None:
         return (
             f"{model}: {variant.name} moves the score by {outcome.difference:.4f} on average; the bound is "

@@ -22,7 +22,7 @@ _EVERY: Final = 3  # of the distorted copies one in three is enough
 _LOOKS_GOOD: Final = (0, 1)  # places of the untouched photograph and of what looks the same
 _AT_ONCE: Final = 4  # photographs; of each there may be dozens of variants
 
-Array = NDArray[np.float32]
+_Array = NDArray[np.float32]
 
 
 def opinions(photographs: CellArray, first: Sequence[float], variants: CellArray) -> NDArray[np.float64]:
@@ -38,7 +38,7 @@ def opinions(photographs: CellArray, first: Sequence[float], variants: CellArray
     return found
 
 
-def clean_looks(features: Array, variants: Array) -> NDArray[np.float64]:
+def clean_looks(features: _Array, variants: _Array) -> NDArray[np.float64]:
     """How little photographs look like distorted copies of good ones: higher is less, on no scale.
 
     Args:
@@ -47,7 +47,7 @@ def clean_looks(features: Array, variants: Array) -> NDArray[np.float64]:
     """
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
 
-    def standardized(values: Array) -> NDArray[np.float64]:
+    def standardized(values: _Array) -> NDArray[np.float64]:
         clipped: NDArray[np.float64] = np.clip((values - mean) / scale, -_FURTHEST, _FURTHEST).astype(
             np.float64
         )
@@ -65,11 +65,11 @@ def clean_looks(features: Array, variants: Array) -> NDArray[np.float64]:
     return looks
 
 
-def pooled(cells: CellArray) -> Array:
+def pooled(cells: CellArray) -> _Array:
     """Mean, deviation and maximum over the cells of each picture: ``(n, rows, 3 C)`` float32."""
     found = []
     for start in range(0, len(cells), _AT_ONCE):
         some = torch.from_numpy(cells[start : start + _AT_ONCE].astype(np.float32)).flatten(2, 3)
         found.append(torch.cat([some.mean(2), some.std(2), some.amax(2)], dim=-1))
-    result: Array = torch.cat(found).numpy()
+    result: _Array = torch.cat(found).numpy()
     return result

@@ -19,10 +19,10 @@ _FURTHEST: Final = 8.0  # deviations; rarer values would decide alone
 _KERNEL_SHARE: Final = 0.6  # of the support vectors; the rest is the linear regression's
 _RIDGE: Final = 6000.0  # on features of unit deviation
 
-Array = NDArray[np.float64]
+_Array = NDArray[np.float64]
 
 
-def second_opinion(features: NDArray[np.float32], scores: NDArray[np.float64]) -> Array:
+def second_opinion(features: NDArray[np.float32], scores: NDArray[np.float64]) -> _Array:
     """What is said of each photograph by regressions that were fitted on the others, ``(n,)``.
 
     Args:
@@ -36,12 +36,12 @@ def second_opinion(features: NDArray[np.float32], scores: NDArray[np.float64]) -
     return found.clip(0, 1)
 
 
-def _fitted(known: NDArray[np.float32], scores: Array, asked: NDArray[np.float32]) -> Array:
+def _fitted(known: NDArray[np.float32], scores: _Array, asked: NDArray[np.float32]) -> _Array:
     mean, scale = known.mean(axis=0), known.std(axis=0) + 1e-3
     near, there = (np.clip((values - mean) / scale, -_FURTHEST, _FURTHEST) for values in (known, asked))
     linear = Ridge(alpha=_RIDGE).fit(near, scores).predict(there)
     # Distances between photographs must not grow with the number of features.
     width = np.sqrt(near.shape[1])
     curved = SVR(C=1, gamma=0.5, epsilon=0.05).fit(near / width, scores).predict(there / width)
-    said: Array = _KERNEL_SHARE * curved + (1 - _KERNEL_SHARE) * linear
+    said: _Array = _KERNEL_SHARE * curved + (1 - _KERNEL_SHARE) * linear
     return said

@@ -56,7 +56,7 @@ def _judge(device: str) -> Any:
 
 
 @torch.no_grad()
-def measure(distorted: Tensor, reference: Tensor) -> Tensor:
+def measure_pairs(distorted: Tensor, reference: Tensor) -> Tensor:
     """All measures of a batch of pairs, ``(B, 3, H, W)`` float32 in [0, 1] each.
 
     Returns:
@@ -79,7 +79,7 @@ class Teachers:
     def __call__(self, pictures: Tensor) -> NDArray[np.float32]:
         reference = to_float(pictures[:1])
         values: NDArray[np.float32] = torch.cat(
-            [measure(to_float(picture[None]), reference) for picture in pictures]
+            [measure_pairs(to_float(picture[None]), reference) for picture in pictures]
         ).numpy()
         return values
 
@@ -148,7 +148,7 @@ def targets(distorted: Tensor, reference: Tensor) -> Tensor:
     Returns:
         ``(B,)`` float32 in [0, 1].
     """
-    return common_scale().targets(measure(distorted, reference))
+    return common_scale().targets(measure_pairs(distorted, reference))
 
 
 def scale_of(values: NDArray[np.float32]) -> Scale:

@@ -12,7 +12,7 @@ from app.bulk.summary import Summary
 from app.schemas import common
 from app.schemas import policies as policy_schemas
 from app.schemas import score as score_schemas
-from app.scoring.outcomes import Scored
+from app.scoring.outcomes import ScoredFile
 from models.vocabulary import ADJECTIVES, DIMENSIONS
 
 MODELS = ("qualiclip", "bpclip")
@@ -37,12 +37,12 @@ def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> score_sch
             dimensions=dimensions,
             adjectives=adjectives,
             prompt_pairs=[],
-            scored=common.Size(width=64, height=48),
+            scored=common.ImageSize(width=64, height=48),
             weights=common.WeightsUsed(name=f"{name}-tiny", sha256=name, license="none"),
         )
         for name in MODELS
     }
-    image = score_schemas.Image(
+    image = score_schemas.DecodedImage(
         width=64,
         height=48,
         format="JPEG",
@@ -69,12 +69,12 @@ def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> score_sch
     })  # fmt: skip
 
 
-def scored(path: str, score: float = 0.5, **fields: Any) -> Scored:
-    return Scored(Path(path), answer(score, content=path, **fields))
+def scored(path: str, score: float = 0.5, **fields: Any) -> ScoredFile:
+    return ScoredFile(Path(path), answer(score, content=path, **fields))
 
 
-def failed(path: str, problem: str = "The image is empty.") -> Scored:
-    return Scored(Path(path), None, problem)
+def failed(path: str, problem: str = "The image is empty.") -> ScoredFile:
+    return ScoredFile(Path(path), None, problem)
 
 
 def row(path: str, score: float = 0.5, *, calibrations: Calibrations | None = None, **fields: Any) -> Row:

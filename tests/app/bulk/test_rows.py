@@ -3,7 +3,7 @@
 import pytest
 
 from app.bulk.rows import answer_fields, columns, flat
-from app.schemas.exposure import MEASURES
+from app.schemas.exposure import EXPOSURE_MEASURES
 from models.calibration import Thresholds
 from tests.app.bulk.rows import MODELS, row, scored
 from tests.calibrations import calibration
@@ -15,17 +15,17 @@ def test_a_row_has_the_columns_that_there_are() -> None:
 
 def test_a_row_tells_the_exposure_where_it_is_known() -> None:
     found = row("a.jpg")
-    assert {name: found[name] for name in MEASURES} == {
+    assert {name: found[name] for name in EXPOSURE_MEASURES} == {
         "mean_luminance": 0.2,
         "p99_luminance": 0.9,
         "clipped_shadows": 0.0,
         "clipped_highlights": 0.0123,
     }
     # A service of an earlier version measures none, and a journal of one has not even the key.
-    assert not set(row("a.jpg", facts=None)) & set(MEASURES)
+    assert not set(row("a.jpg", facts=None)) & set(EXPOSURE_MEASURES)
     line = answer_fields(scored("a.jpg"))
     del line["facts"]
-    assert not set(flat(line, {})) & set(MEASURES)
+    assert not set(flat(line, {})) & set(EXPOSURE_MEASURES)
 
 
 def test_words_are_faults_and_no_compliments() -> None:

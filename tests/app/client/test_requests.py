@@ -79,10 +79,10 @@ def test_images_are_read_from_whatever_carries_bytes(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(JPEG)
     for image in (JPEG, path, str(path), io.BytesIO(JPEG), _Dripping(JPEG)):
-        assert requests.read(image, 100) == JPEG  # type: ignore[arg-type]
+        assert requests.content_of(image, 100) == JPEG  # type: ignore[arg-type]
     with path.open("rb") as file:
         file.seek(2)
-        assert requests.read(file, 100) == JPEG[2:]
+        assert requests.content_of(file, 100) == JPEG[2:]
 
 
 def test_what_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) -> None:
@@ -104,19 +104,19 @@ def test_what_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) -> None:
         (closed, "The open file cannot be read: I/O operation on closed file.."),
     ):
         with pytest.raises(ImageUnreadable) as caught:
-            requests.read(image, 100)  # type: ignore[arg-type]
+            requests.content_of(image, 100)  # type: ignore[arg-type]
         assert caught.value.detail.replace("..", ".") == sentence.replace("..", ".")
         assert caught.value.of_image
         assert not caught.value.passing
     with pytest.raises(ImageUnreadable, match=r"none\.jpg: There is no such file") as caught:
-        requests.read(tmp_path / "none.jpg", 100)
+        requests.content_of(tmp_path / "none.jpg", 100)
     assert isinstance(caught.value.__cause__, FileNotFoundError)
 
 
 @pytest.mark.parametrize("image", [None, 7, io.StringIO("text")])
 def test_what_is_no_image_at_all_is_a_mistake_of_the_program(image: object) -> None:
     with pytest.raises(TypeError, match="bytes"):
-        requests.read(image, 100)  # type: ignore[arg-type]
+        requests.content_of(image, 100)  # type: ignore[arg-type]
 
 
 def test_what_a_newer_service_adds_is_passed_over() -> None:

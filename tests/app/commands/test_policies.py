@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from app.commands.terminal import SOME_FAILED, UNUSABLE
-from app.imaging.metering import measure
+from app.imaging.metering import measure_exposure
 from app.policies import MeasuredImage
 from app.scoring.offline import Scorer
 from app.scoring.panel import Panel
@@ -172,7 +172,7 @@ def test_each_picture_is_judged_by_its_own_exposure(
     photo = np.array(Image.open(folder / "coffee.png"))
     # Between the photograph and what its highlights become when it is darkened most.
     darkened = spoilt(photo, "darken", seed_of("coffee", "darken"))
-    levels = [measure(picture).mean_luminance for picture in darkened]
+    levels = [measure_exposure(picture).mean_luminance for picture in darkened]
     limit = (levels[-2] + levels[-1]) / 2
     file = tmp_path / "policies.toml"
     file.write_text(f'[light]\nlimits = [{{ exposure = "mean_luminance", bad = "below", fail = {limit} }}]')
@@ -198,7 +198,7 @@ def test_photographs_are_measured_as_the_service_does(
     path = save_photographs(tmp_path / "good", "coffee") / "coffee.png"
     photo = panel.read(path)
     (opinions,) = panel.judge([photo.pixels], None, lambda _: None)
-    found = panel.measured(opinions, measure(photo.pixels), photo.width, photo.height)
+    found = panel.measured(opinions, measure_exposure(photo.pixels), photo.width, photo.height)
     (scored,) = scorer.score([path])
     assert scored.answer is not None
     expected = MeasuredImage.of(scored.answer)

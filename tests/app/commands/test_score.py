@@ -16,7 +16,7 @@ from app.bulk.image_files import Meant
 from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, SOME_FAILED, UNUSABLE
 from app.imaging import score_warnings
 from app.imaging.decode import Picture
-from app.imaging.metering import measure
+from app.imaging.metering import measure_exposure
 from app.schemas.score import ScoreAnswer
 from app.scoring.offline import Scorer
 from app.settings import Settings
@@ -182,7 +182,7 @@ def test_a_single_file_is_told_in_full(photos: Path, weights_environment: dict[s
     assert "sharpness" in result.stdout
     assert re.search(r"^qualiclip: [a-z]+ \(its weights carry no calibration", result.stdout, re.MULTILINE)
     with Image.open(photos / "000.jpg") as image:
-        light = measure(np.array(image))
+        light = measure_exposure(np.array(image))
     assert (
         f"exposure: luminance {light.mean_luminance:.3f} on average and {light.p99_luminance:.3f} in the "
         f"brightest hundredth; {light.clipped_shadows:.1%} clipped to black, "

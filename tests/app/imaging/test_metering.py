@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.imaging.metering import measure
-from app.schemas.exposure import MEASURES, Exposure
+from app.imaging.metering import measure_exposure
+from app.schemas.exposure import EXPOSURE_MEASURES, MeasuredExposure
 from tests.photographs import named
 
 Pixels = NDArray[np.uint8]
@@ -42,7 +42,7 @@ def _luminance(pixels: Pixels) -> NDArray[np.float64]:
 def test_of_one_colour_everything_is_known(
     colour: tuple[int, int, int], luminance: float, shadows: float, highlights: float
 ) -> None:
-    found = measure(_flat(*colour))
+    found = measure_exposure(_flat(*colour))
     assert found.mean_luminance == pytest.approx(luminance, abs=1e-4)
     assert found.p99_luminance == pytest.approx(luminance, abs=1e-4)
     assert (found.clipped_shadows, found.clipped_highlights) == (shadows, highlights)
@@ -51,31 +51,31 @@ def test_of_one_colour_everything_is_known(
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1), st.integers(1, 256))
 def test_of_a_small_picture_every_pixel_counts(height: int, width: int, seed: int, top: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, top, (height, width, 3)).astype(np.uint8)
-    found = measure(pixels)
+    found = measure_exposure(pixels)
     expected = np.sort(_luminance(pixels), axis=None)
     assert found.mean_luminance == pytest.approx(expected.mean(), abs=5e-5)
     rank = min(expected.size - 1, int(0.99 * expected.size))
     assert found.p99_luminance == pytest.approx(expected[rank], abs=5e-5)
     assert found.clipped_shadows == pytest.approx((pixels.min(axis=2) <= 2).mean())
     assert found.clipped_highlights == pytest.approx((pixels.max(axis=2) >= 253).mean())
-    assert all(0 <= getattr(found, name) <= 1 for name in MEASURES)
+    assert all(0 <= getattr(found, name) <= 1 for name in EXPOSURE_MEASURES)
 
 
 def test_the_brightest_parts_are_told_from_the_whole() -> None:
     pixels = _flat(20, 20, 20)
     pixels[0, :48] = 255  # two hundredths
-    found = measure(pixels)
+    found = measure_exposure(pixels)
     assert found.p99_luminance == 1.0
     assert found.mean_luminance == pytest.approx(0.02 + 0.98 * 0.00700, abs=1e-4)
     pixels[0, 12:48] = 20  # half of a hundredth is no part to speak of
-    assert measure(pixels).p99_luminance == pytest.approx(0.00700, abs=1e-4)
+    assert measure_exposure(pixels).p99_luminance == pytest.approx(0.00700, abs=1e-4)
 
 
 @pytest.mark.parametrize("times", [2, 5])
 def test_large_pictures_are_sampled_all_over(times: int) -> None:
     photo = named()["coffee"]
     large = np.repeat(np.repeat(photo, times, axis=0), times, axis=1)
-    small, sampled = measure(photo), measure(large)
+    small, sampled = measure_exposure(photo), measure_exposure(large)
     exact = _luminance(photo)
     for found in (small, sampled):
         assert found.mean_luminance == pytest.approx(exact.mean(), rel=0.01)
@@ -83,19 +83,21 @@ def test_large_pictures_are_sampled_all_over(times: int) -> None:
         assert found.clipped_shadows == pytest.approx((photo.min(axis=2) <= 2).mean(), abs=0.005)
     # In a corner that a stripe of samples would miss.
     large[-large.shape[0] // 4 :, -large.shape[1] // 4 :] = 255
-    assert measure(large).clipped_highlights == pytest.approx(sampled.clipped_highlights + 1 / 16, abs=0.01)
+    assert measure_exposure(large).clipped_highlights == pytest.approx(
+        sampled.clipped_highlights + 1 / 16, abs=0.01
+    )
 
 
 def test_a_view_of_other_memory_is_measured_as_its_copy() -> None:
     turned = np.rot90(named()["coffee"])[::-1, ::2]
-    assert measure(turned) == measure(np.ascontiguousarray(turned))
+    assert measure_exposure(turned) == measure_exposure(np.ascontiguousarray(turned))
 
 
 def test_darkening_and_brightening_move_the_measures_that_limits_are_for() -> None:
     photo = named()["coffee"]
     dim = (0.15 * photo).astype(np.uint8)
     bright = np.minimum(3.2 * photo, 255).astype(np.uint8)
-    before, dimmed, brightened = measure(photo), measure(dim), measure(bright)
+    before, dimmed, brightened = measure_exposure(photo), measure_exposure(dim), measure_exposure(bright)
     assert dimmed.p99_luminance < 0.03 < 0.5 < before.p99_luminance
     assert dimmed.mean_luminance < before.mean_luminance < brightened.mean_luminance
     assert brightened.clipped_highlights > before.clipped_highlights + 0.3
@@ -103,8 +105,8 @@ def test_darkening_and_brightening_move_the_measures_that_limits_are_for() -> No
 
 def test_no_pixels_have_no_exposure() -> None:
     with pytest.raises(ValueError, match="0 x 5 pixels has no exposure"):
-        measure(np.zeros((5, 0, 3), np.uint8))
+        measure_exposure(np.zeros((5, 0, 3), np.uint8))
 
 
 def test_the_names_of_measures_are_the_fields() -> None:
-    assert tuple(vars(Exposure(0, 0, 0, 0))) == MEASURES
+    assert tuple(vars(MeasuredExposure(0, 0, 0, 0))) == EXPOSURE_MEASURES

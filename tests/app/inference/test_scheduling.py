@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from app.inference.scheduling import LOOK_AHEAD, Budget, Item, Line, Waiting, padded_pixels
+from app.inference.scheduling import LOOK_AHEAD, Budget, Line, SizedItem, Waiting, padded_pixels
 
 NEVER = 1e9
 ROOMY = Budget(pixels=10**9, count=1000, waste=1000.0)
@@ -19,7 +19,7 @@ ROOMY = Budget(pixels=10**9, count=1000, waste=1000.0)
 sides = st.integers(1, 30)
 # Often alike, as they are in life, so that batches of several form.
 shapes = st.sampled_from([(8, 8), (8, 9), (10, 8), (20, 30)]) | st.tuples(sides, sides)
-items = st.builds(lambda slot, shape: Item(slot, *shape), st.sampled_from("ab"), shapes)
+items = st.builds(lambda slot, shape: SizedItem(slot, *shape), st.sampled_from("ab"), shapes)
 loads = st.lists(items, min_size=1, max_size=3).map(tuple)
 companies = st.none() | st.integers(1, 5)
 budgets = st.builds(
@@ -30,7 +30,7 @@ budgets = st.builds(
 )
 
 
-def _items(batch: Iterable[Waiting[int]]) -> list[Item]:
+def _items(batch: Iterable[Waiting[int]]) -> list[SizedItem]:
     return [item for waiting in batch for item in waiting.items]
 
 
@@ -41,7 +41,7 @@ def _lined_up(
     line: Line[int] = Line()
     companies = [None] * len(sizes) if companies is None else companies
     for key, ((height, width), company) in enumerate(zip(sizes, companies, strict=True)):
-        assert line.add(Waiting(key, (Item("a", height, width),), deadline, company))
+        assert line.add(Waiting(key, (SizedItem("a", height, width),), deadline, company))
     return line
 
 
@@ -100,7 +100,7 @@ class Device(RuleBasedStateMachine):
         patience=st.sampled_from([NEVER, 50.0, 5.0, 0.5]),
         company=companies,
     )
-    def arrive(self, loads: list[tuple[Item, ...]], patience: float, company: int | None) -> None:
+    def arrive(self, loads: list[tuple[SizedItem, ...]], patience: float, company: int | None) -> None:
         for load in loads:
             waiting = Waiting(self.arrived, load, self.now + patience, company)
             self.arrived += 1
@@ -120,7 +120,7 @@ class Device(RuleBasedStateMachine):
     @precondition(lambda self: self.expected)
     def arrive_twice(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(list(self.expected)))
-        assert not self.line.add(Waiting(key, (Item("a", 1, 1),), NEVER))
+        assert not self.line.add(Waiting(key, (SizedItem("a", 1, 1),), NEVER))
 
     @rule()
     @precondition(lambda self: self.ended)
@@ -212,7 +212,7 @@ TestDevice.settings = settings(
     ],
 )
 def test_padded_pixels(images: list[tuple[str, int, int]], pixels: int) -> None:
-    assert padded_pixels(Item(*image) for image in images) == pixels
+    assert padded_pixels(SizedItem(*image) for image in images) == pixels
 
 
 def test_a_lone_request_is_taken_at_once_however_large() -> None:
@@ -266,14 +266,16 @@ def test_a_thumbnail_is_not_padded_to_a_photo_under_cover_of_others_that_fit() -
     photos = [(100, 100)] * 20
     line = _lined_up(*photos, (10, 10))
     # 21 tensors of 10,000 pixels would keep within the waste.
-    assert padded_pixels([Item("a", *size) for size in [*photos, (10, 10)]]) < 1.25 * (20 * 100 * 100 + 100)
+    assert padded_pixels([SizedItem("a", *size) for size in [*photos, (10, 10)]]) < 1.25 * (
+        20 * 100 * 100 + 100
+    )
     assert _keys(line.take(Budget(pixels=10**9, count=32, waste=0.25))) == list(range(20))
 
 
 @settings(deadline=None)
 @given(st.lists(loads, min_size=2, max_size=20), budgets)
 def test_batches_keep_within_the_budget_and_nobody_adds_more_padding_than_pixels(
-    loads: list[tuple[Item, ...]], budget: Budget
+    loads: list[tuple[SizedItem, ...]], budget: Budget
 ) -> None:
     line: Line[int] = Line()
     for key, load in enumerate(loads):
@@ -287,7 +289,7 @@ def test_batches_keep_within_the_budget_and_nobody_adds_more_padding_than_pixels
 
 def test_each_image_of_a_request_counts() -> None:
     line: Line[int] = Line()
-    small, large = Item("a", 8, 8), Item("a", 9, 9)
+    small, large = SizedItem("a", 8, 8), SizedItem("a", 9, 9)
     for key, load in enumerate([(small,), (small, small), (large,)]):
         line.add(Waiting(key, load, NEVER))
     # Three small images grow with the large one, to 4 * 81 pixels of 3 * 64 + 81; two would keep within 15 %.
@@ -297,7 +299,7 @@ def test_each_image_of_a_request_counts() -> None:
 def test_slots_do_not_pad_one_another() -> None:
     line: Line[int] = Line()
     for key, (slot, side) in enumerate([("a", 8), ("a", 4), ("b", 3), ("b", 3)]):
-        line.add(Waiting(key, (Item(slot, side, side),), NEVER))
+        line.add(Waiting(key, (SizedItem(slot, side, side),), NEVER))
     assert _keys(line.take(Budget(pixels=1000, count=8, waste=0.0))) == [0, 2, 3]
 
 
@@ -321,8 +323,8 @@ def test_a_mixed_queue_needs_fewer_batches_and_less_padding_than_in_order_of_arr
     while batch := line.take(budget):
         _check_batch(batch, budget)
         batches.append(batch)
-    in_order: list[list[Item]] = [[]]
-    for item in (Item("a", *size) for size in sizes):
+    in_order: list[list[SizedItem]] = [[]]
+    for item in (SizedItem("a", *size) for size in sizes):
         trial = [*in_order[-1], item]
         padded = padded_pixels(trial)
         useful = sum(one.height * one.width for one in trial)
@@ -376,7 +378,7 @@ def test_suspects_keep_within_the_budget_too() -> None:
 def test_the_expired_come_oldest_first_whatever_their_deadlines() -> None:
     line: Line[int] = Line()
     for key, (deadline, company) in enumerate([(3.0, None), (1.0, 2), (9.0, None), (2.0, None), (3.0, 2)]):
-        line.add(Waiting(key, (Item("a", 1, 1),), deadline, company))
+        line.add(Waiting(key, (SizedItem("a", 1, 1),), deadline, company))
     assert line.next_deadline == 1.0
     assert _keys(line.expire(0.5)) == []
     assert _keys(line.expire(3.0)) == [0, 1, 3, 4]
@@ -386,9 +388,9 @@ def test_the_expired_come_oldest_first_whatever_their_deadlines() -> None:
 def test_a_key_may_come_again_with_another_deadline() -> None:
     line: Line[int] = Line()
     for deadline in (1.0, 5.0):
-        assert line.add(Waiting(7, (Item("a", 1, 1),), deadline))
+        assert line.add(Waiting(7, (SizedItem("a", 1, 1),), deadline))
         assert line.cancel(7)
-    assert line.add(Waiting(7, (Item("a", 1, 1),), 9.0))
+    assert line.add(Waiting(7, (SizedItem("a", 1, 1),), 9.0))
     assert line.next_deadline == 9.0
     assert line.expire(5.0) == []
     assert _keys(line.take(ROOMY)) == [7]
@@ -406,7 +408,7 @@ def test_requests_that_left_are_forgotten() -> None:
     for number in range(3000):
         key, deadline = Key(), draw.uniform(1.0, 2.0)
         alive.add(key)
-        line.add(Waiting(key, (Item("a", 1, 1),), deadline))
+        line.add(Waiting(key, (SizedItem("a", 1, 1),), deadline))
         if number % 100 == 0:
             stay[key] = deadline
         else:

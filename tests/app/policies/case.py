@@ -3,7 +3,7 @@
 from app.policies import MeasuredImage, ModelOpinion, Policy, parse
 from app.schemas import common
 from app.schemas import score as score_schemas
-from app.schemas.exposure import Exposure
+from app.schemas.exposure import MeasuredExposure
 from models.vocabulary import ADJECTIVES, DIMENSIONS, WORDS
 
 BOTH = ("qualiclip", "bpclip")
@@ -16,7 +16,7 @@ def opinion(value: float = 0.5) -> ModelOpinion:
 def measured(value: float = 0.5, width: int = 640, height: int = 480) -> MeasuredImage:
     """A photograph of which everything, by both models and of its exposure, is the same number."""
     opinions = {"qualiclip": opinion(value), "bpclip": opinion(value)}
-    return MeasuredImage(width, height, "bpclip", opinions, Exposure(value, value, value, value))
+    return MeasuredImage(width, height, "bpclip", opinions, MeasuredExposure(value, value, value, value))
 
 
 def policy(text: str) -> Policy:
@@ -47,7 +47,7 @@ def answer(
             )
         ],
         prompt_pairs=[],
-        scored=common.Size(width=320, height=240),
+        scored=common.ImageSize(width=320, height=240),
         weights=common.WeightsUsed(name="small", sha256="a" * 64, license=""),
     )
     return score_schemas.UntimedScore(
@@ -55,7 +55,7 @@ def answer(
         model="bpclip" if "bpclip" in models else models[0],
         dimensions=model.dimensions,
         models=dict.fromkeys(models, model),
-        image=score_schemas.Image(
+        image=score_schemas.DecodedImage(
             width=640,
             height=480,
             format="JPEG",
@@ -66,7 +66,7 @@ def answer(
             color_converted=False,
         ),
         facts=score_schemas.Facts(
-            exposure=score_schemas.Exposure(**vars(Exposure(value, value, value, value)))
+            exposure=score_schemas.Exposure(**vars(MeasuredExposure(value, value, value, value)))
         ),
         warnings=["scaled-down: a warning of before."],
         batch=common.Batch(images=1),

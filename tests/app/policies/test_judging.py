@@ -25,7 +25,7 @@ from app.policies import (
     with_verdict,
 )
 from app.schemas import score as score_schemas
-from app.schemas.exposure import MEASURES, Exposure
+from app.schemas.exposure import EXPOSURE_MEASURES, MeasuredExposure
 from models.vocabulary import ADJECTIVES, DIMENSIONS
 from tests.app.policies.case import BOTH, answer, measured, opinion, policy
 
@@ -114,7 +114,7 @@ def test_sizes_are_of_the_shorter_side_and_of_the_whole_image() -> None:
     value=UNITS,
     fail=UNITS | st.none(),
     review=UNITS | st.none(),
-    about=st.sampled_from(MEASURES),
+    about=st.sampled_from(EXPOSURE_MEASURES),
     bad=st.sampled_from(["below", "above"]),
 )
 def test_exposure_has_a_minimum_or_a_maximum(
@@ -129,8 +129,8 @@ def test_exposure_has_a_minimum_or_a_maximum(
     limit = Limit.model_validate(table)
     mine = Policy(name="mine", built_in=False, limits=(limit,))
     # Nothing else has that number.
-    others = dict.fromkeys(MEASURES, 1 - value) | {about: value}
-    verdict = judge_measured(mine, replace(measured(1 - value), exposure=Exposure(**others)))
+    others = dict.fromkeys(EXPOSURE_MEASURES, 1 - value) | {about: value}
+    verdict = judge_measured(mine, replace(measured(1 - value), exposure=MeasuredExposure(**others)))
 
     def beyond(bound: float | None) -> bool:
         return bound is not None and (value > bound if bad == "above" else value < bound)

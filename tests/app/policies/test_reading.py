@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from app.policies import OUTCOMES, Limit, PoliciesError, Policy, judge_measured, load, parse
 from app.policies.reading import MOST_POLICIES
-from app.schemas.exposure import MEASURES
+from app.schemas.exposure import EXPOSURE_MEASURES
 from models.checkpoints.sources import bundled_path
 from models.vocabulary import DIMENSIONS, WORDS
 from tests.app.policies.case import BOTH, measured, policy
@@ -111,7 +111,7 @@ def test_every_limit_has_a_sentence_of_its_own(about: str) -> None:
         assert f" {about}" in sentence
 
 
-@pytest.mark.parametrize("about", MEASURES)
+@pytest.mark.parametrize("about", EXPOSURE_MEASURES)
 @pytest.mark.parametrize("bad", ["below", "above"])
 def test_limits_of_exposure_have_sentences_that_say_what_to_do(about: str, bad: str) -> None:
     written = {"exposure": about, "bad": bad, "fail": 0.5}
@@ -247,7 +247,10 @@ def test_what_is_wrong_in_a_policy_is_said_with_its_place(lines: str, said: str)
         ("fail = 0.4\nreview = 0.2", ", has to have `review` above `fail`"),
         ("fail = 0.4\nreview = 0.4", ", has to have `review` above `fail`"),
         ("fail = 0.1\nscore = true", ", has to be about one thing: "),
-        ("fail = 0.1\nmodel = 'clip'", ': `model` has to be one of qualiclip, bpclip, clip-iqa; it is "clip".'),
+        (
+            "fail = 0.1\nmodel = 'clip'",
+            ': `model` has to be one of qualiclip, bpclip, clip-iqa; it is "clip".',
+        ),
         ("fail = 0.1\nmessage = ''", ": `message` has to be a text of 1 to 300 printable characters; it is "),
         (
             f"fail = 0.1\nmessage = '{'x' * 301}'",

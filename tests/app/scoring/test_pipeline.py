@@ -10,7 +10,7 @@ import pytest
 from app.imaging.decode import Provenance
 from app.inference.scheduling import Budget
 from app.inference.tasks import Result, ScoreTask
-from app.schemas.exposure import Exposure
+from app.schemas.exposure import MeasuredExposure
 from app.scoring.pipeline import Pipeline
 from app.scoring.requests import Prepared
 
@@ -23,7 +23,7 @@ def _prepare(path: Path) -> Prepared | str:
         return "The image is empty."
     pixels = np.zeros((_SIDE, _SIDE, 3), np.uint8)
     provenance = Provenance(_SIDE, _SIDE, "JPEG", 1, path.name, 1, False, False)
-    return Prepared(provenance, [], Exposure(0, 0, 1, 0), (ScoreTask(pixels, ("bpclip",)),))
+    return Prepared(provenance, [], MeasuredExposure(0, 0, 1, 0), (ScoreTask(pixels, ("bpclip",)),))
 
 
 class _Device:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from models.checkpoints.errors import WeightsInvalid
 from models.checkpoints.format import save
-from models.clip_iqa.model import CLIPIQA, weights_of
+from models.clip_iqa.model import CLIPIQA, clip_weights
 from models.loading import load_model
 from models.preprocessing import CLIP_MEAN, CLIP_STD
 from models.qualiclip.model import QualiCLIP, QualiCLIPConfig
@@ -35,7 +35,7 @@ def clip() -> open_clip.CLIP:
 @pytest.fixture(scope="module")
 def file(clip: open_clip.CLIP, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "clip.safetensors"
-    tensors, metadata = weights_of(clip, "none", "arbitrary numbers")
+    tensors, metadata = clip_weights(clip, "none", "arbitrary numbers")
     save(path, tensors, metadata, dtype=None)
     return path
 
@@ -59,7 +59,7 @@ def test_it_scores_as_clip_does(clip: open_clip.CLIP, file: Path) -> None:
 
 def test_weights_without_a_text_tower_are_refused(tmp_path: Path, clip: open_clip.CLIP) -> None:
     config = QualiCLIPConfig(embed_dim=32, layers=(1, 1, 1, 1), width=8, head_width=32, text_layers=0)
-    _, metadata = weights_of(clip, "none", "arbitrary numbers")
+    _, metadata = clip_weights(clip, "none", "arbitrary numbers")
     metadata = metadata.model_copy(update={"architecture": config.as_metadata()})
     save(tmp_path / "silent.safetensors", QualiCLIP(config).state_dict(), metadata)
     with pytest.raises(WeightsInvalid, match="text tower"):

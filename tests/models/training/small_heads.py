@@ -15,7 +15,7 @@ from models.training.encoder import imagenet_encoder
 from models.training.heads.bpclip import BPCLIPHeadRecipe
 from models.training.heads.bpclip_fr import FullReferenceRecipe
 from models.training.heads.qualiclip import QualiCLIPHeadRecipe
-from models.training.optimise import LOG, Budget
+from models.training.optimise import LOG, TrainingBudget
 from models.training.photos import list_scored
 
 TINY_QUALICLIP = QualiCLIPConfig(
@@ -79,9 +79,9 @@ def small_bpclip_fr(pairs: PairBatches) -> FullReferenceRecipe:
     return FullReferenceRecipe(network, pairs, tokens=5)
 
 
-def short(steps: int, **changes: object) -> Budget:
+def short(steps: int, **changes: object) -> TrainingBudget:
     """So many steps, prepared in this process."""
-    return replace(Budget(minutes=1e9, steps=steps, workers=0), **changes)  # type: ignore[arg-type]
+    return replace(TrainingBudget(minutes=1e9, steps=steps, workers=0), **changes)  # type: ignore[arg-type]
 
 
 def losses(run: Path) -> list[float]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.faults import FAULTS, Fault
 from models.loading import load_model
 from models.training import distortions
-from models.training.calibration import LEAST_SLIGHT, Seen, calibrate, causes, measure, threshold
+from models.training.calibration import LEAST_SLIGHT, Seen, calibrate, causes, measure_calibration, threshold
 from models.training.photos import DataError, list_photos
 from models.vocabulary import DIMENSIONS, WORDS
 
@@ -31,12 +31,12 @@ def words(blocky: Values) -> Values:
 
 def of_compression(clean: Values, spoilt: Values):
     real = seen(np.linspace(0, 1, 201))
-    return measure(real, words(clean), {"compression": words(spoilt)}, "tests")
+    return measure_calibration(real, words(clean), {"compression": words(spoilt)}, "tests")
 
 
 def test_readings_and_percentiles_are_those_of_the_real_photographs() -> None:
     scores = np.random.default_rng(1).permutation(np.linspace(0.2, 0.8, 601))
-    found = measure(seen(scores), words(np.full(50, 0.1)), {}, "six hundred").calibration
+    found = measure_calibration(seen(scores), words(np.full(50, 0.1)), {}, "six hundred").calibration
     assert (found.photographs, found.source) == (601, "six hundred")
     assert found.readings.steps == pytest.approx((0.74, 0.56, 0.38, 0.26))
     assert found.score_percentiles == pytest.approx(np.linspace(0.2, 0.8, 101), abs=1e-5)
@@ -68,7 +68,9 @@ def test_a_strong_fault_is_rare_among_the_best_real_photographs() -> None:
     # blocky.
     real = seen(np.linspace(0, 1, 1000))
     real.probabilities[:, BLOCKY] = np.where(real.scores >= 0.6, (real.scores - 0.6) * 2, 1.0)
-    found = measure(real, words(np.full(100, 0.02)), {"compression": words(np.full(20, 0.9))}, "tests")
+    found = measure_calibration(
+        real, words(np.full(100, 0.02)), {"compression": words(np.full(20, 0.9))}, "tests"
+    )
     limits = found.calibration.faults["compression"]
     assert limits.slight == 0.35
     best = real.probabilities[600:, BLOCKY]
@@ -111,12 +113,12 @@ def test_a_threshold_is_the_next_strength_and_a_margin() -> None:
 @pytest.mark.parametrize("scores", [np.empty(0), np.full(50, 0.5)])
 def test_too_little_to_measure_on_is_refused(scores: Values) -> None:
     with pytest.raises(ValueError, match="photographs"):
-        measure(seen(scores), words(np.full(5, 0.1)), {}, "tests")
+        measure_calibration(seen(scores), words(np.full(5, 0.1)), {}, "tests")
 
 
 def test_without_clean_photographs_there_is_none() -> None:
     with pytest.raises(ValueError, match="clean"):
-        measure(seen(np.linspace(0, 1, 9)), np.empty((0, 40)), {}, "tests")
+        measure_calibration(seen(np.linspace(0, 1, 9)), np.empty((0, 40)), {}, "tests")
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

@@ -10,10 +10,10 @@ from PIL import Image
 from models.preprocessing import Pixels
 from models.training.robustness import (
     VARIANTS,
+    GateOutcome,
     Judge,
     Opinion,
     Opinions,
-    Outcome,
     Tried,
     Variant,
     broken,
@@ -146,7 +146,7 @@ def test_a_variant_that_changes_no_pixel_is_left_out() -> None:
     black_and_white = try_variants(grey, "grey", judge_by(scores))
     assert outcomes([black_and_white, coloured], "model")["saturation x 3"].photographs == 1
     alone = outcomes([black_and_white], "model")["saturation x 3"]
-    assert alone == Outcome(0, 0, None, None, "share", 0.05, None)
+    assert alone == GateOutcome(0, 0, None, None, "share", 0.05, None)
     assert complaints([black_and_white]) == []
 
 
@@ -155,8 +155,8 @@ def test_a_judge_that_keeps_every_bound_breaks_none() -> None:
     assert list(found) == NAMES
     assert all(each.kept for each in found.values())
     assert broken({"model": found, "another": found}) == []
-    assert found["jpeg 50"] == Outcome(3, 0, 0.0, None, "share", 0.0, True)
-    assert found["mirrored"] == Outcome(3, 3, 1.0, 0.0, "difference", 0.02, True)
+    assert found["jpeg 50"] == GateOutcome(3, 0, 0.0, None, "share", 0.0, True)
+    assert found["mirrored"] == GateOutcome(3, 3, 1.0, 0.0, "difference", 0.02, True)
 
 
 def test_a_judge_that_sees_no_fault_and_no_likeness_breaks_every_bound() -> None:

@@ -17,7 +17,7 @@ from models.loading import load_model
 from models.runtime.eager import encoder_digest
 from models.training import jobs
 from models.training.cells import PhotographVariants, WholePhotographs
-from models.training.jobs import Job, run_job
+from models.training.jobs import TrainingJob, run_job
 from models.training.optimise import CHECKPOINT, LOG, TrainingError
 from tests.models.bpclip.test_model import TINY, TINY_FR
 from tests.models.training.small_heads import (
@@ -62,7 +62,7 @@ def test_jobs_write_weights_that_load_and_share_an_encoder(
     files: dict[str, Path] = {}
     digests = set()
     for model in ("qualiclip", "bpclip", "bpclip-fr"):
-        job = Job(
+        job = TrainingJob(
             model=model,
             pristine=photo_folder,
             scored=photo_folder,
@@ -92,7 +92,7 @@ def test_jobs_write_weights_that_load_and_share_an_encoder(
 
 
 def test_a_training_that_is_done_writes_its_weights_once_more(photo_folder: Path, tmp_path: Path) -> None:
-    job = Job("qualiclip", photo_folder, tmp_path / "first", tmp_path / "run", short(1))
+    job = TrainingJob("qualiclip", photo_folder, tmp_path / "first", tmp_path / "run", short(1))
     first = read(run_job(job, quiet=True), "qualiclip")
     assert "without any score" not in first.metadata.training_data
     again = read(run_job(replace(job, out=tmp_path / "again"), quiet=True), "qualiclip")
@@ -105,7 +105,7 @@ def test_full_reference_goes_on_from_its_own_weights(photo_folder: Path, tmp_pat
     network = BPCLIP(TINY_BPCLIP_FR, 10.0)
     about = load_model("bpclip-fr").metadata.model_copy(update={"architecture": TINY_BPCLIP_FR.as_metadata()})
     save(first, stored(network.state_dict()), about)
-    job = Job("bpclip-fr", photo_folder, tmp_path / "out", tmp_path / "run", short(1), init=first)
+    job = TrainingJob("bpclip-fr", photo_folder, tmp_path / "out", tmp_path / "run", short(1), init=first)
     # One step moves little: what was begun from is still to be seen, also where bpclip has no such part.
     found = read(run_job(job, quiet=True), "bpclip-fr").tensors["pooling.0.project.0.weight"]
     torch.testing.assert_close(found.float(), network.pooling[0].project[0].weight, atol=5e-3, rtol=0)
@@ -116,13 +116,15 @@ def test_weights_with_another_encoder_are_not_begun_from(photo_folder: Path, tmp
         start = tmp_path / f"{model}.safetensors"
         about = load_model(model).metadata.model_copy(update={"architecture": config.as_metadata()})
         save(start, stored(BPCLIP(config, 10.0).state_dict()), about)
-        job = Job(model, photo_folder, tmp_path / "out", tmp_path / "run", short(1), photo_folder, start)
+        job = TrainingJob(
+            model, photo_folder, tmp_path / "out", tmp_path / "run", short(1), photo_folder, start
+        )
         with pytest.raises(TrainingError, match="through resnet, this architecture through efficientnet"):
             run_job(job, quiet=True)
 
 
 def test_jobs_say_what_they_lack(photo_folder: Path, tmp_path: Path) -> None:
-    job = Job("bpclip", photo_folder, tmp_path / "out", tmp_path / "run", short(1))
+    job = TrainingJob("bpclip", photo_folder, tmp_path / "out", tmp_path / "run", short(1))
     with pytest.raises(TrainingError, match="needs a folder of photographs with scores"):
         run_job(job, quiet=True)
     (tmp_path / "junk").write_bytes(b"junk")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.training.labels import BAD, GOOD, UNKNOWN
-from models.training.variants import ORDERED, Chain, Compound, Part, Variants, plan
+from models.training.variants import ORDERED_VARIANTS, Chain, Compound, FramePart, Variants, plan
 from tests.photographs import named
 
 COUNTS = {"chains": 4, "parts": 2, "compounds": 1}
@@ -79,7 +79,7 @@ def test_a_chain_is_one_accident_at_two_levels() -> None:
     for seed in range(200):
         for chain in plan(seed, chains=3, parts=0, compounds=0).chains:
             mild, severe = chain.levels
-            assert chain.name in ORDERED
+            assert chain.name in ORDERED_VARIANTS
             assert [(each.better, each.worse, each.gap) for each in chain.orders] == [
                 (0, chain.first, mild),
                 (0, chain.first + 1, severe),
@@ -91,11 +91,11 @@ def test_a_chain_is_one_accident_at_two_levels() -> None:
 
 
 def test_outside_its_part_a_photograph_is_untouched(photo: Tensor) -> None:
-    part = Part(2, "dimming", 5, (0, 0.5, 0, 1), feather=0)
+    part = FramePart(2, "dimming", 5, (0, 0.5, 0, 1), feather=0)
     inside, everywhere = part.make(photo, torch.Generator().manual_seed(0))
     assert torch.equal(inside[:, 48:], photo[:, 48:])
     torch.testing.assert_close(inside[:, :48], everywhere[:, :48])
-    feathered, _ = Part(2, "dimming", 5, (0, 0.5, 0, 1), feather=8).make(photo, torch.Generator())
+    feathered, _ = FramePart(2, "dimming", 5, (0, 0.5, 0, 1), feather=8).make(photo, torch.Generator())
     border = (feathered - photo).abs().mean((0, 2))[40:56]
     assert border[0] > border[8] > border[-1] >= 0
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.imaging.metering import measure
+from app.imaging.metering import measure_exposure
 from models.qualiclip.model import PROMPT_PAIRS
 from models.vocabulary import DIMENSIONS, PAIRS, WORDS
 from tests.app.files import encoded, png_header, turned
@@ -45,7 +45,7 @@ def test_the_answer_has_the_shape_of_the_contract(client: httpx.Client, photo: b
         "color_converted": False,
     }
     with Image.open(io.BytesIO(photo)) as image:
-        exposure = measure(np.array(image))
+        exposure = measure_exposure(np.array(image))
     assert answer["facts"] == {"exposure": vars(exposure)}
     for name, model in answer["models"].items():
         assert 0 <= model["score"] <= 1

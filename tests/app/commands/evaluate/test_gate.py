@@ -18,9 +18,9 @@ from models.loading import load_model
 from models.preprocessing import Pixels
 from models.training.robustness import (
     VARIANTS,
+    GateOutcome,
     Opinion,
     Opinions,
-    Outcome,
     broken,
     images_of_variants,
     scored,
@@ -88,7 +88,7 @@ def test_every_no_reference_model_has_an_outcome_of_every_variant(run: Run) -> N
         assert list(found["variants"]) == [variant.name for variant in VARIANTS]
         for variant in VARIANTS:
             outcome = found["variants"][variant.name]
-            assert list(outcome) == [field.name for field in fields(Outcome)]
+            assert list(outcome) == [field.name for field in fields(GateOutcome)]
             assert outcome["photographs"] == 2
             assert outcome["share"] == outcome["as_good"] / 2
             assert (outcome["bound"], outcome["most"]) == (variant.bound, variant.most)
@@ -98,7 +98,7 @@ def test_every_no_reference_model_has_an_outcome_of_every_variant(run: Run) -> N
 def test_every_broken_bound_is_a_sentence(run: Run) -> None:
     assert run.printed["kept"] is False  # random weights cannot keep them
     found = {
-        name: {variant: Outcome(**outcome) for variant, outcome in model["variants"].items()}
+        name: {variant: GateOutcome(**outcome) for variant, outcome in model["variants"].items()}
         for name, model in run.printed["models"].items()
     }
     assert run.printed["broken"] == broken(found) != []
@@ -135,7 +135,7 @@ def test_the_status_is_0_where_every_bound_is_kept(
     printed = json.loads(result.stdout)
     assert (printed["kept"], printed["broken"], printed["photographs"]) == (True, [], 2)
     assert printed["models"]["bpclip"]["variants"]["jpeg 95"] == asdict(
-        Outcome(2, 2, 1.0, 0.0, "difference", 0.02, True)
+        GateOutcome(2, 2, 1.0, 0.0, "difference", 0.02, True)
     )
 
 

@@ -33,7 +33,7 @@ def test_files_as_they_are_written(format: ImageFormat) -> None:
     sizes = set(isobmff.claimed_sizes(data))
     # HEVC codes whole blocks, and cuts them off in a box of its own.
     assert any(width in (70, 72, 128) or (width, height) == (70, 50) for width, height in sizes)
-    assert not isobmff.is_turned(data)
+    assert not isobmff.is_turned_by_container(data)
 
 
 def test_another_medium() -> None:
@@ -49,9 +49,9 @@ def test_boxes_by_hand() -> None:
     start, pixels = _box(b"ftyp", b"heic\0\0\0\0mif1"), _box(b"mdat", b"\0\0\0\x09imir\0" * 3)
     upright = start + pixels + _box(b"meta", size + _box(b"irot", b"\0"))
     assert list(isobmff.claimed_sizes(upright)) == [(65_000, 60_000)]
-    assert not isobmff.is_turned(upright)  # what lies among the pixels is no box
-    assert isobmff.is_turned(start + _box(b"meta", _box(b"irot", b"\0") + _box(b"irot", b"\1")))
-    assert isobmff.is_turned(start + _box(b"meta", _box(b"imir", b"\0")))
+    assert not isobmff.is_turned_by_container(upright)  # what lies among the pixels is no box
+    assert isobmff.is_turned_by_container(start + _box(b"meta", _box(b"irot", b"\0") + _box(b"irot", b"\1")))
+    assert isobmff.is_turned_by_container(start + _box(b"meta", _box(b"imir", b"\0")))
     long = b"\0\0\0\1mdat" + struct.pack(">Q", 16 + 5) + b"12345"
     assert list(isobmff.claimed_sizes(start + long + _box(b"meta", size))) == [(65_000, 60_000)]
 
@@ -60,4 +60,4 @@ def test_boxes_by_hand() -> None:
 def test_whatever_comes_is_read_to_an_end(rest: bytes) -> None:
     data = _box(b"ftyp", b"avif") + rest
     assert all(width >= 0 and height >= 0 for width, height in isobmff.claimed_sizes(data))
-    assert isobmff.is_turned(data) in (True, False)
+    assert isobmff.is_turned_by_container(data) in (True, False)

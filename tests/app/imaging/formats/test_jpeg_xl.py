@@ -16,7 +16,7 @@ from app.errors import ImageTooLarge, InvalidImage, UnsupportedMediaType
 from app.imaging import model_inputs
 from app.imaging.decode import decode
 from app.imaging.formats import jpeg_xl
-from app.imaging.formats.jpeg_xl import Header, codestream
+from app.imaging.formats.jpeg_xl import CodestreamHeader, codestream
 from app.imaging.formats.registry import sniff, supported_formats
 from app.imaging.limits import Limits
 from app.imaging.model_inputs import Wanted
@@ -164,7 +164,7 @@ def test_a_million_boxes_are_not_gone_through(box: bytes) -> None:
 @given(st.binary(max_size=100))
 def test_whatever_comes_is_read_to_an_end(rest: bytes) -> None:
     try:
-        header = Header(b"\xff\x0a" + rest)
+        header = CodestreamHeader(b"\xff\x0a" + rest)
     except EOFError:
         return
     assert min(header.size) >= 0

@@ -89,7 +89,7 @@ def test_the_documents_name_each_format_and_its_extra() -> None:
 
 def test_training_takes_no_file_that_is_no_image() -> None:
     """It has a list of its own, since the science does not know the service: no HEIC, and no animations."""
-    assert photos.SUFFIXES <= SUFFIXES
+    assert photos.PHOTO_SUFFIXES <= SUFFIXES
 
 
 def test_there_is_no_other_list_of_formats() -> None:

@@ -221,7 +221,7 @@ def test_sizes_that_differ(decoders: Decoders) -> None:
     assert comparison.resized_from == (300, 200)
     assert comparison.pixels["pair"].shape == (85, 128, 3)
     assert timed.result.fitted.pixels["full"].shape == (200, 300, 3)
-    expected = model_inputs.compare(
+    expected = model_inputs.compare_pair(
         CAT, decode.decode(small, LIMITS), model_inputs.fit(decode.decode(small, LIMITS), WANTED), True, PAIR
     )
     assert np.array_equal(comparison.pixels["pair"], expected.pixels["pair"])

@@ -19,9 +19,16 @@ from app.imaging.decode import Picture, Provenance
 from app.imaging.limits import Limits
 from app.imaging.model_inputs import Size, Wanted
 from app.imaging.sandbox import protocol
-from app.imaging.sandbox.protocol import Against, Channel, Order, Ready, Verdict, WireError
+from app.imaging.sandbox.protocol import (
+    Against,
+    Channel,
+    DecoderOrder,
+    DecoderVerdict,
+    DecoderWireError,
+    Ready,
+)
 from app.imaging.sandbox.shared_pixels import Original, keep
-from app.schemas.exposure import Exposure
+from app.schemas.exposure import MeasuredExposure
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 
 
@@ -41,7 +48,7 @@ def _message(header: bytes) -> bytes:
 def _answer(**measures: float | None) -> bytes:
     """The JSON of an answer about a grey picture, but for some measures of its exposure."""
     provenance = vars(Provenance(40, 40, "PNG", 1, "", 1, False, False))
-    exposure = vars(Exposure(0.2, 0.2, 0.0, 0.0)) | measures
+    exposure = vars(MeasuredExposure(0.2, 0.2, 0.0, 0.0)) | measures
     return json.dumps(
         {"kind": "answer", "provenance": provenance, "warnings": [], "exposure": exposure}
     ).encode()
@@ -51,8 +58,8 @@ def test_an_answer_brings_the_exposure() -> None:
     with _ends() as (ours, channel):
         ours.sendall(_message(_answer(clipped_shadows=0.25)))
         found, _ = channel.receive(protocol.REPLY)
-    assert isinstance(found, protocol.Answer)
-    assert found.exposure == Exposure(0.2, 0.2, 0.25, 0.0)
+    assert isinstance(found, protocol.DecoderAnswer)
+    assert found.exposure == MeasuredExposure(0.2, 0.2, 0.25, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +83,7 @@ def test_what_is_no_message_is_noticed(sent: bytes) -> None:
     with _ends() as (ours, channel):
         ours.sendall(sent)
         ours.shutdown(socket.SHUT_WR)
-        with pytest.raises(WireError):
+        with pytest.raises(DecoderWireError):
             channel.receive(protocol.REPLY)
 
 
@@ -91,7 +98,7 @@ def test_what_never_comes_is_not_waited_for_too_long() -> None:
             channel.receive(protocol.REPLY)
         channel.deadline = time.monotonic() + 0.05
         with pytest.raises(TimeoutError):
-            channel.send(protocol.VERDICT, Verdict(go=True), bytes(64 << 20))
+            channel.send(protocol.VERDICT, DecoderVerdict(go=True), bytes(64 << 20))
         with pytest.raises(TimeoutError):
             channel.receive_array((10, 10))
 
@@ -99,10 +106,10 @@ def test_what_never_comes_is_not_waited_for_too_long() -> None:
 def test_who_is_gone_is_noticed() -> None:
     with _ends() as (ours, channel):
         ours.close()
-        with pytest.raises(WireError):
+        with pytest.raises(DecoderWireError):
             channel.receive_array((10, 10))
-        with pytest.raises(WireError):
-            channel.send(protocol.VERDICT, Verdict(go=True), bytes(1 << 20))
+        with pytest.raises(DecoderWireError):
+            channel.send(protocol.VERDICT, DecoderVerdict(go=True), bytes(1 << 20))
 
 
 def _files() -> int:
@@ -114,7 +121,7 @@ def test_descriptors_that_come_with_nonsense_are_closed() -> None:
         before = _files()
         for sent in (_message(b"{}"), _message(b"nonsense"), (2**20 + 1).to_bytes(4, "big")):
             socket.send_fds(ours, [sent], [file.fileno()])
-            with pytest.raises(WireError):
+            with pytest.raises(DecoderWireError):
                 channel.receive(protocol.REPLY)
             assert _files() == before
         socket.send_fds(ours, [_message(b'{"kind":"ready"}')], [file.fileno(), file.fileno()])
@@ -172,11 +179,11 @@ def test_both_ends_agree_on_what_follows_an_answer(
 ) -> None:
     picture = _picture(size)
     result = model_inputs.fit(picture, wanted)
-    order, comparison = Order(1, Limits(), wanted), None
+    order, comparison = DecoderOrder(1, Limits(), wanted), None
     if compared:
         reference = _picture(size if same else other)
         reference_size = reference.provenance.width, reference.provenance.height
-        order = Order(1, Limits(), wanted, against=Against(reference_size, True, of_pair))
-        comparison = model_inputs.compare(reference.pixels, picture, result, True, of_pair)
+        order = DecoderOrder(1, Limits(), wanted, against=Against(reference_size, True, of_pair))
+        comparison = model_inputs.compare_pair(reference.pixels, picture, result, True, of_pair)
     sent = [(array.shape[1], array.shape[0]) for array in protocol.arrays_of(result, comparison)]
     assert sent == protocol.sizes_of(order, size)

@@ -8,14 +8,16 @@ from models.training.cells import PhotographVariants, look_at
 from models.training.distortions import distort_levels
 from models.training.photos import list_photos
 from models.training.samples import to_float
-from models.training.targets.teachers import MEASURES, Scale, Teachers, measure, scale_of, targets
+from models.training.targets.teachers import MEASURES, Scale, Teachers, measure_pairs, scale_of, targets
 from tests.photographs import named
 
 
 def test_every_measure_prefers_the_milder_picture() -> None:
     photo = torch.from_numpy(named()["coffee"]).permute(2, 0, 1)[None, :, :192, :192].float() / 255
     noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(0))
-    values = torch.cat([measure((photo + sigma * noise).clamp(0, 1), photo) for sigma in (0, 0.02, 0.1, 0.3)])
+    values = torch.cat(
+        [measure_pairs((photo + sigma * noise).clamp(0, 1), photo) for sigma in (0, 0.02, 0.1, 0.3)]
+    )
     assert values.shape == (4, len(MEASURES))
     assert (values.diff(dim=0) < 0).all()
 
@@ -51,7 +53,7 @@ def test_what_was_said_of_variants_becomes_a_scale(photo_folder: Path, tmp_path:
     assert values.dtype == np.float32
     first = [torch.from_numpy(each)[None] for each in np.array(values[0])]
     made = to_float(pictures.make(0))
-    torch.testing.assert_close(first[2], measure(made[2:3], made[:1]))
+    torch.testing.assert_close(first[2], measure_pairs(made[2:3], made[:1]))
     scale = scale_of(values)
     assert (scale.quantiles.diff(dim=0) >= 0).all()
     assert (scale.quantiles[-1] <= scale.identical).all()
@@ -62,4 +64,4 @@ def test_what_was_said_of_variants_becomes_a_scale(photo_folder: Path, tmp_path:
 
 def test_a_flat_picture_gives_no_nan() -> None:
     flat = torch.full((1, 3, 64, 64), 0.5)
-    assert torch.isfinite(measure(flat, flat)).all()
+    assert torch.isfinite(measure_pairs(flat, flat)).all()
