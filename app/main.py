@@ -3,7 +3,6 @@
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,8 +13,8 @@ from starlette.responses import Response
 from app import errors
 from app.api import openapi
 from app.api.dependencies import KEY, STRICT
-from app.api.routes import batch, compare, health, models, page, policies, problems, score
-from app.auth.access import Access
+from app.api.routes import Access, routers
+from app.auth import access as keys
 from app.http.cors import Cors
 from app.http.middleware import RequestScope, allowed, problem, record_of
 from app.logs import log_fields
@@ -25,9 +24,6 @@ from app.settings import Settings
 from app.version import version
 
 _log = logging.getLogger("iqa.service")
-
-_LOCKED: Final = (score.router, batch.router, compare.router, models.router, policies.router)
-_OPEN: Final = (health.router, problems.router, page.router, openapi.router)
 
 
 def create_app(
@@ -44,7 +40,7 @@ def create_app(
         KeysError: the API keys cannot be used.
         PoliciesError: likewise the policies of the settings.
     """
-    access = Access(settings)
+    access = keys.Access(settings)
     if policies is None:
         policies = load(settings.policies_file)
     names = list(usable(policies, settings.models))
@@ -69,9 +65,13 @@ def create_app(
     app.state.service = service
     app.state.access = access
     app.openapi = lambda: openapi.document(app, access.locked, names)  # type: ignore[method-assign]
-    _include(app, _LOCKED, [KEY, STRICT])
-    _include(app, [health.metrics_router], [KEY] if settings.metrics_key else [])
-    _include(app, _OPEN, [])
+    conditions: dict[Access, list[Depends]] = {
+        "key": [KEY, STRICT],
+        "metrics": [KEY] if settings.metrics_key else [],
+        "open": [],
+    }
+    for router, needed in routers():
+        _include(app, router, conditions[needed])
     app.add_exception_handler(errors.ServiceError, _on_service_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
@@ -81,12 +81,11 @@ def create_app(
     return app
 
 
-def _include(app: FastAPI, routers: Sequence[APIRouter], conditions: Sequence[Depends]) -> None:
-    """Adds routers, under /v1 too; what their routes ask for comes after the conditions."""
+def _include(app: FastAPI, router: APIRouter, conditions: Sequence[Depends]) -> None:
+    """Adds a router, under /v1 too; what its routes ask for comes after the conditions."""
     responses = openapi.problems(errors.Unauthorized) if KEY in conditions else {}
-    for router in routers:
-        app.include_router(router, dependencies=conditions, responses=responses)
-        app.include_router(router, prefix="/v1", dependencies=conditions, include_in_schema=False)
+    app.include_router(router, dependencies=conditions, responses=responses)
+    app.include_router(router, prefix="/v1", dependencies=conditions, include_in_schema=False)
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:

@@ -1,71 +1,63 @@
-"""The OpenAPI document beyond what FastAPI derives: problems, request bodies, and the pages that show it."""
+"""The OpenAPI document beyond what FastAPI derives: problems and request bodies."""
 
-import re
 from collections.abc import Sequence
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import FileResponse, JSONResponse, Response
 
-from app.errors import InternalError, NotFound, ServiceError, TemporaryError, Unauthorized
+from app.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    DeadlineExceeded,
+    Draining,
+    ImageTooLarge,
+    ImageTooSmall,
+    InternalError,
+    InvalidImage,
+    InvalidParameter,
+    MalformedRequest,
+    Overloaded,
+    PoisonInput,
+    RateLimited,
+    ServiceError,
+    Starting,
+    TemporaryError,
+    TextEncoderMissing,
+    Unauthorized,
+    UnknownModel,
+    UnsupportedMediaType,
+    WorkerUnavailable,
+)
 from app.http.middleware import PROBLEM_JSON
-from app.http.security_headers import CONTENT_POLICY, content_policy, inline
 from app.imaging.formats.registry import FORMATS
 from app.schemas.batch import BatchLine
 from app.schemas.problems import ProblemDetails
 
+BODY_PROBLEMS = (MalformedRequest, BodyTimeout, BodyTooLarge)
+IMAGE_PROBLEMS = (
+    UnsupportedMediaType,
+    InvalidImage,
+    ImageTooLarge,
+    ImageTooSmall,
+)
+QUESTION_PROBLEMS = (InvalidParameter, UnknownModel, TextEncoderMissing)
+WORK_PROBLEMS = (
+    RateLimited,
+    Overloaded,
+    PoisonInput,
+    Starting,
+    Draining,
+    WorkerUnavailable,
+    DeadlineExceeded,
+)
+
 IMAGE_TYPES: Final = tuple(each.mime for each in FORMATS)
-_SWAGGER_UI: Final = Path(str(files("fastapi_offline"))) / "static"
-_SWAGGER_FILES: Final = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"})
 _BINARY: Final = {"type": "string", "format": "binary"}
 _KEY_SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
 }
-_INLINE_SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
-
-router = APIRouter(include_in_schema=False)
-
-
-@router.get("/docs")
-async def docs(request: Request) -> Response:
-    """The interactive page of the interface."""
-    base = request.url.path.removesuffix("/docs")
-    page = get_swagger_ui_html(
-        openapi_url=f"{base}/openapi.json",
-        title=f"{request.app.title}: interface",
-        swagger_js_url=f"{base}/docs/swagger-ui-bundle.js",
-        swagger_css_url=f"{base}/docs/swagger-ui.css",
-        swagger_favicon_url=f"{base}/docs/favicon.png",
-    )
-    scripts = [inline(script) for script in _INLINE_SCRIPT.findall(bytes(page.body).decode())]
-    page.headers[CONTENT_POLICY] = content_policy(
-        script=" ".join(["'self'", *scripts]),
-        # Swagger UI draws with style attributes. Styles can do little harm where nothing can be loaded from
-        # elsewhere.
-        style="'self' 'unsafe-inline'",
-        img="'self' data: blob:",  # in its stylesheet; and pictures that were answered
-        connect="'self'",
-    )
-    return page
-
-
-@router.get("/docs/{name}")
-async def docs_file(name: str) -> Response:
-    """A file of the interactive page; from here, since the service works without a network."""
-    if name not in _SWAGGER_FILES:
-        raise NotFound("No route has this path.")
-    return FileResponse(_SWAGGER_UI / name)
-
-
-@router.get("/openapi.json")
-async def openapi(request: Request) -> Response:
-    """The OpenAPI document."""
-    return JSONResponse(request.app.openapi())
 
 
 def problems(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:

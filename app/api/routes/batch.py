@@ -12,8 +12,7 @@ from starlette.responses import StreamingResponse
 
 from app.api import replies
 from app.api.dependencies import ROOM, Asked, AskedOfOneDep, RecordDep, ServiceDep, disconnected
-from app.api.openapi import problems
-from app.api.routes.score import BODY_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
+from app.api.openapi import BODY_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS, problems
 from app.errors import InternalError, ServiceError
 from app.http.middleware import Record
 from app.http.request_body import BodyBounds, RefusedFile, read_batch

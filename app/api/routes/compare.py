@@ -7,8 +7,15 @@ from fastapi import APIRouter, Query, Request, Response
 from app import errors
 from app.api import replies
 from app.api.dependencies import ROOM, AskedDep, RecordDep, ServiceDep, while_connected
-from app.api.openapi import cached, multipart, problems
-from app.api.routes.score import BODY_PROBLEMS, IMAGE_PROBLEMS, QUESTION_PROBLEMS, WORK_PROBLEMS
+from app.api.openapi import (
+    BODY_PROBLEMS,
+    IMAGE_PROBLEMS,
+    QUESTION_PROBLEMS,
+    WORK_PROBLEMS,
+    cached,
+    multipart,
+    problems,
+)
 from app.http.request_body import BodyBounds, read_files
 from app.schemas.compare import CompareAnswer
 

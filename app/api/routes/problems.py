@@ -8,9 +8,11 @@ from fastapi.responses import HTMLResponse
 
 from app import errors
 from app.api.openapi import problems
+from app.api.routes import Access
 from app.errors import PROBLEMS, ServiceError
 
 router = APIRouter(tags=["service"])
+ACCESS: Final[Access] = "open"
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">

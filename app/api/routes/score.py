@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app import errors
 from app.api import replies
 from app.api.dependencies import (
     ROOM,
@@ -12,29 +11,21 @@ from app.api.dependencies import (
     ServiceDep,
     while_connected,
 )
-from app.api.openapi import cached, multipart, problems, raw_image
+from app.api.openapi import (
+    BODY_PROBLEMS,
+    IMAGE_PROBLEMS,
+    QUESTION_PROBLEMS,
+    WORK_PROBLEMS,
+    cached,
+    multipart,
+    problems,
+    raw_image,
+)
 from app.http.request_body import BodyBounds, read_image
 from app.schemas.score import ScoreAnswer
 
 router = APIRouter(tags=["quality"])
 
-BODY_PROBLEMS = (errors.MalformedRequest, errors.BodyTimeout, errors.BodyTooLarge)
-IMAGE_PROBLEMS = (
-    errors.UnsupportedMediaType,
-    errors.InvalidImage,
-    errors.ImageTooLarge,
-    errors.ImageTooSmall,
-)
-QUESTION_PROBLEMS = (errors.InvalidParameter, errors.UnknownModel, errors.TextEncoderMissing)
-WORK_PROBLEMS = (
-    errors.RateLimited,
-    errors.Overloaded,
-    errors.PoisonInput,
-    errors.Starting,
-    errors.Draining,
-    errors.WorkerUnavailable,
-    errors.DeadlineExceeded,
-)
 _PROBLEMS = problems(*BODY_PROBLEMS, *IMAGE_PROBLEMS, *QUESTION_PROBLEMS, *WORK_PROBLEMS)
 _IMAGE = {"requestBody": {"required": True, "content": multipart("image") | raw_image()}}
 

@@ -1,0 +1,24 @@
+"""GET /metrics, which waits behind no image work; IQA_METRICS_KEY locks it."""
+
+from typing import Final
+
+from fastapi import APIRouter, Response
+
+from app.api.dependencies import ServiceDep
+from app.api.openapi import problems
+from app.api.routes import Access
+from app.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["service"])
+ACCESS: Final[Access] = "metrics"
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems()},
+)
+async def metrics(service: ServiceDep) -> Response:
+    """All metrics in Prometheus' text format."""
+    return Response(service.metrics.render(), media_type=CONTENT_TYPE)
