@@ -13,7 +13,7 @@ from starlette.responses import Response
 from app import errors
 from app.api import openapi
 from app.api.dependencies import KEY, STRICT
-from app.api.routes import Access, routers
+from app.api.routes import RouteAccess, routers
 from app.auth import access as keys
 from app.http.cors import Cors
 from app.http.middleware import RequestScope, allowed, problem, record_of
@@ -65,7 +65,7 @@ def create_app(
     app.state.service = service
     app.state.access = access
     app.openapi = lambda: openapi.document(app, access.locked, names)  # type: ignore[method-assign]
-    conditions: dict[Access, list[Depends]] = {
+    conditions: dict[RouteAccess, list[Depends]] = {
         "key": [KEY, STRICT],
         "metrics": [KEY] if settings.metrics_key else [],
         "open": [],

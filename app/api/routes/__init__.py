@@ -11,11 +11,11 @@ from typing import Literal
 
 from fastapi import APIRouter
 
-Access = Literal["key", "metrics", "open"]
+RouteAccess = Literal["key", "metrics", "open"]
 """Who may ask: who has a key, whoever may read metrics by the settings, or anybody."""
 
 
-def routers() -> Iterator[tuple[APIRouter, Access]]:
+def routers() -> Iterator[tuple[APIRouter, RouteAccess]]:
     """Every router with its access, in the order of the modules' names."""
     for found in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{found.name}")

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from app.api.routes import Access
+from app.api.routes import RouteAccess
 from app.errors import NotFound
 from app.http.security_headers import CONTENT_POLICY, content_policy, inline
 
 router = APIRouter(include_in_schema=False)
-ACCESS: Final[Access] = "open"
+ACCESS: Final[RouteAccess] = "open"
 
 _SWAGGER_UI: Final = Path(str(files("fastapi_offline"))) / "static"
 _SWAGGER_FILES: Final = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"})

@@ -7,11 +7,11 @@ from fastapi import APIRouter
 from app import errors
 from app.api.dependencies import ServiceDep
 from app.api.openapi import problems
-from app.api.routes import Access
+from app.api.routes import RouteAccess
 from app.schemas.problems import Health
 
 router = APIRouter(tags=["service"])
-ACCESS: Final[Access] = "open"
+ACCESS: Final[RouteAccess] = "open"
 
 
 @router.get("/livez", summary="Whether the process is worth keeping", responses=problems())

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Response
 
 from app.api.dependencies import ServiceDep
 from app.api.openapi import problems
-from app.api.routes import Access
+from app.api.routes import RouteAccess
 from app.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["service"])
-ACCESS: Final[Access] = "metrics"
+ACCESS: Final[RouteAccess] = "metrics"
 
 
 @router.get(

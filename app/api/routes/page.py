@@ -11,12 +11,12 @@ from fastapi.responses import HTMLResponse
 from starlette.responses import Response
 
 from app.api.openapi import problems
-from app.api.routes import Access
+from app.api.routes import RouteAccess
 from app.errors import NotFound
 from app.http.security_headers import CONTENT_POLICY, content_policy
 
 router = APIRouter(tags=["service"])
-ACCESS: Final[Access] = "open"
+ACCESS: Final[RouteAccess] = "open"
 
 _PAGE: Final = "index.html"
 _TYPES: Final = {

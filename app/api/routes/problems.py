@@ -8,11 +8,11 @@ from fastapi.responses import HTMLResponse
 
 from app import errors
 from app.api.openapi import problems
-from app.api.routes import Access
+from app.api.routes import RouteAccess
 from app.errors import PROBLEMS, ServiceError
 
 router = APIRouter(tags=["service"])
-ACCESS: Final[Access] = "open"
+ACCESS: Final[RouteAccess] = "open"
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
