@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
+from app.inference.batching import Budget, Padded, SideBySide
 from app.inference.engine import Engine
 from app.inference.protocol import State
-from app.inference.scheduling import Budget
 from app.settings import Settings
 
 
@@ -35,7 +35,9 @@ def engine_for(
 
 def budget_for(settings: Settings, engine: Engine) -> Budget:
     """What one batch may hold: what the settings say, or what suits the device."""
-    return Budget(settings.batch_pixels or engine.batch_pixels, settings.batch_images, settings.batch_waste)
+    policy = Padded() if engine.pads else SideBySide()
+    pixels = settings.batch_pixels or engine.batch_pixels
+    return Budget(pixels, settings.batch_images, settings.batch_waste, policy)
 
 
 def state_of(engine: Engine) -> State:

@@ -129,6 +129,11 @@ class Engine:
         return self._backend.capabilities.batch_pixels
 
     @property
+    def pads(self) -> bool:
+        """Whether images of mixed sizes share one padded tensor; else each is computed for itself."""
+        return self._backend.capabilities.padded
+
+    @property
     def memory_bytes(self) -> int:
         """Device memory that is held; on a CPU, resident memory of this process."""
         return self._backend.memory_bytes

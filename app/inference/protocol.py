@@ -42,7 +42,7 @@ class Job:
         pixels: what it costs the device, over all tasks and models.
         tasks: at least one.
         company: None, or how many jobs may be in a batch with this one, itself included, since it was aboard
-            when a worker died (:attr:`app.inference.scheduling.Waiting.company`).
+            when a worker died (:attr:`app.inference.batching.Waiting.company`).
     """
 
     id: int

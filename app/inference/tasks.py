@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.scheduling import SizedItem
+from app.inference.batching import SizedItem
 from models.calibration import Calibration
 from models.preprocessing import Preprocessing
 from models.registry import FULL_REFERENCE

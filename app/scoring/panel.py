@@ -11,8 +11,9 @@ from app import policies
 from app.errors import ServiceError
 from app.imaging import decode
 from app.imaging.limits import Limits
+from app.inference.batching import Waiting
 from app.inference.build import budget_for
-from app.inference.scheduling import Line, Waiting
+from app.inference.scheduling import Line
 from app.inference.tasks import CompareTask, ModelResult, Result, ScoreResult, ScoreTask, Task, items_of
 from app.policies import MeasuredImage
 from app.schemas.common import WeightsUsed

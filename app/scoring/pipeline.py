@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from app.inference.scheduling import Budget, Line, Waiting
+from app.inference.batching import Budget, Waiting
+from app.inference.scheduling import Line
 from app.inference.tasks import Result, items_of
 from app.scoring.requests import Prepared
 

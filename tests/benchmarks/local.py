@@ -8,9 +8,9 @@ from typing import Final, TypeVar
 import torch
 
 from app.imaging.limits import Limits
+from app.inference.batching import Waiting
 from app.inference.build import budget_for, engine_for, state_of
 from app.inference.canary import score_canary
-from app.inference.scheduling import Waiting
 from app.inference.tasks import items_of
 from app.scoring import requests
 from app.scoring.requests import Prepared, Question

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from app.inference.scheduling import Budget
+from app.inference.batching import Budget
 
 _LEAST_PIXELS: Final = 2**16
 """The budget never falls below this; a single request is let through however large it is."""

@@ -18,10 +18,11 @@ from uuid import uuid4
 import zmq
 
 from app.inference import protocol
+from app.inference.batching import Budget, Waiting, padded_pixels
 from app.inference.build import state_of
 from app.inference.engine import Engine
 from app.inference.protocol import Casualties, Done, Job, State, WireError
-from app.inference.scheduling import Budget, Line, Waiting, padded_pixels
+from app.inference.scheduling import Line
 from app.inference.tasks import items_of
 from app.inference.worker import executor
 from app.inference.worker.batch_budget import ElasticBudget

@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.inference.batching import Budget
 from app.inference.canary import CanaryFailed
 from app.inference.engine import Tally
 from app.inference.pool import Pool
 from app.inference.protocol import Done
-from app.inference.scheduling import Budget
 from app.inference.tasks import ModelResult, ScoreResult, ScoreTask
 from app.inference.worker.loop import Worker
 from models.runtime.backend import OutOfMemory

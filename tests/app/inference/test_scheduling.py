@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from app.inference.scheduling import LOOK_AHEAD, Budget, Line, SizedItem, Waiting, padded_pixels
+from app.inference.batching import Budget, SideBySide, SizedItem, Waiting, padded_pixels
+from app.inference.scheduling import LOOK_AHEAD, Line
 
 NEVER = 1e9
 ROOMY = Budget(pixels=10**9, count=1000, waste=1000.0)
@@ -421,3 +422,23 @@ def test_requests_that_left_are_forgotten() -> None:
         assert line.next_deadline == stay.pop(first)
         line.cancel(first)
     assert line.next_deadline is None
+
+
+def test_side_by_side_the_oldest_come_first_as_far_as_the_budget_goes() -> None:
+    budget = Budget(pixels=250, count=3, waste=0.0, policy=SideBySide())
+    line: Line[int] = Line()
+    for number, side in enumerate((10, 12, 3, 5, 4)):  # 100, 144, 9, 25 and 16 pixels, of all shapes alike
+        line.add(Waiting(number, (SizedItem("a", side, side),), deadline=1.0))
+    assert _keys(line.take(budget)) == [0, 1]  # together 244; the third would be too much, the others too
+    assert _keys(line.take(budget)) == [2, 3, 4]
+    line.add(Waiting(9, (SizedItem("a", 100, 100),), deadline=1.0))
+    assert _keys(line.take(budget)) == [9]  # too large for any budget, and served all the same
+
+
+def test_side_by_side_suspects_keep_their_company() -> None:
+    budget = Budget(pixels=10**6, count=8, waste=0.0, policy=SideBySide())
+    line: Line[int] = Line()
+    for number, company in enumerate((3, 2, 3, 3)):
+        line.add(Waiting(number, (SizedItem("a", 8, 8),), deadline=1.0, company=company))
+    assert _keys(line.take(budget)) == [0, 1]
+    assert _keys(line.take(budget)) == [2, 3]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.imaging.decode import Provenance
-from app.inference.scheduling import Budget
+from app.inference.batching import Budget
 from app.inference.tasks import Result, ScoreTask
 from app.schemas.exposure import MeasuredExposure
 from app.scoring.pipeline import Pipeline

@@ -1,6 +1,6 @@
 """The budget of a batch after memory ran out."""
 
-from app.inference.scheduling import Budget
+from app.inference.batching import Budget
 from app.inference.worker.batch_budget import ElasticBudget
 
 MOST = Budget(pixels=2**20, count=8, waste=0.25)
