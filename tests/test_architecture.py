@@ -249,12 +249,10 @@ def test_scheduling_is_pure() -> None:
         [sys.executable, "-c", command], capture_output=True, text=True, check=True, cwd=_ROOT, timeout=60
     )
     assert impure & set(found.stdout.split()) == set()
-    assert (_packages("app/inference/scheduling.py") | _packages("app/inference/batching.py")) & {
-        "time",
-        "datetime",
-        "threading",
-        "asyncio",
-    } == set()
+    timed = {"time", "datetime", "threading", "asyncio"}
+    assert (
+        _packages("app/inference/scheduling.py") | _packages("app/inference/batching.py")
+    ) & timed == set()
 
 
 def test_only_runtimes_touch_a_device() -> None:

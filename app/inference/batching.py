@@ -1,13 +1,13 @@
 """Which of the waiting requests form a batch together: policies, apart from the line that they stand in.
 
-A policy is chosen by what the runtime makes of a batch (``models.runtime.backend.Capabilities``). Where images
+A policy is chosen by what the runtime makes of a batch (``models.runtime.backend.Capabilities``). If images
 of mixed sizes share one padded tensor, padding costs what pixels cost, and requests are chosen by how little
 padding they add to the oldest. Where each image is computed for itself, the oldest come first.
 
 With padding, batches are formed in one pass, by what each request would add to the oldest alone. To choose
-again after every addition, by what it would add to the batch so far, was measured on simulated photos, web pictures
-and thumbnails: several times slower, for batches hardly better. The time is better spent on looking further
-down the line.
+again after every addition, by what it would add to the batch so far, was measured on simulated photos, web
+pictures and thumbnails: several times slower, for batches hardly better. The time is better spent on looking
+further down the line.
 """
 
 from collections.abc import Hashable, Iterable, Sequence

@@ -13,7 +13,7 @@ import numpy as np
 
 from app.inference import canary
 from app.inference.encoded_references import References, name_of
-from app.inference.task_items import Item, Place, divided, gathered
+from app.inference.task_items import Item, ResultPlace, divided, gathered
 from app.inference.tasks import (
     CompareResult,
     CompareTask,
@@ -167,7 +167,7 @@ class Engine:
         """
         if FULL_REFERENCE not in self._slots and any(isinstance(task, CompareTask) for task in tasks):
             raise ValueError(f"No weights of {FULL_REFERENCE} are loaded.")
-        found: dict[Place, dict[str, ModelResult | Exception]] = {}
+        found: dict[ResultPlace, dict[str, ModelResult | Exception]] = {}
         for names in self._sharing():
             preprocessing = self._slots[names[0]].metadata.preprocessing
             fitted = partial(preprocessing.fit, max_pixels=self.max_scored_pixels)

@@ -8,8 +8,8 @@ from app.inference.tasks import CompareResult, ModelResult, Result, ScoreResult,
 from models.preprocessing import Pixels
 from models.registry import FULL_REFERENCE
 
-Place = tuple[int, str]
-Found = Mapping[Place, Mapping[str, ModelResult | Exception]]
+ResultPlace = tuple[int, str]
+Found = Mapping[ResultPlace, Mapping[str, ModelResult | Exception]]
 """Results, or what went wrong, by place and model."""
 
 _PAIR: Final = "pair"
@@ -30,7 +30,7 @@ class Item:
         reference_key: as of the task.
     """
 
-    place: Place
+    place: ResultPlace
     images: tuple[Pixels, ...]
     models: tuple[str, ...]
     words: tuple[str, ...] = ()
