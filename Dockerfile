@@ -124,6 +124,9 @@ ENV PATH=/opt/iqa/bin:/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
 # By number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 WORKDIR /var/lib/iqa
+# The models as graphs, which the first start would otherwise trace. What is compiled of them suits the processor that
+# the image is built on; on another one it is compiled at the start.
+RUN iqa weights export --devices cpu
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=120s --retries=2 CMD ["ready"]

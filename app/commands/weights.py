@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.commands.official import SHA256_VARIABLE, fetch_with_progress
+from app.commands.official import SHA256_VARIABLE, fetch_where_asked, fetch_with_progress
+from app.commands.settings_flags import IN_PROCESS, PAIR_WEIGHTS, with_settings
 from app.commands.terminal import cell, console, fail, reported
 from app.printable import shown
+from app.settings import Settings
 
 if TYPE_CHECKING:
     from models.checkpoints.metadata import Weights
@@ -73,6 +75,24 @@ def fetch(
 ) -> None:
     """Download the official QualiCLIP weights. What was cut off goes on where it ended."""
     print(shown(fetch_with_progress(sha256)))
+
+
+@weights_app.command()
+@reported
+@with_settings(*IN_PROCESS, PAIR_WEIGHTS)
+def export(settings: Settings) -> None:
+    """Prepare the models for this machine, so that the next start takes less time.
+
+    The runtime openvino traces and compiles each model at its first start and keeps the result in the cache
+    of the user (below $XDG_CACHE_HOME, by default ~/.cache). This command does the same without starting the
+    service.
+    """
+    from app.inference.build import engine_for
+
+    fetch_where_asked(settings)
+    engine = engine_for(settings)
+    for card in engine.cards():
+        print(f"{card.name}: {card.weights}, {engine.runtime} on {engine.device}, {card.dtype}")
 
 
 @weights_app.command()

@@ -109,6 +109,11 @@ class Engine:
         return tuple(name for name in self._slots if name != FULL_REFERENCE)
 
     @property
+    def runtime(self) -> str:
+        """That computes: "eager" or "openvino"."""
+        return self._backend.name
+
+    @property
     def device(self) -> str:
         """That the models are on, for example "cuda:0"."""
         return self._backend.device

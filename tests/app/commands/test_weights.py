@@ -226,3 +226,21 @@ def test_what_cannot_be_calibrated_stays_as_it_is(weights_folder: Path, tmp_path
         (sentence,) = result.stderr.splitlines()
         assert reason in sentence
         assert path.read_bytes() == before
+
+
+def test_models_are_prepared_for_the_next_start(
+    weights_environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.runtime.export.platformdirs.user_cache_path", lambda _: tmp_path)
+    result = invoke("weights", "export", environment={**weights_environment, "IQA_DEVICES": "cpu"})
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [line.partition(":")[0] for line in result.stdout.splitlines()] == [
+        "qualiclip",
+        "bpclip",
+        "bpclip-fr",
+    ]
+    assert "openvino on cpu" in result.stdout
+    graphs = list((tmp_path / "graphs").glob("*/graph.xml"))
+    assert len(graphs) == len(list((tmp_path / "graphs").glob("*/*.blob"))) >= 3
+    again = invoke("weights", "export", environment={**weights_environment, "IQA_RUNTIME": "eager"})
+    assert "eager on cpu" in again.stdout
