@@ -79,7 +79,7 @@ def compared(levels: Sequence[Pixels]) -> list[float]:
     pixels, extents = pack(levels, model.multiple)
     maps = model.encoder(pixels, extents)
     reference = [values[:1].expand_as(values) for values in maps.levels]
-    scores: list[float] = model.read_out(model.relate(maps, reference)).score.tolist()
+    scores: list[float] = model.read_out(model.model.relate(maps, reference)).score.tolist()
     return scores
 
 

@@ -153,7 +153,6 @@ def _no_images() -> Iterator[Case]:
         "PSD": b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 120, 160, 8, 3) + bytes(40),
         "ICO": struct.pack("<HHH", 0, 1, 1) + bytes(80),
         "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(60),
-        "JPEG XL": b"\xff\x0a" + bytes(60),
         "PPM": b"P6 64 64 255\n" + bytes(64 * 64 * 3),
         "QOI": b"qoif" + struct.pack(">IIBB", 64, 64, 3, 0) + bytes(60),
         "XPM": b'/* XPM */\nstatic char * x[] = {"1 1 1 1", "a c #000"};',
