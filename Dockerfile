@@ -98,6 +98,14 @@ RUN mv models/weights /weights; \
     "${PYTHON}" docker/tidy.py /opt/iqa /weights
 
 
+# The models as graphs, which the first start would otherwise trace. What is compiled of them suits the processor that
+# the image is built on; on another one it is compiled at the start.
+FROM service AS graphs
+COPY --from=service /weights /opt/iqa/models/weights
+RUN XDG_CACHE_HOME=/graphs PYTHONPATH=/opt/iqa /opt/venv/bin/python -m app.cli weights export --devices cpu; \
+    chown -R 10001:10001 /graphs
+
+
 FROM base
 ARG VERSION=0.1.0
 ARG REVISION=unknown
@@ -111,6 +119,7 @@ LABEL org.opencontainers.image.title="iqa-service" \
 COPY --from=torch /opt/torch /opt/torch
 COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=service /weights /opt/iqa/models/weights
+COPY --from=graphs /graphs /var/lib/iqa
 COPY --from=service /opt/iqa /opt/iqa
 
 # Modules are compiled already, and the root may be read-only. Sockets and metrics lie below /tmp, downloaded weights
@@ -124,9 +133,6 @@ ENV PATH=/opt/iqa/bin:/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
 # By number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 WORKDIR /var/lib/iqa
-# The models as graphs, which the first start would otherwise trace. What is compiled of them suits the processor that
-# the image is built on; on another one it is compiled at the start.
-RUN iqa weights export --devices cpu
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=120s --retries=2 CMD ["ready"]

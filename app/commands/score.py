@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from app.bulk.image_files import Meant
 from app.bulk.report import write_report
 from app.bulk.run_manifest import About, shown_names
 from app.bulk.score_file import ScoreFile
@@ -23,6 +22,9 @@ from app.commands.terminal import SOME_FAILED, CommandFailure, complain, fail, r
 from app.printable import shown
 from app.scoring.outcomes import ScoredFile
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.bulk.image_files import Meant
 from app.version import version
 
 NOT_GOOD_ENOUGH: Final = 3
@@ -157,6 +159,8 @@ def score_files(
         done = run.take_over()
         if run.about is not None and out is not None:
             run.about.basis.check_asked(asked, policy, out)
+        from app.bulk.image_files import Meant  # it needs the formats, whose libraries take time to import
+
         meant = Meant(files, recursive=recursive, done=done)
         total = meant.count()
         if total > _MOST_ROWS and output is None and not as_json:
@@ -225,7 +229,7 @@ def _require_writable(path: Path | None) -> None:
         fail(f"The folder {shown(path.parent)} cannot be written to.")
 
 
-def _show(run: Run, meant: Meant) -> None:
+def _show(run: Run, meant: "Meant") -> None:
     run.show()
     report_failures([*meant.failures, *run.failures], run.scored, len(meant.failures) + run.failed)
 

@@ -2,10 +2,9 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from app.bulk.file_formats import encoded
-from app.bulk.image_files import Meant
 from app.bulk.path_set import PathSet
 from app.bulk.rows import answer_fields, flat, path_of
 from app.bulk.run_manifest import About
@@ -15,6 +14,9 @@ from app.bulk.summary import Summary
 from app.commands.table import Table
 from app.commands.terminal import CommandFailure, Meter, sentence_of, stoppable
 from app.scoring.outcomes import ScoredFile
+
+if TYPE_CHECKING:
+    from app.bulk.image_files import Meant
 
 _MOST_NAMED: Final = 1000
 _GO_ON: Final = "The same command with --resume goes on from there."
@@ -63,7 +65,7 @@ class Run:
                     self._done.add(path_of(row))
         return self._done
 
-    def score(self, source: Source, meant: Meant, total: int, about: About) -> None:
+    def score(self, source: Source, meant: "Meant", total: int, about: About) -> None:
         """Scores files until all are done, or Ctrl-C is pressed.
 
         Args:
