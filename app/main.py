@@ -64,7 +64,7 @@ def create_app(
     )
     app.state.service = service
     app.state.access = access
-    app.openapi = lambda: openapi.document(app, access.locked, names)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app, access.locked, settings.models, names)  # type: ignore[method-assign]
     conditions: dict[RouteAccess, list[Depends]] = {
         "key": [KEY, STRICT],
         "metrics": [KEY] if settings.metrics_key else [],

@@ -23,15 +23,13 @@ from app.policies import Policy, PolicyRefused, choose
 from app.scoring.requests import Question
 from app.scoring.service import Service
 from app.settings import answering
-from models.registry import FULL_REFERENCE, no_reference
+from models.registry import FULL_REFERENCE
 
 _T = TypeVar("_T")
 
 _MOST_WORDS: Final = 32
 _WORD: Final = r"[^\W\d_](?:[\w' -]{0,38}[^\W_])?"
 _WORDS: Final = rf" *{_WORD} *(?:, *{_WORD} *){{0,{_MOST_WORDS - 1}}}"
-_NAME: Final = f"(?:{'|'.join(map(re.escape, no_reference()))})"
-_NAMES: Final = f"(?: *,)* *{_NAME} *(?:, *(?:{_NAME} *)?)*"
 _LONGEST_LIST: Final = 2000  # characters of 32 words with spaces around them
 _LONGEST_TIMEOUT_MS: Final = 3_600_000
 _LONGEST_NAME: Final = 40  # of what a caller sent, as far as it is repeated
@@ -165,8 +163,6 @@ async def _asked(
         Query(
             description="No-reference models to ask, separated by commas; by default all that are loaded.",
             examples=["bpclip"],
-            # Said and not demanded: what else is sent gets an answer that names the models.
-            json_schema_extra={"pattern": f"^{_NAMES}$"},
         ),
     ] = None,
     adjectives: Annotated[

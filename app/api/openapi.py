@@ -1,5 +1,6 @@
 """The OpenAPI document beyond what FastAPI derives: problems and request bodies."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -98,12 +99,13 @@ def cached() -> dict[str, Any]:
     }
 
 
-def document(app: FastAPI, locked: bool, policies: Sequence[str]) -> dict[str, Any]:
+def document(app: FastAPI, locked: bool, models: Sequence[str], policies: Sequence[str]) -> dict[str, Any]:
     """The OpenAPI document of the application, made once.
 
     Args:
         app: whose routes are described.
         locked: whether keys are set.
+        models: names of the no-reference models that are loaded.
         policies: names of those that can be asked for.
     """
     if app.openapi_schema is None:
@@ -116,6 +118,7 @@ def document(app: FastAPI, locked: bool, policies: Sequence[str]) -> dict[str, A
         )
         _drop_validation_errors(document)
         _tell_of_keys(document, locked)
+        _tell_of_models(document, models)
         _tell_of_policies(document, policies)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for schema in (ProblemDetails, BatchLine):
@@ -146,6 +149,16 @@ def _tell_of_keys(document: dict[str, Any], locked: bool) -> None:
                 operation["security"] = [{name: []} for name in _KEY_SCHEMES] + ([] if locked else [{}])
 
 
+def _tell_of_models(document: dict[str, Any], models: Sequence[str]) -> None:
+    """States which models can be asked for; other names get an answer that lists these."""
+    name = f"(?:{'|'.join(map(re.escape, models))})"
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] == "models":
+                    parameter["schema"]["pattern"] = f"^(?: *,)* *{name} *(?:, *(?:{name} *)?)*$"
+
+
 def _tell_of_policies(document: dict[str, Any], policies: Sequence[str]) -> None:
     """Says wherever a policy can be asked for which there are."""
     for operations in document["paths"].values():
@@ -172,7 +185,7 @@ def _response(errors: list[type[ServiceError]]) -> dict[str, Any]:
         "headers": headers,
         "content": {
             PROBLEM_JSON: {
-                "schema": {"$ref": "#/components/schemas/Problem"},
+                "schema": {"$ref": "#/components/schemas/ProblemDetails"},
                 "examples": {
                     error.slug: {"summary": error.title, "value": error().body("7d3c0e5a9b1f4c62")}
                     for error in errors
