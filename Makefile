@@ -1,5 +1,6 @@
 # make serve   sets up .venv, installs the service in it, and starts it: PORT=9000, HOST=0.0.0.0, MODELS=bpclip, ...
 # make test    the same with what the tests need, and runs them, several files at a time: ARGS="-k weights"
+# make client  builds the Python client as a wheel of its own, dist/iqa_client-*.whl
 # make lint    ruff and mypy, and for the page eslint and tsc, which need Node.js 18.18 or newer and npm
 # make train-bundled DATA=folder   trains the bundled weights again, from DATA/pristine and DATA/biq2021 (with
 #              scores.csv); interrupted, the same command goes on. WORKERS=8 encodes by so many processes.
@@ -16,14 +17,15 @@ WORKERS ?= 2
 
 pip = if $(VENV)/bin/python -m pip --version >/dev/null 2>&1; then set -- $(VENV)/bin/python -m pip; \
 	else set -- $(PYTHON) -m pip --python $(VENV)/bin/python; fi; \
-	"$$@" --disable-pip-version-check --no-input install --constraint $(CONSTRAINTS)
+	"$$@" --disable-pip-version-check --no-input
+install = $(pip) install --constraint $(CONSTRAINTS)
 
 # Whatever is set on make's command line is a setting of the service: PORT=9000 becomes IQA_PORT=9000. From the
 # environment only IQA_* counts: HOST, for one, is set there by many a shell.
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 settings = $(foreach name,$(filter-out ARGS CONSTRAINTS DATA PYTHON VENV WORKERS IQA_%,$(given)),IQA_$(name)='$(subst ','\'',$($(name)))')
 
-.PHONY: serve test lint lint-web train-bundled clean
+.PHONY: serve test client lint lint-web train-bundled clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed
@@ -31,6 +33,9 @@ serve: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+client: | $(VENV)/bin/python
+	@$(pip) wheel --no-deps --wheel-dir dist ./app/client/wheel
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
@@ -73,9 +78,9 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
 
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	@$(pip) --editable .
+	@$(install) --editable .
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
-	@$(pip) --editable '.[dev]'
+	@$(install) --editable '.[dev]'
 	@touch $(VENV)/installed $@

@@ -21,18 +21,31 @@ from app.client.errors import (
     Unreachable,
     Untrusted,
 )
-from app.client.requests import Image
+from app.client.requests import Image, Words
 from app.client.sync import Client
+from app.schemas.compare import CompareAnswer
+from app.schemas.models import ModelsAnswer
+from app.schemas.policies import PoliciesAnswer, Reason, Verdict
+from app.schemas.score import AdjectiveResult, ModelAnswer, ScoreAnswer
 
 __all__ = [
+    "AdjectiveResult",
     "AsyncClient",
     "Client",
     "ClientError",
+    "CompareAnswer",
     "Image",
     "ImageUnreadable",
     "Misunderstood",
+    "ModelAnswer",
+    "ModelsAnswer",
+    "PoliciesAnswer",
     "Problem",
+    "Reason",
+    "ScoreAnswer",
     "Scored",
     "Unreachable",
     "Untrusted",
+    "Verdict",
+    "Words",
 ]
