@@ -1,4 +1,4 @@
-"""What routes ask for in their signatures, what is refused before a body is read, and how they wait."""
+"""What routes ask for in their signatures, what they reject before a body is read, and how they wait."""
 
 import asyncio
 import re
@@ -63,11 +63,11 @@ async def _caller(request: Request) -> Caller:
 CallerDep = Annotated[Caller, Depends(_caller)]
 
 KEY: Final = Depends(_caller)
-"""Of a route: where keys are set, only those who have one come further."""
+"""Of a route: where keys are set, every request needs one."""
 
 
 async def _strict(request: Request) -> None:
-    """Refuses what the request's first line and headers show to be a mistake, which would else be overlooked.
+    """Rejects mistakes in the request's first line and headers, which would otherwise be overlooked.
 
     Raises:
         InvalidParameter: a query parameter that the route does not have, or any parameter twice.
@@ -96,7 +96,7 @@ async def _strict(request: Request) -> None:
 
 
 STRICT: Final = Depends(_strict)
-"""Of a route: mistakes in its parameters are refused, and not overlooked."""
+"""Of a route: mistakes in its parameters are rejected, and not overlooked."""
 
 
 async def _room(service: ServiceDep, caller: CallerDep) -> None:
@@ -105,8 +105,8 @@ async def _room(service: ServiceDep, caller: CallerDep) -> None:
 
 
 ROOM: Final = Depends(_room)
-"""Of a route: a spent budget or a full queue refuses before the body is read. The connection can be used
-again: what comes of the body after the answer is thrown away as it arrives."""
+"""Of a route: a spent budget or a full queue rejects the request before the body is read. The connection can
+be used again: what comes of the body after the answer is thrown away as it arrives."""
 
 
 def _presented(headers: Headers) -> list[bytes]:
@@ -134,7 +134,7 @@ class Asked:
         models: names of no-reference models.
         words: beyond the 40.
         timeout_s: to start within.
-        caller: who asks, and pays for it.
+        caller: whose budget pays for the answer.
         quality_map: whether local quality is wanted too.
         policy: by which a verdict is wanted, if one is.
     """
@@ -165,7 +165,7 @@ async def _asked(
         Query(
             description="No-reference models to ask, separated by commas; by default all that are loaded.",
             examples=["bpclip"],
-            # Said and not demanded: what else is sent gets an answer that names the models.
+            # Documented, not enforced: other values get an answer that names the models.
             json_schema_extra={"pattern": f"^{_NAMES}$"},
         ),
     ] = None,
@@ -218,7 +218,7 @@ async def _asked_of_one(
 
 
 AskedOfOneDep = Annotated[Asked, Depends(_asked_of_one)]
-"""Likewise, about single images."""
+"""What a query about single images asks for."""
 
 
 def _names(models: str, loaded: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The routes, a module each. None imports another, and nothing lists them: a module that is here is served.
 
-A module has a `router`, and may say in `ACCESS` who may ask; without it, an API key is wanted where there are
-keys.
+A module has a `router`, and may say in `ACCESS` what a client needs to use it; without that, an API key is
+wanted where there are keys.
 """
 
 import importlib
@@ -12,7 +12,7 @@ from typing import Literal
 from fastapi import APIRouter
 
 Access = Literal["key", "metrics", "open"]
-"""Who may ask: who has a key, whoever may read metrics by the settings, or anybody."""
+"""Which clients may ask: those with a key, those that may read metrics by the settings, or all."""
 
 
 def routers() -> Iterator[tuple[APIRouter, Access]]:
