@@ -41,8 +41,8 @@ class Job:
         deadline: when it must have started.
         pixels: what it costs the device, over all tasks and models.
         tasks: at least one.
-        company: None, or how many jobs may be in a batch with this one, itself included, since it was aboard
-            when a worker died (:attr:`app.inference.scheduling.Waiting.company`).
+        company: None, or how many jobs may be in a batch with this one, itself included, since it was on
+            the device when a worker died (:attr:`app.inference.scheduling.Waiting.company`).
     """
 
     id: int
@@ -124,8 +124,8 @@ class Done:
         batch_images: jobs in the batch.
         batch_pixels: of all of them.
         useful_pixels: what the networks saw of the batch's images.
-        padded_pixels: likewise, with the padding around them.
-        first: whether this is the batch's first job: who counts batches counts these.
+        padded_pixels: `useful_pixels` and the padding around them.
+        first: whether this is the batch's first job, by which batches are counted.
         pixels_per_s: see :attr:`State.pixels_per_s`.
     """
 

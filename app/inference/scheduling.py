@@ -1,17 +1,17 @@
 """Which waiting requests form the next batch: pure logic, told the time and the budget by its caller.
 
 Late binding: nothing is decided before the device can take a batch. Then the batch is the oldest request and
-those that fit best beside it. A model's images share one tensor, so whoever is smaller than its neighbours is
-padded, and padding costs what pixels cost; who fits best is who adds least of it to the oldest.
+those that fit best beside it. A model's images share one tensor, so an image smaller than its neighbours is
+padded, and padding costs what pixels cost; the best fit is the request that adds least padding to the oldest.
 
-The oldest is always taken, so before a request at most as many batches are formed as requests stood ahead of
-it, whatever comes in behind.
+The oldest is always taken, so at most as many batches are formed before a request as older requests wait,
+whatever comes in behind.
 
-Requests that were aboard when a worker died are suspects: they share batches with one another only, in ever
-smaller company (the caller says which), so that the culprit ends up alone and no newcomer pays for it. They
-keep their place in line all the same.
+Requests that were on the device when a worker died are suspects: they share batches with one another only, in
+ever smaller company (the caller says which), so that the culprit ends up alone and no new request pays for
+its fault. They keep their place in line all the same.
 
-Batches are formed in one pass, by the padding that each request would add to the oldest alone. Choosing anew
+Batches are formed in one pass, by the padding that each request would add to the oldest alone. Choosing again
 after every addition, by what it would add to the batch so far, was measured on simulated photos, web pictures
 and thumbnails: several times slower, for batches hardly better. The time is better spent on looking further
 down the line.
@@ -44,7 +44,7 @@ class SizedItem:
     Attributes:
         slot: names the model; its items of a batch share one tensor.
         height: in pixels, scaled as the model wants it.
-        width: likewise.
+        width: in pixels, scaled as the model wants it.
     """
 
     slot: str
@@ -61,8 +61,8 @@ class Waiting(Generic[K]):
         items: what it asks of the device; at least one.
         deadline: when it must have started, in seconds on the caller's clock.
         company: None where it may share a batch with any other such request. A number, at least 1, where it
-            was aboard when a worker died: it shares a batch with other suspects only, at most so many in all,
-            itself included.
+            was on the device when a worker died: it shares a batch with other suspects only, at most so many
+            in all, itself included.
     """
 
     key: K
@@ -191,7 +191,7 @@ class Line(Generic[K]):
     """The requests that wait for one device, oldest first."""
 
     def __init__(self) -> None:
-        # Ordered, because a dict walks past the gaps that those who were taken left at its front.
+        # Ordered, because a dict walks past the gaps that removed requests left at its front.
         self._fresh: OrderedDict[K, _Place[K]] = OrderedDict()
         self._suspects: OrderedDict[K, _Place[K]] = OrderedDict()
         # A heap whose first entry waits; others may have left. Ages differ, so places are not compared.
@@ -255,7 +255,7 @@ class Line(Generic[K]):
         lane = min(lanes, key=lambda lane: next(iter(lane.values())).age)
         oldest, *others = islice(lane.values(), 1 + LOOK_AHEAD)
         batch = _Batch(oldest, budget)
-        # Who would be too much beside the oldest alone does not come in later under cover of others' fit.
+        # A request that is too much beside the oldest alone does not join later beside better fitting ones.
         fitting = [(padding, place) for place in others if (padding := batch.padding_with(place)) is not None]
         fitting.sort(key=itemgetter(0))  # stable: of equals, the older comes first
         for _, place in fitting:
