@@ -1,6 +1,6 @@
-"""How many CPU cores there are to share, and how threads wait for one another on them: OpenMP's and Python's.
+"""The number of CPU cores to share, and how threads wait for one another on them: OpenMP's and Python's.
 
-torch divides an operation among threads that meet at its end. By default whoever is early spins for
+torch divides an operation among threads that meet at its end. By default an early thread spins for
 milliseconds before it sleeps, which is fast on cores of its own. But here decoding and HTTP want the same
 cores: a spinning thread then keeps off the core just the thread that it waits for, and a batch takes ten
 times as long (measured on two cores beside one busy process: mean 313 ms instead of 33, against 81 to 89 with
@@ -40,7 +40,7 @@ def _granted(quota: Path) -> int | None:
 
 
 def wait_briefly() -> None:
-    """Has OpenMP's threads spin briefly, unless the environment says how they are to wait.
+    """Has OpenMP's threads spin briefly, unless the environment sets how they wait.
 
     To be called before torch is imported.
     """

@@ -1,4 +1,4 @@
-"""Every way a request can fail, one class per slug of the HTTP contract; nothing else maps errors to answers.
+"""Every way a request can fail, one class per slug of the HTTP contract; all errors are mapped here.
 
     ServiceError
     ├── MalformedRequest          400  malformed-request
@@ -210,7 +210,7 @@ class TextEncoderMissing(ServiceError):
 
 
 class TemporaryError(ServiceError):
-    """A failure that passes: the answer says in ``Retry-After`` when to come again."""
+    """A transient failure: the answer says in ``Retry-After`` when to retry."""
 
     def __init__(self, detail: str | None = None, *, retry_after: float = 1.0, **fields: Any) -> None:
         """`retry_after` is in seconds, and is rounded up to whole ones, at least one."""

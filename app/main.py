@@ -1,4 +1,4 @@
-"""The ASGI application: routes, lifespan and middleware; nothing else."""
+"""The ASGI application: only routes, lifespan and middleware."""
 
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -38,7 +38,7 @@ def create_app(
 
     Raises:
         KeysError: the API keys cannot be used.
-        PoliciesError: likewise the policies of the settings.
+        PoliciesError: the policies of the settings cannot be used.
     """
     access = keys.Access(settings)
     if policies is None:

@@ -45,7 +45,7 @@ class Metrics:
     """The metrics of one HTTP process, which add up over all of them.
 
     What the workers do is counted as their answers come in, each batch by one of the HTTP processes. What
-    they say of their state is heard by all; the newest word counts, whoever heard it.
+    they say of their state is heard by all; the newest word counts, whichever process heard it.
 
     Args:
         policies: names of those that verdicts are counted of.
@@ -214,7 +214,7 @@ class Metrics:
             return
         for model, deviation in state.canary.items():
             self.canary_deviation.labels(worker, model).set(deviation)
-        # Workers and HTTP processes share the clock that does not jump, Prometheus has the other.
+        # Workers and HTTP processes share the monotonic clock, Prometheus uses the time of day.
         self.canary_time.labels(worker).set(time.time() - (time.monotonic() - state.canary_at))
         self._tell(self.worker_info, worker, {(state.device, state.dtype)})
         self._tell(

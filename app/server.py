@@ -30,9 +30,9 @@ _log = logging.getLogger("iqa.serving")
 
 _KEEP_ALIVE_S: Final = 75
 _HANDSHAKE_S: Final = 0.1
-"""Who is connecting when the listener is to be closed has this long to be connected."""
+"""Clients that are connecting when the listener is about to close have this long to finish."""
 _SILENT_S: Final = 1.0
-"""Who has connected before that and sent nothing is closed after this time."""
+"""A connection from before that without a request is closed after this time."""
 
 
 class Server(uvicorn.Server):
@@ -43,7 +43,7 @@ class Server(uvicorn.Server):
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Closes the listener, and then answers whoever had connected before: uvicorn alone resets them."""
+        """Closes the listener, then answers the clients that are connected: uvicorn alone resets them."""
         loop = asyncio.get_running_loop()
         for listener in sockets or []:
             turn_newcomers_away(listener)
@@ -135,7 +135,7 @@ async def _announce(lifeline: Lifeline, server: Server, service: Service) -> Non
     lifeline.report("ready")
     weights = {card.name: weights_used(card) for card in service.loaded().cards}
     for policy in usable(service.policies, service.settings.models).values():
-        # Of those built in nobody may ever ask, and who does is warned.
+        # Built-in policies may never be used; a client that uses one is warned in its answer.
         for sentence in () if policy.built_in else uncalibrated(policy, weights):
             _log.warning(sentence)
 
@@ -143,7 +143,7 @@ async def _announce(lifeline: Lifeline, server: Server, service: Service) -> Non
 async def _shut_down(
     server: Server, service: Service, drain: asyncio.Event, hurry: asyncio.Event, delay_s: float
 ) -> None:
-    """The two phases of draining: everything is served but nobody is invited, then the listener closes."""
+    """The two phases of draining: all requests are served but readiness is off, then the listener closes."""
     await drain.wait()
     service.draining = True
     try:

@@ -219,7 +219,7 @@ class _Settings(BaseSettings):
         return max(2, min(8, cores() // 2 // self.http_processes))
 
     def sources(self) -> dict[str, str]:
-        """Where the weights of each model come from that is to be loaded; full-reference BPCLIP always is."""
+        """Where the weights come from, by model to load; full-reference BPCLIP is always among them."""
         return {name: self._source(name) for name in (*self.models, FULL_REFERENCE)}
 
     def _source(self, name: str) -> str:

@@ -162,7 +162,7 @@ class Supervisor:
         _log.info(
             "draining: served for another %g s, then the listener closes; a second signal hurries", delay_s
         )
-        # While this process holds the socket too, the kernel would go on accepting connections.
+        # While this process holds the socket too, the kernel would continue to accept connections.
         self._listener.close()
         for post in self._fronts:
             if post.child is not None:
@@ -208,7 +208,7 @@ class Supervisor:
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _listen(self, post: _Post) -> str | None:
-        """Hears what a child has to say until it ends; the reason, if it gave one."""
+        """Reads the reports of a child until it ends; the reason, if it gave one."""
         reason = None
         assert post.child is not None
         async for report in post.child.reports():

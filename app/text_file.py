@@ -21,7 +21,7 @@ def read_text(path: Path, what: str, most_bytes: int) -> str:
     """
     try:
         status = path.stat()
-        # Opening a pipe waits for who writes to it, and it can be read but once.
+        # Opening a pipe waits for its writer, and it can be read only once.
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableText(f"{what} {path} is not a regular file.")
         if status.st_size > most_bytes:

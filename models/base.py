@@ -1,4 +1,4 @@
-"""What every model is to those who load and run it: pixels in; a score and, where it has words, cosines out.
+"""The interface of every model for loading and running: pixels in; a score and, with words, cosines out.
 
 A model sees images through an encoder, which gives feature maps, and makes of these an embedding, from which
 it reads its answer out. The two are apart since models whose encoders are equal share one pass: the runtime
@@ -103,7 +103,7 @@ class QualityModel(nn.Module):
         return False
 
     def relate(self, distorted: FeatureMaps, reference: Sequence[Tensor]) -> Tensor:
-        """Likewise of pairs, of a full-reference model.
+        """Embeddings of pairs, of a full-reference model.
 
         Args:
             distorted: of the distorted images.
@@ -121,7 +121,7 @@ class QualityModel(nn.Module):
 
 
 class PixelEncoder(nn.Module):
-    """The encoder of a model that needs none: its one feature map is the normalised image."""
+    """The encoder of a model that needs none: its one feature map is the normalized image."""
 
     def forward(self, images: Tensor, extents: Extents) -> list[tuple[Tensor, Extents]]:
         return [(images, extents)]

@@ -67,7 +67,7 @@ class Readings(_Part):
 
 
 class Calibration(_Part):
-    """How the scores and words of a model's weights are to be read, measured on real photographs."""
+    """How to read the scores and words of a model's weights, measured on real photographs."""
 
     photographs: int = Field(ge=1, description="Real photographs that it was measured on.")
     source: str = Field(min_length=1, description="What photographs these are.")
@@ -112,7 +112,7 @@ class FoundFault:
 
     Attributes:
         name: of the fault.
-        dimension: likewise.
+        dimension: of the fault.
         strength: in [0, 1].
         strong: whether the strength exceeds the threshold of a strong fault.
         phrase: for people, for example "slightly noisy".

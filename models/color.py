@@ -40,9 +40,9 @@ class Upright:
     Attributes:
         pixels: ``(H, W, 3)`` uint8, sRGB.
         orientation_applied: whether the file's orientation asked for a turn or a flip.
-        color_converted: whether an embedded colour profile was converted to sRGB.
+        color_converted: whether an embedded color profile was converted to sRGB.
         orientation_unknown: why the file's orientation could not be told, in a few words, or ''.
-        profile_ignored: why an embedded colour profile was not used, likewise; '' also where there is none.
+        profile_ignored: why an embedded color profile was not used, in a few words, or ''.
     """
 
     pixels: Pixels
@@ -63,7 +63,7 @@ def upright_srgb(image: Image.Image) -> Upright:
     times 255), an embedded ICC profile is converted to sRGB (perceptual intent), alpha is laid over white,
     the EXIF orientation is applied. Unreadable EXIF and ICC data are ignored, and so are a profile for
     another kind of pixels than the image has, and blocks of more than :data:`MAX_EXIF_BYTES` and
-    :data:`MAX_PROFILE_BYTES`; the answer says so. Only the current frame is read. (Of 16-bit colour Pillow
+    :data:`MAX_PROFILE_BYTES`; the answer says so. Only the current frame is read. (Of 16-bit color Pillow
     itself keeps the high bytes.)
 
     Args:
@@ -146,7 +146,7 @@ def _eight_bits(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _without_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Colour (1, L, P, RGB, CMYK, ...) and alpha (L; None where all is opaque), not composed yet."""
+    """Color (1, L, P, RGB, CMYK, ...) and alpha (L; None where all is opaque), not composed yet."""
     if not image.has_transparency_data:
         return image, None
     grey = image.mode in ("1", "L", "LA")  # stays grey, for a profile of grey to apply to
@@ -157,12 +157,12 @@ def _without_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]
 
 
 def _to_srgb(image: Image.Image, icc: object) -> tuple[Image.Image | None, str]:
-    """RGB by the image's profile, or None where nothing is to be converted; and why a profile is not used."""
+    """RGB by the image's profile, or None without a conversion; and why a profile is not used."""
     embedded = icc if isinstance(icc, bytes) and image.mode != "LAB" else b""
     if len(embedded) > MAX_PROFILE_BYTES:
         return None, "it is too large"
     try:
-        if image.mode == "LAB":  # L*a*b* is a colour space of its own and needs no embedded profile
+        if image.mode == "LAB":  # L*a*b* is a color space of its own and needs no embedded profile
             source, mode = ImageCms.createProfile("LAB"), "LAB"
         elif embedded:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(embedded))
@@ -187,7 +187,7 @@ def _to_srgb(image: Image.Image, icc: object) -> tuple[Image.Image | None, str]:
 
 
 def _profile_mode(space: str, mode: str) -> str:
-    """The Pillow mode in which a profile of this colour space applies to an image of this mode, or ''."""
+    """The Pillow mode in which a profile of this color space applies to an image of this mode, or ''."""
     match space.strip():
         case "RGB":  # grey images with an RGB profile are common, and mean grey in that RGB space
             return "" if mode in ("CMYK", "LAB") else "RGB"

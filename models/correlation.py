@@ -98,7 +98,7 @@ def srcc(predicted: ArrayLike, target: ArrayLike, weights: ArrayLike | None = No
 def krcc(predicted: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Kendall's rank correlation, tau-b, in [-1, 1].
 
-    With weights, each two images that agree or disagree count with the product of theirs.
+    With weights, each two images that agree or disagree count with the product of their weights.
 
     Raises:
         ValueError: see :func:`agreement`.

@@ -1,4 +1,4 @@
-"""From a decoded image to what a network sees: upright sRGB pixels, a size, a normalised tensor.
+"""From a decoded image to what a network sees: upright sRGB pixels, a size, a normalized tensor.
 
 Training, evaluation and the service all come through here, so a model is asked about the same pixels that
 it learnt from. What differs between weights (mean, standard deviation, longest side) is data,
@@ -53,7 +53,7 @@ class Preprocessing(BaseModel):
 
         Args:
             width: of the image, in pixels.
-            height: likewise.
+            height: of the image, in pixels.
             max_pixels: a bound on width times height, at least 32 * 32; None for no bound.
 
         Returns:
@@ -94,7 +94,7 @@ class Preprocessing(BaseModel):
             max_pixels: see :meth:`fitted_size`.
 
         Returns:
-            ``(h, w, 3)`` uint8; the same array where nothing is to be done.
+            ``(h, w, 3)`` uint8; the same array where the size fits already.
 
         Raises:
             ValueError: `pixels` has another shape or dtype, or `max_pixels` is under 1024.
@@ -108,7 +108,7 @@ class Preprocessing(BaseModel):
         return np.array(resized)
 
     def tensor(self, pixels: Pixels) -> "Tensor":
-        """The normalised input of a network.
+        """The normalized input of a network.
 
         Args:
             pixels: ``(H, W, 3)`` uint8.

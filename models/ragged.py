@@ -2,8 +2,9 @@
 
 The images of a batch lie in the top left corners of one zero-filled tensor. A convolution pads an image with
 zeros when it stands alone, so it sees the same in the batch as long as the padding *is* zero; but a bias,
-folded batch norm included, fills it anew at every layer. :class:`Extents` knows what of a tensor is image, at
-any resolution of a network, and clears the rest before the next operation that looks beyond its own position.
+folded batch norm included, fills it again at every layer. :class:`Extents` knows what of a tensor is image,
+at any resolution of a network, and clears the rest before the next operation that looks beyond its own
+position.
 
 Two facts keep this cheap. Only an operation that reads past an image's edge needs it cleared: a 3x3
 convolution or max pooling, not a 1x1 convolution, nor average pooling over whole windows, nor anything
@@ -120,7 +121,7 @@ def pack(images: Sequence[NDArray[np.uint8]], multiple: int = 1) -> tuple[Tensor
         images: as they are decoded; they are copied.
         multiple: sides are brought to the next multiple of this by mirroring the image at its right and
             bottom edge (without repeating the edge itself), so that all that follows sees whole cells. Sides
-            longer than half of it allow that.
+            longer than half of `multiple` allow that.
 
     Returns:
         The tensor, on the CPU in channels-last order, and the extents of the (mirrored) images.
@@ -148,6 +149,6 @@ def normalise(pixels: Tensor, extents: Extents, mean: Tensor, std: Tensor) -> Te
         pixels: as :func:`pack` lays them.
         extents: of the images in it.
         mean: ``(3, 1, 1)`` float32, per channel, for values in [0, 1].
-        std: likewise.
+        std: ``(3, 1, 1)`` float32, per channel, for values in [0, 1].
     """
     return extents.clear(pixels.float().div_(255.0).sub_(mean).div_(std))

@@ -1,8 +1,8 @@
 """The models that there are, by name: the only list of them.
 
-Whatever else knows models by name (settings, flags, answers, weights) has the names from here. Another
-package offers one of its own as an entry point of the group ``iqa.models``, a :class:`ModelSpec`. There
-is no torch here: HTTP processes and the command line read it, and a network is imported when it is loaded.
+Everything that knows models by name (settings, flags, answers, weights) has the names from here. Another
+package offers one of its own as an entry point of the group ``iqa.models``, a :class:`ModelSpec`. There is no
+torch here: HTTP processes and the command line read it, and a network is imported when it is loaded.
 """
 
 import importlib
@@ -60,7 +60,7 @@ class ModelSpec:
 
     @property
     def source(self) -> str | None:
-        """Where its weights come from unless the settings say otherwise; None where they have to."""
+        """Where its weights come from unless the settings say otherwise; None where they must say it."""
         return "bundled" if self.bundled or self.weights else None
 
 

@@ -2,7 +2,7 @@
 
 Both models, the HTTP answers, the training recipes and the documentation read the words, their order and
 their polarity from here. The dimensions follow the attributes of SPAQ and CLIP-IQA; "clear", "blurry",
-"sharp", "soft" and "stable" are printed in the BPCLIP paper (arXiv 2506.17969), the other words are our
+"sharp", "soft" and "stable" are printed in the BPCLIP paper (arXiv 2506.17969), the remaining words are our
 decision.
 """
 

@@ -1,4 +1,4 @@
-"""Who may use the service, and how much of it: keys, and a budget for each that has one."""
+"""Which clients may use the service, and how much: keys, and a budget for each that has one."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from app.settings import Settings
 
 @dataclass(frozen=True)
 class Caller:
-    """Whoever sent a request.
+    """The client that sent a request.
 
     Attributes:
         name: of the key; None where there are no keys.
@@ -69,7 +69,7 @@ class Access:
         self.locked = bool(self._ring.current())
 
     def caller(self, presented: Sequence[bytes]) -> Caller:
-        """Who sent a request that carries these keys. The first tells, but none of them may be wrong.
+        """The client that sent a request with these keys. The first one names it; none of them may be wrong.
 
         Raises:
             Unauthorized: there is none, or one is wrong.
@@ -93,7 +93,7 @@ class Access:
         before = self._callers.get(key.name)
         if before is not None and before[0] is key:
             return before[1]
-        # It is new, or all were read again: who has gone is forgotten, who stays keeps the level.
+        # It is new, or all were read again: removed keys are forgotten, the others keep their levels.
         names = {key.name for key in keys}
         self._callers = {name: entry for name, entry in self._callers.items() if name in names}
         caller = Caller(key.name, self._bucket(key, before and before[1].bucket), self._clock)

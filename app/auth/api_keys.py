@@ -1,7 +1,7 @@
 """API keys: how they are made, how they are written down, and which of them are in use.
 
 A line of a list is ``NAME:SHA256`` or ``NAME:SHA256:PIXELS_PER_SECOND``; ``#`` begins a comment. Complaints
-name the line and never repeat it: somebody may have put the key itself where its hash belongs.
+name the line and never repeat it: it may hold the key itself where the hash belongs.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ class ApiKey:
 
 
 def new_key() -> str:
-    """A key that nobody can guess: 256 random bits."""
+    """A key that cannot be guessed: 256 random bits."""
     return _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
 
 
@@ -88,7 +88,7 @@ def parse_keys(text: str, source: str) -> list[ApiKey]:
     """The keys of a file's text, of which there may be none.
 
     Raises:
-        KeysError: a line is not as it has to be; the message calls the text `source`.
+        KeysError: a line is invalid; the message calls the text `source`.
     """
     return _parse(text.splitlines(), f"{source}, line")
 
@@ -109,7 +109,7 @@ def load_keys(path: Path | None, entries: str | None) -> tuple[ApiKey, ...]:
     """The keys of a file and of a text of entries that commas or newlines separate; none where both are None.
 
     Raises:
-        KeysError: one of them cannot be read, is not as it has to be, or holds no key.
+        KeysError: one of them cannot be read, is invalid, or holds no key.
     """
     keys: list[ApiKey] = []
     if path is not None:
@@ -130,7 +130,7 @@ def load_keys(path: Path | None, entries: str | None) -> tuple[ApiKey, ...]:
 
 
 class KeyRing:
-    """The keys in use. Their file is looked at again once a second, by whoever asks for them.
+    """The keys in use. A look-up checks their file for changes, at most once a second.
 
     Args:
         path, entries: as for :func:`load_keys`.
@@ -163,7 +163,7 @@ class KeyRing:
         try:
             self._keys = load_keys(self._path, self._entries)
         except KeysError as error:
-            # It is tried again at every look, since what was wrong may pass without a trace on the file.
+            # The file is read again at every look, since a fault may vanish without a trace on the file.
             if str(error) != self._complaint:
                 self._complaint = str(error)
                 _log.error("%s The API keys of before stay in use.", error)

@@ -10,8 +10,8 @@ class Bucket:
     """Fills at a steady rate up to ten seconds' worth, and is full at first.
 
     What a request costs is known only when its image has come. So a caller is let in while there is anything
-    in the bucket, and pays afterwards; what is overdrawn has to flow in again before the next is let in. Over
-    a long time nobody gets more than the rate.
+    in the bucket, and pays afterwards; an overdrawn bucket must fill again before the next request is let in.
+    Over a long time no caller gets more than the rate.
 
     Args:
         rate: pixels per second.

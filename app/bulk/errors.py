@@ -2,4 +2,4 @@
 
 
 class OutputError(Exception):
-    """A file of scores cannot be written, read or gone on with; the message is one sentence."""
+    """A file of scores cannot be written, read or resumed; the message is one sentence."""

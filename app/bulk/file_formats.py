@@ -42,7 +42,7 @@ class FileFormat(Protocol):
     """How rows are written and read.
 
     Attributes:
-        table: whether the rows are flat ones, else the fields of answers.
+        table: True for flat rows, False for the fields of answers.
     """
 
     table: bool
@@ -107,7 +107,7 @@ class Csv:
         writer.writerow(column.name for column in columns)
         for row in rows:
             writer.writerow(_cell(column, row.get(column.name)) for column in columns)
-        text.detach()  # the file is another's, who closes it
+        text.detach()  # the caller owns the file, and closes it
 
     def read(self, path: Path, columns: Sequence[Column]) -> Iterator[Row]:
         kinds = {column.name: column for column in columns}

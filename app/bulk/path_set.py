@@ -35,5 +35,5 @@ class PathSet:
         return added.rowcount == 1
 
     def close(self) -> None:
-        """Removes all of it; a second call does nothing."""
+        """Removes the database; a second call does nothing."""
         self._database.close()

@@ -1,4 +1,4 @@
-"""Where the scores of a file come from: kept beside it, so that nobody goes on with it by other weights.
+"""Where the scores of a file come from: kept beside it, so that it is not resumed with other weights.
 
 ``scores.csv`` has ``scores.csv.run.json``, for people as well.
 """
@@ -67,7 +67,7 @@ class Basis(BaseModel):
         return {model.name: model.calibration for model in self.models}
 
     def check(self, wanted: "Basis", file: Path) -> None:
-        """Makes sure that a file of scores on this basis can be gone on with on another one.
+        """Makes sure that a run on another basis can resume a file of scores on this one.
 
         Raises:
             OutputError: it cannot; the message says what differs.
@@ -79,11 +79,11 @@ class Basis(BaseModel):
 
         Args:
             models: that are asked for by name.
-            policy: likewise.
+            policy: that is asked for by name.
             file: of scores on this basis.
 
         Raises:
-            OutputError: it cannot be gone on with.
+            OutputError: the file cannot be resumed.
         """
         difference = None if models is None else self._other_models(models)
         _refuse(file, difference or self._other_policy(policy))
@@ -125,7 +125,7 @@ class Basis(BaseModel):
 
 
 class About(BaseModel):
-    """A run: what was to be scored, by whom, when.
+    """A run: what was to be scored, by which program and server, when.
 
     Attributes:
         program: and its version.
@@ -164,7 +164,7 @@ class About(BaseModel):
             raise OutputError(f"{path.name} is not what this program writes.") from None
 
     def with_names_of(self, other: "About") -> "About":
-        """This run, gone on with by another one that may have been given further names."""
+        """This run, resumed by another one that may have been given further names."""
         named = tuple(dict.fromkeys([*self.named, *other.named]))[: 2 * _MOST_NAMES]
         return self.model_copy(update={"named": named})
 

@@ -1,7 +1,7 @@
-"""A file of scores in the making: begun, gone on with, finished.
+"""A file of scores in the making: begun, resumed, finished.
 
 While images are scored, their rows stand in a part file beside it (``scores.csv.part.sqlite``); at the end
-the file is made of that in one step, so whoever finds ``scores.csv`` finds a whole one.
+the file is made of that in one step, so ``scores.csv`` is always a whole file.
 """
 
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ class ScoreFile:
         """Where the scores come from that are there.
 
         Raises:
-            OutputError: nobody knows.
+            OutputError: that is unknown.
         """
         return About.read(self.path)
 
@@ -74,7 +74,7 @@ class ScoreFile:
         """The rows that are there, those of failures too.
 
         Raises:
-            OutputError: they cannot be read, or nobody knows where they come from.
+            OutputError: they cannot be read, or their origin is unknown.
         """
         calibrations = self.about().basis.calibrations
         for fields in self._fields():
@@ -92,7 +92,7 @@ class ScoreFile:
         self._part = self._open()
 
     def go_on(self, now: About) -> None:
-        """Makes ready for further rows; those of failures are taken out, as the files are to be tried again.
+        """Makes ready for further rows; those of failures are taken out, as these files are retried.
 
         Args:
             now: what this run would be as the first one.

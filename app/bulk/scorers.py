@@ -1,4 +1,4 @@
-"""Who scores the files: the models in this process, or a server.
+"""What scores the files: the models in this process, or a server.
 
 Neither needs the other's libraries: to ask a server, torch is not loaded.
 """
@@ -21,7 +21,7 @@ SERVER_CONCURRENCY: Final = 8
 
 
 class Source(Protocol):
-    """Who scores."""
+    """Scores files: the models in this process, or a server."""
 
     @property
     def basis(self) -> Basis:

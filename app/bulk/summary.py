@@ -84,12 +84,12 @@ class Kinds:
 
 @dataclass(frozen=True)
 class Example:
-    """An image that is to be shown.
+    """An image to show.
 
     Attributes:
         path: of its file.
         score: of the image.
-        row: all that is known of it.
+        row: all that is known of the image.
         copies: how many further files hold exactly the same, as far as was noticed.
     """
 
@@ -191,7 +191,7 @@ class Summary:
         self._worst.add(row)
 
     def forget_failures(self) -> None:
-        """Those files are tried again."""
+        """Forgets the failed files, which are retried."""
         self.failed, self.problems = 0, Kinds()
 
     def best_and_worst(self) -> tuple[list[Example], list[Example]]:

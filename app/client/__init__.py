@@ -6,7 +6,7 @@
         print(client.score("photo.jpg").score)
 
 It needs neither torch nor the server's parts. Every failure is a :class:`ClientError`; which there are, is
-told in :mod:`app.client.errors`, and what is tried again, in :mod:`app.client.retry`.
+told in :mod:`app.client.errors`, and what is retried, in :mod:`app.client.retry`.
 
 Proxies of the environment (``HTTPS_PROXY``, ``NO_PROXY``) are used, except for this machine's own addresses.
 Redirects are not followed, since the key would go along.

@@ -1,4 +1,4 @@
-"""The client for coroutines; the other one is made of it."""
+"""The client for coroutines; the blocking client wraps this one."""
 
 import asyncio
 import ipaddress
@@ -61,7 +61,7 @@ class AsyncClient:
         attempts: of each call, the first included.
         patience_s: no further attempt is begun so long after the call's beginning.
         deadline_s: sent as ``X-Timeout-Ms``: in which work must start. What does not start in time (504
-            ``deadline-exceeded``) is then a Problem at once; without it, it is tried again.
+            ``deadline-exceeded``) is then a Problem at once; without `deadline_s`, it is retried.
         most_bytes: that an image may have; they are read into memory.
         transport: instead of httpx's own.
         clock: time and chance, for tests.
@@ -155,8 +155,8 @@ class AsyncClient:
     ) -> AsyncGenerator[Scored]:
         """As :meth:`app.client.Client.score_many`. `images` is iterated over in the loop.
 
-        Who leaves the loop early closes the generator, as :func:`contextlib.aclosing` does, or leaves that to
-        the garbage collector.
+        A caller that leaves the loop early closes the generator, as :func:`contextlib.aclosing` does, or
+        leaves that to the garbage collector.
         """
         params = requests.parameters(models, adjectives, quality_map=quality_map, policy=policy)
         requests.require_several(images)
@@ -343,7 +343,7 @@ def _bare(error: ClientError) -> ClientError:
 
 
 def _is_here(host: str) -> bool:
-    """Whether an address is this machine's own, where no proxy is to be asked."""
+    """Whether an address is this machine's own, for which no proxy is used."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -19,7 +19,7 @@ class BackgroundLoop:
     """Runs coroutines for any thread. It ends with :meth:`stop`, and never keeps the interpreter from ending.
 
     Args:
-        last: what is to be run when all others have ended.
+        last: the coroutine that runs when all others have ended.
     """
 
     def __init__(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:

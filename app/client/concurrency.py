@@ -43,7 +43,7 @@ class PacedRun:
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Waits until one more request may be sent, which then is under way until this ends."""
-        async with self._door:  # one after the other, so that who has failed comes after who has not tried
+        async with self._door:  # in order, so that retries come after first attempts
             while (wait := self.pace.wait(self._clock.now())) != 0:
                 if wait is None:
                     self._changed.clear()

@@ -13,7 +13,7 @@ QUESTION_SLUGS: Final = frozenset({
     "unauthorized", "not-found", "method-not-allowed", "invalid-parameter", "unknown-model",
     "text-encoder-unavailable",
 })  # fmt: skip
-"""Problems of what was asked or of who asks, whatever the image."""
+"""Problems of the question or of the API key, whatever the image."""
 
 _PASSING: Final = frozenset({408, 429, 502, 503, 504})
 _ABOUT_AN_IMAGE: Final = frozenset({400, 413, 415, 422})
@@ -25,7 +25,7 @@ class ClientError(Exception):
     Attributes:
         detail: what went wrong, in a sentence that names no file.
         request_id: by which the service's log knows all attempts; empty where nothing was sent.
-        passing: whether it may be well when tried again later.
+        passing: whether the failure is transient, so that a later retry may succeed.
         of_image: whether it is this image's matter, and another one may fare better.
     """
 

@@ -30,7 +30,7 @@ _STANDARD: Final = frozenset({"type", "title", "status", "detail", "request_id"}
 _PROBLEM_TYPE: Final = re.compile(r"/problems/([a-z-]+)")
 _SECONDS: Final = re.compile(r"\d{1,9}")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
-_LONGEST_SHOWN: Final = 200  # characters of what somebody else wrote
+_LONGEST_SHOWN: Final = 200  # characters of text from an answer
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Call:
     request_id: str = field(default_factory=lambda: uuid4().hex)
 
     def request(self, client: httpx.AsyncClient, deadline_s: float | None) -> httpx.Request:
-        """The next attempt of it; the same bytes each time."""
+        """The request of the next attempt; the same bytes each time."""
         headers = {"X-Request-ID": self.request_id}
         if deadline_s is not None:
             headers["X-Timeout-Ms"] = str(round(deadline_s * 1000))
@@ -200,10 +200,10 @@ def _read_file(file: BinaryIO, most_bytes: int) -> bytes:
 
 
 def parsed(kind: type[AnswerT], body: bytes, call: Call) -> AnswerT:
-    """An answer as the model of it. What a newer service adds to it is passed over.
+    """An answer as its model. Fields that a newer service adds are ignored.
 
     Raises:
-        Misunderstood: it is something else.
+        Misunderstood: it does not fit the model.
     """
     try:
         return kind.model_validate_json(body, extra="ignore")
@@ -216,10 +216,10 @@ def parsed(kind: type[AnswerT], body: bytes, call: Call) -> AnswerT:
 
 
 def png(body: bytes, call: Call) -> bytes:
-    """An answer that is to be a PNG file.
+    """An answer that must be a PNG file.
 
     Raises:
-        Misunderstood: it is something else.
+        Misunderstood: it is no PNG file.
     """
     if not body.startswith(b"\x89PNG\r\n\x1a\n"):
         raise Misunderstood(

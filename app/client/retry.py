@@ -1,8 +1,8 @@
-"""When to try again: pure rules, with the time and the dice as arguments.
+"""When to retry: pure rules, with the time and the dice as arguments.
 
-Scoring has no effect but its answer, so whatever passes may be tried again: a full queue or a spent budget
-(429), a service that starts, drains or restarts its worker (503), a connection that could not be made or
-broke, an answer that did not come, a body that came too slowly (408), work that could not start in the
+Scoring has no effect but its answer, so every transient failure may be retried: a full queue or a spent
+budget (429), a service that starts, drains or restarts its worker (503), a connection that could not be made
+or broke, an answer that did not come, a body that came too slowly (408), work that could not start in the
 service's time (504; it cost the service nothing). ``Retry-After`` is waited for in full; what asks for more
 than the patience that is left is not waited for at all.
 """
@@ -20,12 +20,12 @@ _FIRST_S: Final = 0.25
 _LONGEST_S: Final = 10.0
 _LEAST_S: Final = 0.05  # full jitter may choose nothing at all, and that would be no pause
 _SPREAD: Final = 0.25
-"""Of what Retry-After says is added at random, at most a second: so that not all who were refused together
-come back together."""
+"""Of what Retry-After says is added at random, at most a second: so that requests that were rejected together
+are not retried together."""
 
 _GROWTH: Final = 1 / 32
-"""By how much each answer raises the number of requests under way that was too much before: who is refused
-waits for a second or more, and that is to be provoked seldom."""
+"""By how much each answer raises the number of requests under way that was too much before: a rejected
+request waits for a second or more, so rejections should be rare."""
 
 _TOO_MUCH: Final = frozenset({429, 504})
 
@@ -68,7 +68,7 @@ class Patience:
 def pause(error: ClientError, failures: int, dice: float) -> float:
     """Seconds to wait after the latest of so many failures in a row.
 
-    What the service says and a little more, or else chosen at random below a bound that doubles each time
+    What the service says and a little more; otherwise chosen at random below a bound that doubles each time
     ("full jitter": AWS Architecture Blog, Exponential Backoff And Jitter, 2015).
     """
     if isinstance(error, Problem) and error.retry_after is not None:
@@ -101,10 +101,11 @@ class Attempts:
 class Pace:
     """How many requests of a long run may be under way at a time, and from when.
 
-    What the service says of itself is said to all of them. Whose request finds the queue full comes again
-    when it was told to; meanwhile there are as many under way as were taken, and one more now and then to
-    see whether there is room again. After whatever else passes none is sent until the pause is over. Then
-    there are half as many where they were too much, or else one goes ahead to see, and all follow it.
+    What the service says of itself applies to all requests. A request that finds the queue full is retried
+    after its Retry-After; meanwhile there are as many under way as were accepted, and one more now and then
+    to see whether there is room again. After any other transient failure none is sent until the pause is
+    over. Then half as many are sent where they were too much; otherwise a single request probes the service,
+    and all follow it.
 
     Args:
         most: requests at a time.
@@ -138,7 +139,7 @@ class Pace:
         self._limit = min(float(self._most), self._limit + (1 if self._limit < self._enough else _GROWTH))
 
     def failed(self, error: ClientError, began: float, now: float, dice: float) -> float | None:
-        """After the passing failure of a request that was sent at `began` and is still counted as active.
+        """After the transient failure of a request that was sent at `began` and is still counted as active.
 
         Returns:
             Seconds that this one waits, beside what all wait; None where the run is over.

@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 
 
 class Client:
-    """Asks the service. Any number of threads may share it; after a fork it connects anew.
+    """Asks the service. Any number of threads may share it; after a fork it opens new connections.
 
     Args:
         url, key, timeout_s, attempts, patience_s, deadline_s, most_bytes, transport, clock: as of
@@ -73,7 +73,7 @@ class Client:
             )
 
         self._connect = connect
-        self._asking = connect()  # what is wrong with the arguments is to be said here
+        self._asking = connect()  # raises here what is wrong with the arguments
         self.url = self._asking.url
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
@@ -103,7 +103,7 @@ class Client:
 
         Raises:
             ImageUnreadable: the image cannot be read; also where there is no such file.
-            Problem: the service refuses, and goes on refusing.
+            Problem: the service rejects every attempt.
             Unreachable: there is no answer.
             Misunderstood: the answer is not this service's.
         """
@@ -130,7 +130,7 @@ class Client:
 
         Args:
             reference: the image as it should be.
-            distorted: what became of it.
+            distorted: the processed copy.
             models: no-reference models to ask about both; the full-reference one always answers.
             resize: ``reference`` brings the distorted image to the reference's size; with ``none`` sizes that
                 differ are a Problem.
@@ -182,7 +182,7 @@ class Client:
         a time; that costs none of them an attempt. Only where an image's connection breaks again and again
         while others are answered, its `attempts` are used up.
 
-        Who leaves the loop early leaves nothing behind: what is under way is cancelled.
+        Leaving the loop early cancels the requests that are under way.
 
         Args:
             images: as for :meth:`score_request`.
@@ -224,7 +224,7 @@ class Client:
                 self._loop, self._asking = None, self._connect()
             if self._loop is None:
                 self._loop = BackgroundLoop(self._asking.close)
-                # Also where nobody closes the client, and when the interpreter ends.
+                # Also where the client is never closed, and when the interpreter ends.
                 weakref.finalize(self, self._loop.stop)
             return self._asking, self._loop
 

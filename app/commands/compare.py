@@ -1,4 +1,4 @@
-"""``iqa compare``: a distorted image held against its reference, in this process."""
+"""``iqa compare``: compares a distorted image with its reference, in this process."""
 
 import json
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""``iqa keys``: making API keys, and hashing those that somebody else made."""
+"""``iqa keys``: making API keys, and hashing those of another source."""
 
 import fcntl
 import getpass
@@ -19,7 +19,7 @@ keys_app = typer.Typer(
 )
 
 _SHORT: Final = 32
-"""Keys with fewer letters may be found by trying, once somebody has the hash."""
+"""Shorter keys can be found by trying, given the hash."""
 
 
 @keys_app.command()
@@ -79,7 +79,7 @@ def _append(path: Path, key: ApiKey) -> None:
         KeysError: the list cannot be used as it is.
     """
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "rb+") as file:
-        # Two who add at once take turns, or both could add the same name.
+        # Two processes that add at once take turns, or both could add the same name.
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
             text = file.read().decode("utf-8-sig")

@@ -27,8 +27,8 @@ class Run:
 
     Args:
         output: file that the scores go to; None where they are printed.
-        overwrite: whether one that is there is begun anew.
-        as_json: whether they are printed as lines of JSON, else as a table.
+        overwrite: whether an existing file is started over.
+        as_json: whether they are printed as lines of JSON; otherwise as a table.
 
     Attributes:
         summary: of all images of the file, or of the run where there is no file.
@@ -55,7 +55,7 @@ class Run:
         """The images that the file has a score of, which are counted as if they had been scored now.
 
         Raises:
-            OutputError: the file cannot be gone on with.
+            OutputError: the file cannot be resumed.
         """
         if self._output is not None and self._output.exists and not self._overwrite:
             self.about = self._output.about()
@@ -76,7 +76,7 @@ class Run:
 
         Raises:
             Failure: no further file can be scored, or written down; what is done is kept.
-            OutputError: the file cannot be gone on with.
+            OutputError: the file cannot be resumed.
         """
         if self._output is not None and self.about is not None:
             self._output.go_on(about)
@@ -143,7 +143,7 @@ class Run:
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:
-        """Says how to go on, where something in the block goes wrong that can be expected to."""
+        """Says how to resume the run, where the block fails in an expected way."""
         try:
             yield
         except KeyboardInterrupt:

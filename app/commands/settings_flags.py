@@ -77,7 +77,7 @@ def _read(given: dict[str, str | None]) -> Settings:
     try:
         return read_settings(**given)
     except SettingsError as error:
-        # Who typed a flag is not to be told of a variable.
+        # For a flag on the command line the message names the flag, not the variable.
         message = str(error)
         for name, value in given.items():
             if value is not None:

@@ -60,7 +60,7 @@ _EXPECTED: Final = (
 
 
 class CommandFailure(Exception):
-    """A command cannot do what it was asked to; the message is one sentence for who asked."""
+    """A command cannot do what it was asked to; the message is one sentence for the user."""
 
 
 def reported(command: Callable[..., None]) -> Callable[..., None]:
@@ -75,7 +75,7 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             complain("Interrupted." if not interrupt.args else str(interrupt.args[0]))
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # Nobody reads any more. What is still buffered must go somewhere when the interpreter ends.
+            # The reader is gone. What is still buffered must go somewhere when the interpreter ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(PIPE_CLOSED) from None
         except Exception as error:
@@ -146,11 +146,11 @@ def cell(value: object) -> str:
 
 
 class Meter:
-    """How far a long piece of work is: a bar where standard error is a terminal, else a line now and then.
+    """How far a long piece of work is: a bar where standard error is a terminal; otherwise lines.
 
     Args:
         label: what is being done, as "scoring".
-        total: how much there is to do; None while that is not known.
+        total: amount of work; None while that is not known.
         unit: of what; "bytes" are shown in larger units.
     """
 
@@ -158,7 +158,7 @@ class Meter:
         self.done = 0
         self._label, self._total, self._unit = label, total, unit
         self._began = self._spoke = time.monotonic()
-        self._before = 0  # by an earlier run that is gone on from
+        self._before = 0  # by an earlier run that this one resumes
         self._bar: Progress | None = None
         self._task = TaskID(0)
 

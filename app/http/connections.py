@@ -22,10 +22,10 @@ _MOST_FIELDS: Final = 100
 _MOST_PIPELINED: Final = 100
 """Requests of one connection that wait for those before them; one read can bring ten thousand."""
 _LINGER_S: Final = 2.0
-"""How long the rest of what is refused is still taken, and thrown away: to close a connection while its
-client sends resets it, and the refusal may be lost with it."""
+"""Time for which the rest of a rejected body is still read and discarded: closing a connection while its
+client sends resets it, and the answer may be lost."""
 _LEAST_TAKEN_BYTES: Final = 16 * 1024
-"""Of an answer, in each :attr:`ConnectionLimits.answer_s`: who takes less does not read it."""
+"""Of an answer, in each :attr:`ConnectionLimits.answer_s`: a client that takes less counts as not reading."""
 
 LARGE_HEAD: Final = "large-head"
 SLOW_HEAD: Final = "slow-head"
@@ -43,7 +43,7 @@ class ConnectionLimits:
         head_s: from connecting, or from a request's first byte, to the end of its head.
         body_s: from an answer to the end of its request's body, where it was given before that came. While
             there is no answer, the application sees to the body's time.
-        answer_s: in which a client that is behind with reading has to read some of its answer.
+        answer_s: in which a client that is behind with reading must read some of its answer.
     """
 
     most: int
@@ -57,7 +57,7 @@ class Door:
 
     Args:
         limits: of each, and of all.
-        refused: counts connections that were closed for a limit, by the label ``reason``.
+        refused: counter of connections that were closed for a limit, by the label ``reason``.
     """
 
     def __init__(self, limits: ConnectionLimits, refused: Counter) -> None:
@@ -71,7 +71,7 @@ class Door:
     def make_room(self) -> bool:
         """Closes the connection that has been idle longest; whether there was one.
 
-        Or else a few silent clients could keep all others out for as long as they are waited for.
+        Otherwise a few silent clients could keep all others out for as long as the process waits for them.
         """
         longest = next(iter(self.idle), None)
         if longest is None:
@@ -111,7 +111,7 @@ class Connection(HttpToolsProtocol):
         self._door = door
         self._timer: asyncio.TimerHandle | None = None  # of a head, of a body, or of lingering
         self._reading: asyncio.TimerHandle | None = None  # of the client, its answer
-        self._head_due = True  # also after connecting: who says nothing is not waited for
+        self._head_due = True  # also after connecting: silent connections are closed
         self._head_begun = False
         self._body_due = False
         self._head_bytes = 0
@@ -126,7 +126,7 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > self._door.limits.most:
             self._door.count(TOO_MANY)
             # Where all are being answered the newcomer goes, at once and with a word: a balancer can take it
-            # elsewhere. Were it left to wait, nobody could tell this process from one that hangs.
+            # elsewhere. Were it left to wait, this process would look like one that hangs.
             if not self._door.make_room():
                 self._deaf = True
                 transport.write(self._bare(503))
@@ -194,8 +194,8 @@ class Connection(HttpToolsProtocol):
             name in (b"content-length", b"transfer-encoding") and value.strip() != b"0"
             for name, value in self.headers
         ):
-            # The parser skips the body, and would take the rest of it for the next request. (Offers that come
-            # whole with the first bytes of a request are not seen by it.)
+            # The parser skips the body, and would take its remaining bytes for the next request. (It does not
+            # see upgrade offers that arrive whole with the first bytes of a request.)
             self._stop_parsing(400)
         super().on_headers_complete()
         self._unanswered = [each for each in self._unanswered if not each.response_complete] + [self.cycle]
@@ -246,7 +246,7 @@ class Connection(HttpToolsProtocol):
     # Timers
 
     def _watch(self) -> None:
-        """Sees to it that who is not being answered is not waited for without end."""
+        """Limits the wait for a client that is not being answered."""
         if self._timer is not None or self._deaf or not self._answered() or self.transport.is_closing():
             return
         limits = self._door.limits
@@ -265,7 +265,7 @@ class Connection(HttpToolsProtocol):
         if self._head_begun:
             self._refuse(408)
             return
-        # Who has said nothing asks for no answer: it may be a connection kept for later.
+        # A client that has sent nothing expects no answer: it may keep the connection for later.
         self._door.count(SLOW_HEAD)
         self._close()
 
@@ -342,7 +342,7 @@ class Connection(HttpToolsProtocol):
         self._watch_reader()
 
     def _forsake(self) -> None:
-        """Tells whoever works on an answer that nobody waits for it; uvicorn tells only the last of them."""
+        """Tells every running request cycle that its client is gone; uvicorn tells only the last one."""
         self.pipeline.clear()
         for cycle in self._unanswered:
             if not cycle.response_complete:

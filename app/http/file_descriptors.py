@@ -6,8 +6,8 @@ from typing import Final
 
 _WANTED: Final = 8192
 _MOST_CONNECTIONS: Final = 4096
-"""By default. Each may hold some 300 KB of a body that nobody reads yet; half of _WANTED leaves room for
-those that are accepted at once, before the first of them can be closed."""
+"""By default. Each may hold some 300 KB of a body that is not read yet; half of _WANTED leaves room for those
+that are accepted at once, before the first of them can be closed."""
 _OWN: Final = 256
 """What the process opens beside them: pipes and sockets of workers and decoders, files, the log."""
 
@@ -18,7 +18,7 @@ def raise_limit(connections: int | None) -> int:
     Many systems start processes with 1024, for the sake of programs that use select(2).
 
     Args:
-        connections: that it is to have at a time; None for the usual.
+        connections: maximum number at a time; None for the usual.
     """
     needed = _WANTED if connections is None else max(_WANTED, connections * 4 // 3 + _OWN + 2)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,8 +1,8 @@
-"""Closing a listening socket without cutting off anybody who is connected already.
+"""Closing a listening socket without cutting off clients that are connected already.
 
-Who closes a listener resets the connections that the kernel has accepted and the process has not. They can be
-taken first, but more come before the next instruction. So newcomers are turned away before that: a filter on
-the socket drops their first packet, and they are refused when they repeat it a second later.
+Closing a listener resets the connections that the kernel has accepted and the process has not. They can be
+accepted first, but more arrive before the next instruction. So new connections are blocked before that: a
+filter on the socket drops their first packet, and the kernel rejects them when they repeat it a second later.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _NO_NEWCOMERS: Final = (
 
 
 def turn_newcomers_away(listener: socket.socket) -> None:
-    """Nobody can connect any more, to whatever process; who is about to still comes through. Linux only."""
+    """Blocks new connections, in all processes; handshakes in progress still complete. Linux only."""
     if sys.platform != "linux":
         return
     program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in _NO_NEWCOMERS))

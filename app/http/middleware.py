@@ -32,14 +32,14 @@ _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})  # asked every few 
 
 
 class HasPhase(Protocol):
-    """Whoever knows whether the process is draining."""
+    """An object that knows whether the process is draining."""
 
     draining: bool
 
 
 @dataclass
 class Record:
-    """One request, as the log and the headers tell of it.
+    """One request, as the log and the headers describe it.
 
     Attributes:
         request_id: taken over from the client, or made.
@@ -94,7 +94,7 @@ class RequestScope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # HEAD is answered as GET is, without the body; uvicorn is to see in its own scope that it was HEAD.
+        # HEAD is answered as GET is, without the body; uvicorn must see in its own scope that it was HEAD.
         bodiless = scope["method"] == "HEAD"
         inner = {**scope, "method": "GET"} if bodiless else scope
         headers = Headers(scope=scope)

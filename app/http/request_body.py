@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 _FRAMING_BYTES: Final = 64 * 1024
 """What boundaries and part headers may add to the files of a body."""
 _PART_BYTES: Final = 1024
-"""Likewise for each further file of a batch."""
+"""The same for each further file of a batch."""
 _LONGEST_FILENAME: Final = 255
 
 
 class ClientGone(Exception):
-    """The client closed the connection; there is nobody to answer."""
+    """The client closed the connection, so there is no client to answer."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ async def read_batch(
 ) -> AsyncGenerator[Upload | RefusedFile]:
     """The files of a multipart body that repeats the field `name`, in their order, each as it is complete.
 
-    Whoever iterates may pause: only the time that is spent waiting for the client counts.
+    The caller may pause between files: only the time that is spent waiting for the client counts.
 
     Args:
         request: whose body is read.
@@ -130,7 +130,7 @@ async def read_batch(
 
 
 class _Form:
-    """Collects the files that the parser finds, and refuses what was not asked for."""
+    """Collects the files that the parser finds, and rejects other parts."""
 
     def __init__(self, names: Sequence[str], most_files: int, max_bytes: int, account: Account) -> None:
         self.done: deque[tuple[str, Upload | RefusedFile]] = deque()
@@ -142,7 +142,7 @@ class _Form:
         self._counts = dict.fromkeys(names, 0)
 
     def callbacks(self) -> "MultipartCallbacks":
-        """What the parser is to call."""
+        """The callbacks of the parser."""
         return {
             "on_part_begin": self.begin,
             "on_header_field": self.header_name,

@@ -2,7 +2,7 @@
 
 The order is that of cost: bytes are counted, the format is told from its first bytes, the dimensions are read
 from the header, and only an image within every limit is decoded. Pillow is given the one format that the
-bytes claim to be, so nothing else of it is exposed.
+bytes claim to be, so no other decoder is exposed.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ class Picture:
         pixels: ``(H, W, 3)`` uint8 sRGB.
         provenance: where they come from.
         orientation_unknown: why the file's orientation could not be told, in a few words, or ''.
-        profile_ignored: why its colour profile was not used, likewise.
+        profile_ignored: why its color profile was not used, in a few words, or ''.
     """
 
     pixels: NDArray[np.uint8]
@@ -81,7 +81,7 @@ class Opened:
         upright = upright_srgb(self._image)
         height, width = upright.pixels.shape[:2]
         if {width, height} != {self.header.width, self.header.height}:
-            # What was admitted by the one size is not to be held at the other.
+            # Memory was reserved for the header's size, so pixels of another size are not kept.
             raise InvalidImage(f"The {self.header.format} image has another size than its header says.")
         provenance = Provenance(
             width=width,

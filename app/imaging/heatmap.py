@@ -1,8 +1,8 @@
-"""Local quality as a picture: the map in colours over the greyed image, as a PNG.
+"""Local quality as a picture: the map in color over the greyed image, as a PNG.
 
 The scale runs from dark blue (good) over grey to bright yellow (bad), after cividis ("Optimizing colormaps
 with consideration for color vision deficiency", Nunez, Anderton and Renslow, 2018): blue against yellow is
-told apart by all common kinds of colour vision, and the lightness rises all the way, so that the worst parts
+told apart by all common kinds of color vision, and the lightness rises all the way, so that the worst parts
 stand out even on a grey print. Its steps are equal in Oklab (Ottosson, 2020), where equal steps look equal.
 """
 
@@ -32,7 +32,7 @@ _SCALE: Final = base64.b64decode(
     "M7NZM7NdL7dhL7tlL79pL8NtL8dxK8dxK8t1K895K9N9K9eBJ9uFJ9+JJ9+NJ+ORI+eVI+uZI++dH/OhH/OlH/epH/utG/+xG"
 )
 _STEPS: Final = 256
-# How much of a pixel is colour rather than photograph: the good parts stay a photograph, the bad ones glow.
+# How much of a pixel is color rather than photograph: the good parts stay a photograph, the bad ones glow.
 _OPACITY: Final = (0.45, 0.7)
 _COMPRESSION: Final = 3  # of zlib; beyond it, a photograph takes twice the time for a few per cent
 _LEGEND: Final = (96, 8)  # pixels inside its frame
@@ -44,7 +44,7 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 def render(pixels: NDArray[np.uint8], values: Sequence[Sequence[float]], stride: int = 32) -> bytes:
     """A PNG of the image's size, without metadata: the map over the greyed image, and its scale in a corner.
 
-    The same colour means the same quality in every picture. In the scale, which runs from good at the left to
+    The same color means the same quality in every picture. In the scale, which runs from good at the left to
     bad at the right, white ticks mark the best and the worst value of this map; images that are hardly larger
     than it are drawn without.
 
@@ -52,7 +52,7 @@ def render(pixels: NDArray[np.uint8], values: Sequence[Sequence[float]], stride:
         pixels: ``(H, W, 3)`` uint8 sRGB, at the size that was scored.
         values: rows of local quality in [0, 1].
         stride: side of a cell in pixels; the first one lies in the top left corner. Between the centres of
-            cells the map is bilinear, beyond the outermost ones it goes on as it is.
+            cells the map is bilinear, beyond the outermost ones it is constant.
 
     Raises:
         ValueError: `pixels` has another shape or dtype, or `values` are not rows of one length in [0, 1].
@@ -71,7 +71,7 @@ def render(pixels: NDArray[np.uint8], values: Sequence[Sequence[float]], stride:
 
 
 def scale() -> NDArray[np.uint8]:
-    """The colours, ``(256, 3)`` uint8 sRGB, from quality 1 down to 0."""
+    """The colors, ``(256, 3)`` uint8 sRGB, from quality 1 down to 0."""
     return np.frombuffer(_SCALE, np.uint8).reshape(_STEPS, 3)
 
 
@@ -98,7 +98,7 @@ def _weights(cells: int, length: int, stride: int) -> Floats:
 
 
 def _draw_legend(picture: NDArray[np.uint8], least: float, most: float) -> None:
-    """Lays the scale into the bottom left corner, in place, with ticks at these two places of it."""
+    """Draws the scale into the bottom left corner, in place, with ticks at these two values."""
     width, height = _LEGEND
     if picture.shape[1] < width + 4 * _LEGEND_MARGIN or picture.shape[0] < 8 * height:
         return

@@ -8,7 +8,7 @@ from app.errors import (
     ImageTooSmall,
 )
 
-if TYPE_CHECKING:  # processes that decode have no settings, and are to start quickly
+if TYPE_CHECKING:  # processes that decode have no settings, and must start quickly
     from app.settings import Settings
 
 
@@ -23,7 +23,7 @@ class Limits:
         max_bytes: of the file.
         max_pixels: width times height.
         max_side: in pixels.
-        min_side: likewise.
+        min_side: in pixels.
         max_aspect: the long side over the short one.
         max_frames: of an animation, or pages.
     """

@@ -10,7 +10,7 @@ photographs darkened or brightened strongly (shares caught at limits that 0.5 % 
   against 26 %.
 - The 99th percentile tells dim pictures from pictures of dark things, in which something is still bright:
   dimming 100 % and low light 100 %, against 5 % and 0 % for the median.
-- A pixel counts as clipped where any channel is: gain 75 %, against 65 % where all three have to be. The
+- A pixel counts as clipped where any channel is: gain 75 %, against 65 % where all three must be. The
   tolerance of two levels is for JPEG compression, which moves clipped samples a little (gain still 67 %).
 """
 

@@ -1,7 +1,7 @@
 """A decoded image at the sizes at which the models see it, and a pair as it is compared.
 
-Images are scaled down where they are decoded, so that the inference process never waits for Pillow and no
-pixel travels that nobody looks at.
+Images are scaled down where they are decoded, so that the inference process never waits for Pillow and
+receives only pixels that a model sees.
 """
 
 from dataclasses import dataclass
@@ -89,12 +89,12 @@ def fit(picture: Picture, wanted: Wanted) -> Fitted:
 def compare_pair(
     reference: NDArray[np.uint8], picture: Picture, own: Fitted, resize: bool, wanted: Wanted
 ) -> Comparison:
-    """Holds a distorted image against its reference.
+    """Compares a distorted image with its reference.
 
     Args:
         reference: ``(H, W, 3)`` uint8, at full size.
         picture: the distorted image.
-        own: likewise, fitted; arrays of the same size are shared with it.
+        own: the distorted image, fitted; arrays of the same size are shared with it.
         resize: whether a distorted image of another size is brought to the reference's.
         wanted: whose input is wanted of the distorted image as it is compared.
 

@@ -1,4 +1,4 @@
-"""An engine and its budget by the settings, and how it describes itself, for whoever runs one."""
+"""An engine and its budget by the settings, and how it describes itself, for all programs that run one."""
 
 from collections.abc import Collection
 

@@ -1,7 +1,7 @@
 """A small image whose score is known: no worker is called ready that scores it otherwise.
 
 It is known twice. At every start the plain modules in float32 score it as well, so folding, packing, half
-precision and the device are held against the models' own definition, whatever the weights. And for the
+precision and the device are compared with the models' own definition, whatever the weights. And for the
 bundled weights the score is written down, so that an installation which computes wrongly altogether is found
 out too.
 """
@@ -61,7 +61,7 @@ def canary_pixels() -> NDArray[np.uint8]:
 
 
 def spoilt_pixels() -> NDArray[np.uint8]:
-    """The canary, spoilt: what a full-reference model is to hold against it."""
+    """The distorted canary, which a full-reference model compares with the canary."""
     return np.ascontiguousarray(canary_pixels() // 32 * 32)
 
 

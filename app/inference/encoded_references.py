@@ -1,7 +1,7 @@
 """What was encoded of references, kept for the next pairs that they are in, so that each is encoded once.
 
-Most of what a comparison costs is the encoding of its two images, and whoever tunes a codec holds hundreds of
-images against one reference.
+Most of what a comparison costs is the encoding of its two images, and codec tuning compares hundreds of
+images with one reference.
 """
 
 from collections import OrderedDict

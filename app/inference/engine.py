@@ -1,4 +1,4 @@
-"""The models on a device. Nothing else has them.
+"""The models on a device, which only this class holds.
 
 The inference process and the command line use the same class, so both give the same numbers.
 """
@@ -45,7 +45,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class _Slot:
-    """A model on the device, and what is told of it."""
+    """A model on the device, and its description."""
 
     network: Executable
     metadata: Metadata
@@ -56,11 +56,11 @@ class Engine:
     """Loaded models on one device.
 
     Args:
-        sources: weights by model: "bundled", "official" or a path for each of :mod:`models.registry`'s that
-            is to be loaded.
-        device: "auto" (the first CUDA device, else the CPU), "cpu", "cuda" or "cuda:N".
+        sources: weights by model: "bundled", "official" or a path for each model of :mod:`models.registry` to
+            load.
+        device: "auto" (the first CUDA device, otherwise the CPU), "cpu", "cuda" or "cuda:N".
         dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 for the models that keep to the bound of
-            half precision on the canary image, where the device has it in hardware; float32 else.
+            half precision on the canary image, where the device has it in hardware; otherwise float32.
         max_scored_pixels: what larger images are scaled down to.
         qualiclip_sha256: what QualiCLIP's official checkpoint must hash to; None for the first download's.
         allow_untrained: whether weights that say they are untrained may be loaded.
@@ -70,7 +70,7 @@ class Engine:
 
     Raises:
         WeightsError: weights cannot be used; the message is one sentence.
-        DeviceUnavailable: likewise for the device.
+        DeviceUnavailable: the device cannot be used.
         CanaryFailed: the models do not score the canary image as they should.
     """
 
@@ -167,7 +167,7 @@ class Engine:
         decide (:mod:`app.inference.scheduling`).
 
         Raises:
-            ValueError: a pair is to be compared, and no full-reference weights are loaded.
+            ValueError: there is a pair to compare, and no full-reference weights are loaded.
             OutOfMemory: the device has no memory for all of them at once.
         """
         if FULL_REFERENCE not in self._slots and any(isinstance(task, CompareTask) for task in tasks):

@@ -16,7 +16,7 @@ _SLACK_S: Final = 0.1
 _LONGEST_RUN_S: Final = 240.0
 """What was started and is not answered in this time never will be; longer than the worker's own patience."""
 _DEATHS_ALONE: Final = 2
-"""At so many deaths of a worker that had nothing else on the device, a job is found guilty."""
+"""At so many deaths of a worker that had only this job on the device, the job is found guilty."""
 
 
 @dataclass(eq=False)
@@ -24,7 +24,7 @@ class Pending:
     """One such job.
 
     Attributes:
-        job: as it is to be sent, or was.
+        job: as it will be sent, or was.
         answer: what the caller waits for.
         timeout_s: in which it was to start, in seconds.
         sent: whether the worker has it.
@@ -56,7 +56,7 @@ class Pending:
         return self.job.deadline + _SLACK_S
 
     def worker_lost(self, now: float) -> None:
-        """The worker is gone; the next one is to be sent the job again."""
+        """The worker is gone; the job must be sent again, to the next one."""
         self.lost |= self.sent
         self.sent = False
         if self.started_at is not None:
@@ -65,12 +65,12 @@ class Pending:
     def aboard_at_death(self, now: float, requests: int) -> None:
         """The job was on the device with `requests` in all, itself included, when the worker ended.
 
-        It has to make do with half of that company from now on, so that in the end the culprit stands alone.
+        From now on at most half as many share a batch with it, so that the culprit ends up alone.
         """
         self.deaths += 1
         self._deaths_alone += requests == 1
         # As many halvings as lead from here to one, and the deaths that are allowed there. More cannot happen
-        # where companies are respected; nothing is to go round for ever where they are not.
+        # where companies are respected; the limit ends the retries where they are not.
         self._most_deaths = self._most_deaths or math.ceil(math.log2(requests)) + _DEATHS_ALONE
         if self._deaths_alone >= _DEATHS_ALONE:
             self.fail(PoisonInput("Scored alone, this image ended the inference process twice."))
@@ -85,11 +85,11 @@ class Pending:
             self.answer.set_exception(error)
 
     def close(self) -> None:
-        """Nobody waits for the answer any more."""
+        """No caller waits for the answer any more."""
         if not self.answer.cancel() and not self.answer.cancelled():
-            self.answer.exception()  # asyncio would complain of one that nobody looked at
+            self.answer.exception()  # asyncio would complain of one that is never retrieved
 
     def _start_anew(self, now: float) -> None:
-        # It had started in time; that the worker died is not to be held against it.
+        # It had started in time; the death of the worker must not make it miss its deadline.
         self.started_at = None
         self.job = replace(self.job, deadline=max(self.job.deadline, now + self.timeout_s))

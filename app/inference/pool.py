@@ -41,7 +41,7 @@ class Link:
     Args:
         endpoint: its ipc address.
         on_resend: called with the number of jobs that are sent again.
-        on_batch: called once per batch of the worker, by one of all the links that it has to HTTP processes.
+        on_batch: called once per batch of the worker, by one of all its links to HTTP processes.
 
     Attributes:
         state: what it last said of itself; None before the first word and after the connection broke.
@@ -65,7 +65,7 @@ class Link:
         self._on_batch = on_batch
         self._heard_at = 0.0
         self._connected = False
-        self._blamed_for = ""  # the boot of the last worker whose end was laid to jobs
+        self._blamed_for = ""  # the boot of the last worker whose end was attributed to jobs
         self._pending: dict[int, Pending] = {}
         self._numbers = itertools.count()
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,7 +105,7 @@ class Link:
         Raises:
             DeadlineExceeded: it could not start before `deadline`, on the clock of ``time.monotonic()``.
             WorkerUnavailable: the worker died too often, is not there in time, or lacks memory for it.
-            PoisonInput: the worker died twice of nothing else.
+            PoisonInput: the worker died twice of this job alone.
             InternalError: a task failed.
         """
         now = time.monotonic()
@@ -169,7 +169,7 @@ class Link:
 
     def _conclude(self, done: Done) -> None:
         self.pixels_per_s = done.pixels_per_s or self.pixels_per_s
-        # Also where nobody waits for it any more: it was done.
+        # Also where no caller waits for it any more: it was done.
         if done.first:
             self._on_batch(done)
         if (pending := self._pending.get(done.id)) and not pending.answer.done():

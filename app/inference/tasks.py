@@ -31,13 +31,13 @@ class ScoreTask:
 
 @dataclass(frozen=True)
 class CompareTask:
-    """A distorted image to be held against its reference.
+    """A distorted image to compare with its reference.
 
     Attributes:
         reference: ``(H, W, 3)`` uint8 sRGB.
-        distorted: likewise, of the same size.
-        reference_key: tells the reference's pixels from all others, so that what was encoded of it may serve
-            other pairs; empty where it is not to be kept.
+        distorted: ``(H, W, 3)`` uint8 sRGB, of the same size.
+        reference_key: tells the reference's pixels from all others, so that its encoding may serve other
+            pairs; empty where it is not to be kept.
     """
 
     reference: NDArray[np.uint8]
@@ -57,7 +57,7 @@ class ModelResult:
         prompt_probabilities: of the good prompt of each pair; empty for BPCLIP.
         words: cosines with the words of the task; None where they were not compared.
         width: of what the model saw, in pixels.
-        height: likewise.
+        height: of what the model saw, in pixels.
         quality_map: rows of local quality in [0, 1], on the grid at stride 32; None if it was not asked for.
     """
 

@@ -1,4 +1,4 @@
-"""Policies: what a photograph has to reach, and the verdict on one that was scored.
+"""Policies: what a photograph must reach, and the verdict on one that was scored.
 
 A policy is a table of a TOML file, named as the policy is. Each limit is about the score, one dimension or
 one adjective of a model, about the exposure of the picture, or about the size. Limits are inclusive: a value
@@ -6,13 +6,13 @@ equal to the limit passes.
 
     [upload]
     description = "Photographs that people upload."
-    side = { fail = 200 }          # pixels of the shorter side; `pixels` likewise, of the whole image
+    side = { fail = 200 }          # pixels of the shorter side; `pixels` is of the whole image
 
     [[upload.limits]]
     dimension = "sharpness"        # or: score = true, or: adjective = "blurry"
     model = "bpclip"               # by default the model whose score is the answer's
     fail = 0.2                     # below it the photograph fails; above it, for a negative adjective
-    review = 0.4                   # likewise, a person should look at it
+    review = 0.4                   # below it a person should look at the photograph
     message = "The photograph is not sharp enough."
 
     [[upload.limits]]

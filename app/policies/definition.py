@@ -43,11 +43,11 @@ _EXPOSURE_MESSAGES: Final[Mapping[tuple[ExposureMeasure, Side], str]] = {
 
 
 class PoliciesError(Exception):
-    """Policies that cannot be used; the message is one sentence for who wrote them, or asked for one."""
+    """Policies that cannot be used; the message is one sentence for their author, or for the client."""
 
 
 class PolicyRefused(PoliciesError):
-    """A policy that cannot be applied to what was asked; the message is one sentence for who asked.
+    """A policy that cannot be applied to what was asked; the message is one sentence for the client.
 
     Attributes:
         known: names of the policies that can be asked for.
@@ -204,13 +204,13 @@ class PolicyTable(Written):
 
 
 class Policy(PolicyTable):
-    """What a photograph has to reach.
+    """What a photograph must reach.
 
     Attributes:
         name: by which it is asked for.
         built_in: whether it came with the service.
-        description: for whom and what for; None where nobody said.
-        origin: where the limits come from; likewise.
+        description: whose photographs it is for, and why; None where the file has none.
+        origin: where the limits come from; None where the file has none.
         weights: by model, the name or the SHA-256 of the weights that the limits were found with.
         side: least pixels of the shorter side.
         pixels: least pixels of the whole image.

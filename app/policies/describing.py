@@ -1,4 +1,4 @@
-"""A policy as it is shown to those who may ask for it."""
+"""A policy as it is shown to clients."""
 
 from collections.abc import Mapping, Sequence
 

@@ -16,11 +16,11 @@ from models.vocabulary import WORDS
 
 @dataclass(frozen=True)
 class ModelOpinion:
-    """What one model says of an image, all of it in [0, 1].
+    """What one model says of an image; all values are in [0, 1].
 
     Attributes:
         score: higher is better.
-        dimensions: likewise, all six.
+        dimensions: all six; higher is better.
         probabilities: of the 40 adjectives.
     """
 
@@ -35,7 +35,7 @@ class MeasuredImage:
 
     Attributes:
         width: of the upright image, in pixels.
-        height: likewise.
+        height: of the upright image, in pixels.
         model: whose score is the answer's.
         opinions: by model.
         exposure: of the picture; None where the answer is of a service that does not measure it.
@@ -49,7 +49,7 @@ class MeasuredImage:
 
     @classmethod
     def of(cls, answer: UntimedScore) -> "MeasuredImage":
-        """What an answer of the service holds of it."""
+        """The measured image of an answer of the service."""
         opinions = {}
         for name, model in answer.models.items():
             probabilities = {each.adjective: each.probability for each in model.adjectives[: len(WORDS)]}
@@ -114,7 +114,7 @@ def usable(policies: Mapping[str, Policy], models: Sequence[str]) -> dict[str, P
     """Those of the policies that can be applied where these models are loaded.
 
     Raises:
-        PoliciesError: one that somebody wrote cannot. The built-in ones are left out.
+        PoliciesError: one of the operator's policies cannot. Built-in ones are left out.
     """
     found = {}
     for name, policy in policies.items():
@@ -191,7 +191,7 @@ def _reasons(policy: Policy, measured: MeasuredImage) -> Iterator[Reason]:
 
 
 def _value(limit: Limit, measured: MeasuredImage) -> tuple[str | None, float]:
-    """The model that is asked, None where none is, and what is held against the limit, in [0, 1]."""
+    """The model that is asked, None where none is, and the value to compare with the limit, in [0, 1]."""
     if limit.exposure is not None:
         if measured.exposure is None:
             raise ValueError(f"The policy limits {limit.exposure}, which was not measured.")

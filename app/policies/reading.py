@@ -1,4 +1,4 @@
-"""Policies from TOML files, and what is said of a file that is not as it has to be.
+"""Policies from TOML files, and the complaints about an invalid file.
 
 Complaints name the file, the policy and the key, in words of ours.
 """
@@ -32,7 +32,7 @@ MOST_POLICIES: Final = 100
 """Each has series of its own among the metrics."""
 
 _LARGEST_FILE: Final = 2**20
-_LONGEST_SHOWN: Final = 40  # characters of what somebody wrote, as far as it is repeated
+_LONGEST_SHOWN: Final = 40  # characters of a file's text that a complaint repeats
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 _TEXT: Final = f"a text of 1 to {LONGEST_TEXT} printable characters"
@@ -61,7 +61,7 @@ def load(path: Path | None) -> dict[str, Policy]:
     """The built-in policies and those of a file, whose definitions win.
 
     Raises:
-        PoliciesError: the file cannot be read, or is not as it has to be.
+        PoliciesError: the file cannot be read, or is invalid.
     """
     policies = parse(_read(BUILT_IN_POLICIES), "The file of the built-in policies", built_in=True)
     if path is None:
@@ -77,7 +77,7 @@ def parse(text: str, source: str, *, built_in: bool = False) -> dict[str, Policy
     """The policies of a file's text, of which there may be none.
 
     Raises:
-        PoliciesError: the text is not as it has to be; the message calls it `source`.
+        PoliciesError: the text is invalid; the message calls it `source`.
     """
     try:
         tables = tomllib.loads(text)
@@ -136,7 +136,7 @@ def _complaint(error: ValidationError) -> str:
 
 
 def _shown(value: object) -> str:
-    """What somebody wrote, on one line and not too long."""
+    """A value of the file, on one line and not too long."""
     text = json.dumps(value, default=str)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 

@@ -1,7 +1,7 @@
 """The folder of a running service, for this user alone: sockets between its processes, and their notes.
 
 It is removed when the service ends. One that was killed could not do that; its folder is known by a lock that
-nobody holds, and the next service that starts removes it.
+no process holds, and the next service that starts removes it.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ class PrivateFolder:
     """A new folder, locked for as long as this process lives.
 
     Attributes:
-        path: of it.
+        path: of the folder.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The exposure of a picture: how bright it is and how much of it is clipped.
+"""The exposure of a picture: how bright it is and how much is clipped.
 
 The names alone, which clients need too; :mod:`app.imaging.metering` measures and says how.
 """

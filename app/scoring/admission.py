@@ -1,7 +1,7 @@
-"""How much work an HTTP process accepts: a budget in pixels to be scored; what exceeds it is refused.
+"""How much work an HTTP process accepts: a budget in pixels to be scored; requests beyond it are rejected.
 
 What a request costs is known when a decoder has read its header. Until then it holds room for what requests
-usually cost; then its room is settled, before a pixel is decoded.
+usually cost; then it holds its own cost, before a pixel is decoded.
 """
 
 import math
@@ -14,7 +14,7 @@ from app.errors import Overloaded
 
 _NEWEST: Final = 0.05  # weight of the newest request in the moving average of what requests cost
 _FULL: Final = 1 / 16
-"""Before a request's size is known it may be refused only where less than this part of the queue is free."""
+"""Before a request's size is known it may be rejected only where less than this part of the queue is free."""
 
 
 def _ignore(_: int) -> None:
@@ -25,10 +25,10 @@ class Admission:
     """The pixels that were accepted and are not answered yet. Threads may use it at the same time.
 
     Args:
-        budget_pixels: most of them. A single larger request is let in when nothing else is queued, and the
-            one that was let in first may turn out to be larger than what is left.
-        patience_s: a queue that takes longer than this to work off is full too, whatever its pixels: what
-            stood at its end might only expire there.
+        budget_pixels: most of them. A single larger request is admitted when the queue is empty, and the one
+            that was let in first may turn out to be larger than what is left.
+        patience_s: a queue that takes longer than this to work off is full too, whatever its pixels: the last
+            request in it might only expire there.
         rate: gives the measured pixels per second; 0 where it is not known.
         on_change: called with the pixels whenever they have changed.
 
@@ -54,7 +54,7 @@ class Admission:
         self.queued_pixels = 0
 
     def look(self) -> None:
-        """Refuses a request of which nothing is known yet, if there is no room for one as they usually are.
+        """Rejects a request of which nothing is known yet, if there is no room for one of usual cost.
 
         It costs next to nothing: under overload most requests end here, before their bodies are read.
 
@@ -68,13 +68,13 @@ class Admission:
 
     @contextmanager
     def admit(self, most_pixels: int, timeout_s: float = math.inf) -> Iterator["Room"]:
-        """Holds room for a request while the block runs, for what requests usually cost until it is settled.
+        """Holds room for a request while the block runs: the usual cost, until :meth:`Room.settle` is called.
 
         Where less is free than that, but not next to nothing, it holds what is free: it may be a small one.
 
         Args:
             most_pixels: that the request can cost; what it is taken for while nothing is known of others.
-            timeout_s: in which it is to start.
+            timeout_s: in which it must start.
 
         Raises:
             Overloaded: there is no room; it says when there will be.
@@ -102,8 +102,8 @@ class Admission:
             if not room.open:
                 return
             self.usual_pixels += (pixels - self.usual_pixels) * (_NEWEST if self.usual_pixels else 1.0)
-            # Who has waited longest is let in whatever it costs. Else those that came together might all turn
-            # out to cost more than they were taken for, and refuse one another.
+            # The request that has waited longest is admitted whatever it costs. Otherwise requests that came
+            # together might all turn out to cost more than was assumed, and block one another.
             if pixels > room.pixels and next(iter(self._rooms)) is not room:
                 self._require(pixels - room.pixels, self._capacity(room.patience_s))
             self._move(room, pixels)
@@ -131,7 +131,7 @@ class Room:
     """What one request holds of the queue.
 
     Attributes:
-        pixels: of it at the moment.
+        pixels: that it holds at the moment.
         patience_s: how long the queue may be for it.
         open: whether the request still holds it.
     """

@@ -1,8 +1,8 @@
 """The results that are remembered, and the work that several callers wait for.
 
-An answer depends on the bytes of the files, the weights, the preprocessing and the question, and on nothing
-else: not on its batch, its time or its caller. So the same question has the same answer until the weights
-change, and who asks it while it is being worked on can wait for that.
+An answer depends only on the bytes of the files, the weights, the preprocessing and the question: not on its
+batch, its time or its caller. So the same question has the same answer until the weights change, and a caller
+that repeats it while the work is in progress can wait for that.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class Cache(Generic[_T]):
     """Values by key, the least recently used of which go when there are too many bytes of them.
 
     Args:
-        most_bytes: of all values; 0 turns it off: everybody has the work done for themselves.
+        most_bytes: of all values; 0 turns it off: the work is done for each caller.
         size: bytes of a value.
     """
 
@@ -59,14 +59,14 @@ class Cache(Generic[_T]):
     ) -> tuple[_T, CachedOutcome]:
         """The value of a key: remembered, of the work in progress on it, or of `work`.
 
-        The work belongs to all who wait for it: it goes on when the one who began it leaves, and is cancelled
-        when the last one does. What it raises, it raises to all of them, and nothing is remembered.
+        The work belongs to all callers that wait for it: it continues when the first caller leaves, and is
+        cancelled when the last one does. An exception reaches all of them, and is not remembered.
 
         Args:
             key: says everything that the value depends on.
             deadline: by which the work must have started, on the clock of ``time.monotonic()``. Work that may
-                start later than that is not joined, and if what was joined started too late for the one who
-                began it, a caller who has time left begins anew.
+                start later than that is not joined, and if joined work started too late for its first caller,
+                a caller with time left restarts it.
             work: makes the value.
         """
         if not self._most_bytes:
@@ -87,7 +87,7 @@ class Cache(Generic[_T]):
         self, key: Hashable, deadline: float, work: Callable[[], Coroutine[Any, Any, _T]]
     ) -> _Flight[_T]:
         flight = _Flight(asyncio.create_task(work()), deadline)
-        # Of two that work on the same, later callers join the one that has to start first.
+        # Of two that work on the same, later callers join the one that must start first.
         self._flights[key] = flight
         flight.task.add_done_callback(lambda task: self._land(key, flight, task))
         return flight
@@ -99,7 +99,7 @@ class Cache(Generic[_T]):
         finally:
             flight.waiting -= 1
             if not flight.waiting and not flight.task.done():
-                self._remove(key, flight)  # at once: nobody is to join what is being cancelled
+                self._remove(key, flight)  # at once: no caller may join cancelled work
                 flight.task.cancel()
 
     def _land(self, key: Hashable, flight: _Flight[_T], task: "asyncio.Task[_T]") -> None:

@@ -16,7 +16,7 @@ class Reference:
     """A reference, as further comparisons need it.
 
     Attributes:
-        fitted: what the models see of it.
+        fitted: the image at the size that the models see.
         original: its pixels at full size, for PSNR and SSIM.
         decode_s: how long decoding took.
         waited_s: how long it waited for that.
@@ -35,7 +35,7 @@ class Reference:
         return self.original.nbytes + sum(arrays.values())
 
     def scored(self, key: Hashable) -> tuple[Result, ...] | None:
-        """What the no-reference models said of it; None where they have not been asked.
+        """The no-reference models' results for the reference; None where they have not been asked.
 
         Args:
             key: says everything that the answer depends on beside the image.

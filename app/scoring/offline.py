@@ -27,8 +27,8 @@ from app.scoring.requests import Prepared, Question
 from app.settings import Settings
 
 _BYTES_PER_PIXEL: Final = 8
-"""Of the densest files there are, uncompressed 16-bit colour with alpha. The byte limit of the settings is
-for uploads; here a file may be as large as one of the most pixels allowed can get."""
+"""Of the densest files there are, uncompressed 16-bit color with alpha. The byte limit of the settings is for
+uploads; here a file may be as large as one of the most pixels allowed can get."""
 
 
 class FileFailure(Exception):
@@ -40,11 +40,11 @@ class Scorer:
 
     Args:
         settings: as for the service.
-        full_reference: whether pairs are to be compared too.
+        full_reference: whether pairs can be compared too.
 
     Raises:
         WeightsError: weights cannot be used.
-        DeviceUnavailable: likewise for the device.
+        DeviceUnavailable: the device cannot be used.
     """
 
     def __init__(self, settings: Settings, *, full_reference: bool = False) -> None:
@@ -78,7 +78,7 @@ class Scorer:
             paths: of the files.
             threads: that decode; by the settings where it is None.
         """
-        # In threads of this process: who names files of their own need not be protected from them.
+        # In threads of this process: users need no protection from the files that they name themselves.
         pipeline = Pipeline(self._prepare, self._run, self._budget, threads or self._settings.decoders())
         with contextlib.closing(pipeline.go(paths)) as outcomes:
             for outcome in outcomes:
@@ -133,7 +133,7 @@ class Scorer:
             return str(error)
         except MemoryError:
             return "There is not enough memory to decode it."
-        except Exception as error:  # a bug, for which the other files are not to pay
+        except Exception as error:  # a bug, which must not affect further files
             return _unforeseen(error)
 
     def _run(self, images: Sequence[Prepared]) -> list[list[Result | Exception]]:

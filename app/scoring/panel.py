@@ -1,4 +1,4 @@
-"""All models of an engine, asked about pictures in memory: who judges what was spoilt on purpose."""
+"""All models of an engine, asked about pictures in memory, such as photographs distorted on purpose."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -132,7 +132,7 @@ class Panel:
             opinions: of one image.
             exposure: of that image.
             width: to be taken for the image's, in pixels.
-            height: likewise.
+            height: to be taken for the image's, in pixels.
         """
         found = {}
         for name in self._engine.models:

@@ -1,8 +1,8 @@
 """Files on their way to the device: decoded ahead by threads, scored by another in batches formed late.
 
 Whenever the device is free it takes the oldest file that is decoded and those that fit best beside it, as in
-the service. Meanwhile whoever goes through the results writes them down, and further files are decoded, so
-that the device waits for neither.
+the service. Meanwhile the caller that iterates over the results writes them down, and further files are
+decoded, so that the device waits for neither.
 """
 
 import threading

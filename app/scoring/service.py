@@ -46,7 +46,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class ScoredUpload:
-    """An image, what the workers said of it, and what that took."""
+    """An image, the workers' results for it, and the time that they took."""
 
     prepared: Prepared
     done: Done
@@ -60,7 +60,7 @@ class Rendered:
     Attributes:
         body: JSON object, without the timing of the request; or a picture.
         width: of the image (the reference), in pixels.
-        height: likewise.
+        height: of the image (the reference), in pixels.
         batch: requests in the batch that it was computed in.
         timing: of the work.
     """
@@ -207,7 +207,7 @@ class Service:
             began = time.monotonic()
             known, outcome = await self._reference(reference, room, question, state)
             seconds, waited = known.decode_s, known.waited_s
-            if outcome != "miss":  # somebody else's decoding was this one's wait
+            if outcome != "miss":  # it waited while another request decoded
                 seconds, waited = 0.0, time.monotonic() - began
             reference.release()
             second = await self._decode_distorted(distorted.data, known, resize, room, question, state)
@@ -303,7 +303,7 @@ class Service:
         return done, Timing(decode_s * 1000, waited_s * 1000, done.inference_s * 1000)
 
     async def _gauge(self) -> None:
-        """Keeps the gauges that nobody else sets."""
+        """Keeps the gauges that are set nowhere but here."""
         while True:
             self.metrics.ready.set(self.pool.ready and self.decoders.able and not self.draining)
             self.metrics.pixels_per_second.set(self.pool.pixels_per_s)

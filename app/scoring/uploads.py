@@ -1,7 +1,7 @@
 """The files of requests while their bytes are held: how many a process takes in at a time, and each of them.
 
-The queue is bounded in pixels to score, but a body has to be held before anybody knows its pixels. Without a
-bound of their own, many large bodies that arrive together would fill the memory.
+The queue is bounded in pixels to score, but a body must be held before its pixels are known. Without a bound
+of their own, many large bodies that arrive together would fill the memory.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class Account:
         self._intake = intake
 
     def take(self, count: int) -> None:
-        """Counts bytes that have arrived: who sends slowly holds little.
+        """Counts bytes that have arrived: a slow client holds little.
 
         Raises:
             Overloaded: the process holds too many.
@@ -63,7 +63,7 @@ class Account:
         intake.held_bytes += count
 
     def give_back(self, count: int) -> None:
-        """Nobody needs these bytes any more."""
+        """Releases the bytes, which are not needed any more."""
         count = min(count, self.held_bytes)  # closed in the meantime: then all was given back at once
         self.held_bytes -= count
         self._intake.held_bytes -= count

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 _BATCH_NORM_EPSILON: Final = 1e-3  # TensorFlow's
 _STEM_CHANNELS: Final = 32
 _EXPANSION: Final = 6
-_DIVISOR: Final = 8  # channels are multiples of it
+_DIVISOR: Final = 8  # channels are multiples of this
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class EfficientNetLite(nn.Module):
         """F1..F5, ``(B, C_i, H / 2^i, W / 2^i)``, standardized by channel.
 
         Args:
-            images: ``(B, 3, H, W)`` float32 normalised with :data:`MEAN` and :data:`STD`; sides are multiples
+            images: ``(B, 3, H, W)`` float32 normalized with :data:`MEAN` and :data:`STD`; sides are multiples
                 of 32.
         """
         values = F.relu6(self.bn1(self.conv_stem(images)))

@@ -34,7 +34,7 @@ class FeatureMaps:
         """The maps of images of one size, whose means are known already.
 
         Args:
-            levels: F1..F5, or none where nobody is going to ask for them.
+            levels: F1..F5, or none where they will not be read.
             means: as of :attr:`means`.
             grid: ``(Hn, Wn)`` of the last level.
         """

@@ -6,7 +6,7 @@ convolution as it is usual since, and the deep stem of "Bag of Tricks", arXiv 18
 
 Parameters are named as in torchvision, timm and OpenAI's CLIP, so that their checkpoints fit; timm and
 open_clip are what the tests hold this to. They are written out here because importing either library takes an
-inference process as long as all else that it does before it is ready.
+inference process as long as all other work before it is ready.
 """
 
 from collections import OrderedDict
@@ -92,7 +92,7 @@ class _Stages(nn.Module):
         raise NotImplementedError
 
     def features(self, images: Tensor) -> tuple[Tensor, ...]:
-        """``(B, 3, H, W)`` normalised -> F1..F5, ``(B, C_i, H / 2^i, W / 2^i)``."""
+        """``(B, 3, H, W)`` normalized -> F1..F5, ``(B, C_i, H / 2^i, W / 2^i)``."""
         found = [self.stem(images)]
         values = self.pool(found[0])  # at half the size, as the first stage takes it
         for stage in self.stages:

@@ -41,7 +41,7 @@ class PositionalEncoding(nn.Module):
         )
 
     def _resized(self, height: int, width: int) -> Tensor:
-        # Each factor along its own axis: the other one is constant there.
+        # Each factor along its own axis, along which its counterpart is constant.
         vertical = _bicubic(self.vertical[..., 0], height)[..., None].expand(-1, -1, -1, width)
         horizontal = _bicubic(self.horizontal[..., 0, :], width)[..., None, :].expand(-1, -1, height, -1)
         return torch.cat([vertical, horizontal], dim=1)

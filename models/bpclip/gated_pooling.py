@@ -117,7 +117,7 @@ class GatedLocalPooling(nn.Module):
     def fold(self) -> None:
         """For inference: `Wf` and the projection that follows it are both linear, so one matrix does.
 
-        A full-reference model has no `Wf`; of it only the mask is looked at.
+        A full-reference model has no `Wf`; only its mask is looked at.
         """
         opened = not bool(cast(nn.Conv2d, self.phi[-1]).weight.any())
         if self.full_reference:

@@ -138,7 +138,7 @@ class Backbone(nn.Module):
         return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """``(B, 3, H, W)`` normalised, sides multiples of 32 -> F1..F5, ``(B, C_i, H / 2^i, W / 2^i)``."""
+        """``(B, 3, H, W)`` normalized, sides multiples of 32 -> F1..F5, ``(B, C_i, H / 2^i, W / 2^i)``."""
         return self.network.features(images)
 
     @property
@@ -188,7 +188,7 @@ class BPCLIP(QualityModel):
         """Build the model that a weights file describes and load it, in float32 and evaluation mode.
 
         Raises:
-            WeightsInvalid: keys or shapes do not fit, or the file is of the other kind (NR and FR).
+            WeightsInvalid: keys or shapes do not fit, or the file is of the wrong kind (NR or FR).
         """
         config = BPCLIPConfig.from_metadata(weights.metadata.architecture)
         if config.full_reference != (weights.metadata.model == "bpclip-fr"):
@@ -198,7 +198,7 @@ class BPCLIP(QualityModel):
         return model.eval()
 
     def forward(self, distorted: Tensor, reference: Tensor | None = None) -> LevelsReadOut:
-        """Score normalised images ``(B, 3, H, W)`` float32, any size from 32 px; see :class:`LevelsReadOut`.
+        """Score normalized images ``(B, 3, H, W)`` float32, any size from 32 px; see :class:`LevelsReadOut`.
 
         Raises:
             ValueError: a full-reference model without a reference of the same size, or the reverse.
@@ -314,7 +314,7 @@ class BPCLIP(QualityModel):
         return self.read_out(features.flatten(0, 1)).score.reshape(-1, *grid)
 
     def read_out(self, embeddings: Tensor) -> LevelsReadOut:
-        """Eq. 8-9: ``x_1..x_4``, ``(B, 4, d)``, held against the adjectives and regressed to a score.
+        """Eq. 8-9: ``x_1..x_4``, ``(B, 4, d)``, compared with the adjectives and regressed to a score.
 
         Plain cosines: the equations have no softmax, though a caption says so [P]. A sigmoid keeps the
         score in (0, 1) without flattening its order [O].

@@ -1,7 +1,7 @@
-"""A large file from a server, over as many connections as it takes: what has come is kept and gone on from.
+"""A large file from a server, over as many connections as it takes: a partial file is kept and resumed.
 
-A part is only gone on from where the server vouches (by a strong ETag or a date) that it still has the same
-file. What the whole must be is the caller's business.
+A part is resumed only where the server vouches (by a strong ETag or a date) that it still has the same file.
+What the whole must be is the caller's business.
 """
 
 import json
@@ -26,7 +26,7 @@ class Progress(Protocol):
 
 
 class Refused(Exception):
-    """Why a download cannot go on; the message is a clause, not a sentence."""
+    """Why a download cannot continue; the message is a clause, not a sentence."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _size(response: httpx.Response) -> int:
 
 
 def _validator(response: httpx.Response) -> str | None:
-    """What tells this version of the file from others: a strong ETag, else its date."""
+    """What tells this version of the file from others: a strong ETag, otherwise its date."""
     tag = response.headers.get("ETag", "")
     date: str | None = response.headers.get("Last-Modified")
     return tag if tag.startswith('"') else date

@@ -3,7 +3,7 @@
 WeightsError
 ├── WeightsNotFound       there is no such file
 ├── WeightsInvalid        the file is not what it should be
-├── WeightsUntrained      its numbers are arbitrary, and nobody said that this is wanted
+├── WeightsUntrained      its numbers are arbitrary, and the caller did not allow that
 └── WeightsDownloadError  the file could not be fetched
 """
 
@@ -21,7 +21,7 @@ class WeightsInvalid(WeightsError):
 
 
 class WeightsUntrained(WeightsError):
-    """The numbers in the file are arbitrary: good for measuring speed, and for nothing else."""
+    """The numbers in the file are arbitrary: good only for measuring speed."""
 
 
 class WeightsDownloadError(WeightsError):

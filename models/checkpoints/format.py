@@ -26,7 +26,7 @@ def save(
     metadata: Metadata,
     dtype: torch.dtype | None = torch.float16,
 ) -> str:
-    """Writes a weights file; whoever reads `path` meanwhile sees the old file or the new one, whole.
+    """Writes a weights file; a process that reads `path` meanwhile sees the whole old file or the new one.
 
     The same tensors and metadata give the same bytes.
 
@@ -58,7 +58,7 @@ def require_finite(tensors: Mapping[str, Tensor], what: str) -> None:
 
 def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     target = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-    # A copy always, since safetensors refuses tensors that share memory, as tied parameters do.
+    # A copy always, since safetensors rejects tensors that share memory, as tied parameters do.
     return tensor.detach().to("cpu", target, copy=True, memory_format=torch.contiguous_format)
 
 

@@ -72,7 +72,7 @@ def load_weights(
     sha256: str | None = None,
     allow_untrained: bool = False,
 ) -> Weights:
-    """:func:`resolve` and :func:`read` in one, for weights that are to be asked.
+    """:func:`resolve` and :func:`read` in one, for weights to score with.
 
     Raises:
         WeightsError: of one of its kinds; WeightsUntrained unless `allow_untrained`.

@@ -1,4 +1,4 @@
-"""Tensors into a module: all of them, nothing else, or a sentence that says what does not fit."""
+"""Tensors into a module: exactly its own, or a sentence that says what does not fit."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ def stored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_exactly(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load float tensors of any precision into ``model``, all of them and nothing else.
+    """Load float tensors of any precision into ``model``, exactly those that it has.
 
     Raises:
         WeightsInvalid: keys are missing or left over, or shapes differ; the sentence names the first.

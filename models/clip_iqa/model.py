@@ -1,4 +1,4 @@
-"""CLIP-IQA (arXiv 2207.12396): how much closer an image is to "Good photo." than to "Bad photo.", by CLIP.
+"""CLIP-IQA (arXiv 2207.12396): how much closer an image comes to "Good photo." than to "Bad photo.", by CLIP.
 
 Nothing is trained. Marks: [P] stated in the paper; [O] our decision.
 """
@@ -30,7 +30,7 @@ class CLIPIQA(QualiCLIP):
         """A CLIP ResNet with its text tower, by which prompts and adjectives are encoded here.
 
         Raises:
-            WeightsInvalid: it is something else, or has no text tower.
+            WeightsInvalid: it is another model, or has no text tower.
         """
         config = QualiCLIPConfig.from_metadata(weights.metadata.architecture)
         if not config.text_layers:

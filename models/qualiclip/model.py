@@ -180,7 +180,7 @@ class ImageTower(ModifiedResNet):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` normalised -> ``(B, embed_dim)`` float32."""
+        """``(B, 3, H, W)`` normalized -> ``(B, embed_dim)`` float32."""
         return cast(Tensor, self.attnpool(self.features(images)[-1]))
 
 
@@ -188,7 +188,7 @@ class LiteTower(nn.Module):
     """The compact image tower: a shared EfficientNet-Lite, tokens of all its levels, CLIP's pooling [O].
 
     CLIP pools its last feature map. Here a token is a cell of the stride-32 grid and stands for what all five
-    levels see of it, since the last map of a small ImageNet network knows little of noise and fine detail.
+    levels see there, since the last map of a small ImageNet network knows little of noise and fine detail.
     """
 
     def __init__(self, config: QualiCLIPConfig) -> None:
@@ -207,7 +207,7 @@ class LiteTower(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(B, 3, H, W)`` normalised, sides multiples of 32 -> ``(B, embed_dim)`` float32."""
+        """``(B, 3, H, W)`` normalized, sides multiples of 32 -> ``(B, embed_dim)`` float32."""
         return cast(Tensor, self.attnpool(self.tokens(cell_means(self.lite.features(images)))))
 
     def tokens(self, means: Tensor) -> Tensor:
@@ -256,7 +256,7 @@ class QualiCLIP(QualityModel):
     def from_weights(cls, weights: Weights) -> Self:
         """Build the model that a weights file describes and load it, in float32 and evaluation mode.
 
-        With a text tower on board, the stored prompt features are held against its own encoding of
+        With a text tower on board, the stored prompt features are compared with its own encoding of
         :data:`PROMPTS`, which tells a wrong or reordered file from the right one, and the adjectives'
         features are computed.
 
@@ -281,7 +281,7 @@ class QualiCLIP(QualityModel):
         return model
 
     def embed(self, images: Tensor) -> Tensor:
-        """Unit embeddings ``(B, embed_dim)`` float32 of normalised images ``(B, 3, H, W)``, 32 px and up.
+        """Unit embeddings ``(B, embed_dim)`` float32 of normalized images ``(B, 3, H, W)``, 32 px and up.
 
         For an EfficientNet-Lite, sides are mirrored to multiples of 32 [O].
         """
@@ -342,7 +342,7 @@ class QualiCLIP(QualityModel):
         return self._prompt_probabilities(embeddings).mean(dim=-1)
 
     def forward(self, images: Tensor) -> PromptsReadOut:
-        """Score normalised images ``(B, 3, H, W)`` float32; see :class:`PromptsReadOut`."""
+        """Score normalized images ``(B, 3, H, W)`` float32; see :class:`PromptsReadOut`."""
         return self.read_out(self.embed(images))
 
     def read_out(self, embeddings: Tensor) -> PromptsReadOut:

@@ -60,11 +60,11 @@ def fetch_official(
     progress: Progress | None = None,
     timeout: httpx.Timeout = _TIMEOUT,
 ) -> Path:
-    """Makes sure that the official checkpoint is in `directory`, downloading what is missing of it.
+    """Makes sure that the official checkpoint is in `directory`, downloading what is missing.
 
-    A download that was cut off goes on where it ended, if the server still has the same file. The file gets
-    its name only when it is whole, checked and on disk. Processes that fetch at the same time take turns;
-    the later ones find the file there. Show :data:`LICENSE_NOTICE` to whoever asks for this.
+    A download that was cut off resumes where it ended, if the server still has the same file. The file gets
+    its name only when it is whole, checked and on disk. Processes that fetch at the same time take turns; the
+    later ones find the file there. Show :data:`LICENSE_NOTICE` to the user.
 
     Args:
         directory: to keep the file in; None for :func:`default_directory`.

@@ -1,7 +1,7 @@
 """The seam between the engine and what computes: a runtime brings models onto a device and asks them there.
 
-The engine decides what is computed together, what is tried again, and what is kept; it knows no tensors
-and no devices. A runtime knows nothing else. It is added as a :class:`Backend` and a name in
+The engine decides what is computed together, what is retried, and what is kept; it knows no tensors and no
+devices. A runtime knows only these. It is added as a :class:`Backend` and a name in
 :func:`models.runtime.choice.open_backend`.
 """
 
@@ -108,7 +108,7 @@ class Capabilities:
         batch_pixels: a good number of pixels for one batch, padding included.
         reference_bytes: a good amount of the device's memory for encoded references.
         dtypes: precisions that it computes in.
-        padded: whether images of mixed sizes lie in one padded tensor; else each is computed for itself.
+        padded: whether images of mixed sizes lie in one padded tensor; otherwise each is computed for itself.
     """
 
     batch_pixels: int

@@ -14,8 +14,8 @@ def open_backend(runtime: str = "auto", device: str = "auto", dtype: str = "auto
 
     Args:
         runtime: one of :data:`RUNTIMES`; "auto" takes openvino on a CPU, where it is installed and computes
-            in the precision, else eager.
-        device: "auto" (the first CUDA device, else the CPU), "cpu", "cuda" or "cuda:N".
+            in the precision, otherwise eager.
+        device: "auto" (the first CUDA device, otherwise the CPU), "cpu", "cuda" or "cuda:N".
         dtype: "float32", "bfloat16", "float16", or "auto": what the device has in hardware.
 
     Raises:

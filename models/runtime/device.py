@@ -30,7 +30,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The precision of a setting; "auto" is bfloat16 where the device has it in hardware, else float32."""
+    """The precision of a setting; "auto": bfloat16 where the device has it in hardware, float32 elsewhere."""
     if name != "auto":
         return DTYPES[name]
     if device.type == "cuda":

@@ -157,7 +157,7 @@ class InferenceModel(nn.Module):
         Args:
             pixels: ``(B, 3, H, W)`` uint8, as :func:`models.ragged.pack` lays them with :attr:`multiple`.
             extents: of the images in it.
-            references: likewise, of the same sizes, for a full-reference model.
+            references: laid as `pixels`, of the same sizes, for a full-reference model.
         """
         if references is None:
             return self.embed_and_map(self.encoder(pixels, extents), ())[0]
@@ -272,7 +272,7 @@ def encoder_digest(model: QualityModel) -> str:
     """SHA-256 over the kind, names and values of a model's encoder, lower-case hexadecimal.
 
     Two models with equal digests give the same feature maps of the same input. The attention pooling of
-    CLIP's tower is no part of it.
+    CLIP's tower is no part of the encoder.
     """
     summary = hashlib.sha256()
     state = model.encoder.state_dict()

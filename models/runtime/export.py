@@ -98,7 +98,7 @@ def compiled(
     options: Mapping[str, str | int | bool],
     folder: Path | None = None,
 ) -> openvino.CompiledModel:
-    """A module for this processor: what is kept of it on disk, or traced and compiled now.
+    """A module for this processor: from its graph on disk, or traced and compiled now.
 
     Args:
         key: tells the module, with its numbers, from all others.
@@ -155,7 +155,7 @@ def _keep(graph: openvino.Model, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".graph-", dir=place.parent) as made:
             openvino.save_model(graph, Path(made, "new", "graph.xml"), compress_to_fp16=False)
-            # Who else exports the same has the same graph, so whoever comes second gives way.
+            # Another process that exports the same model has the same graph, so the second one gives way.
             Path(made, "new").rename(place)
 
 

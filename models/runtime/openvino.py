@@ -39,7 +39,7 @@ _COMPILER: Final = ThreadPoolExecutor(1, "openvino-compiler")
 _HINTS: Final = {"float32": "f32", "bfloat16": "bf16"}
 # There is no padding to fear. A batch is as long as a few images take, since nothing can leave it half-way.
 _BATCH_PIXELS: Final = 1024 * 768
-# An image, or what was encoded of it. Up to here several in one tensor cost less than one after another.
+# An image, or its encoding. Up to here several in one tensor cost less than one after another.
 _SMALL_BYTES: Final = 256 * 256 * 3
 # An encoded reference takes 27 bytes a pixel (bundled weights): 20 of 768 x 576.
 _REFERENCE_BYTES: Final = 256 * 2**20
@@ -95,7 +95,7 @@ class Graph:
         return results
 
     def _streams(self) -> openvino.AsyncInferQueue | None:
-        """For images side by side; None as long as they are being compiled, which nobody waits for."""
+        """For images side by side; None as long as they are being compiled; no call waits for that."""
         if self._threads == 1:
             return None
         if self._compiling is None:
@@ -110,7 +110,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Maps:
-    """One image after the encoder: F1..F5 where needed, ``(1, C_i, h, w)``, and their means likewise."""
+    """One image after the encoder: F1..F5 where needed, ``(1, C_i, h, w)``, and their means."""
 
     levels: tuple[_Array, ...]
     means: tuple[_Array, ...]
@@ -179,7 +179,7 @@ class OpenVINOEncoder:
         return found
 
     def _wanted(self, compared: bool) -> tuple[bool, bool]:
-        """Whether feature maps are to be given, and whether means are."""
+        """Whether feature maps are wanted, and whether means are."""
         maps = self._reads_maps or compared
         return maps, self._reads_means
 
@@ -284,7 +284,7 @@ class OpenVINOBackend:
         preprocessing = loaded.metadata.preprocessing
         digest = eager.encoder_digest(loaded.module)
         shared = (digest, preprocessing, dtype)
-        # In float32 whatever the precision is to be: that is the graph's compiler's task.
+        # In float32 whatever the precision: the graph's compiler converts it.
         network = eager.InferenceModel(loaded.module, preprocessing)
         encoder = self._encoders.get(shared)
         try:

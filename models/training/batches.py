@@ -1,7 +1,7 @@
 """Batches of cells for the heads: photographs with a number each, and variants with what is known of them.
 
-A batch is a function of its index and the seed, so that a training that was interrupted goes on with the
-very batches it would have seen. Cells are cut and mirrored, which costs nothing once pictures are encoded.
+A batch is a function of its index and the seed, so that an interrupted training resumes with the same batches
+that it would have seen. Cells are cut and mirrored, which costs nothing once pictures are encoded.
 """
 
 import itertools
@@ -34,7 +34,7 @@ class RatedCells(NamedTuple):
 
 
 class VariantCells(NamedTuple):
-    """Cells of some variants of some photographs, ``N`` in all, which the other fields count through.
+    """Cells of some variants of some photographs, ``N`` in all, which the remaining fields index.
 
     ``cells``: ``(N, h, w, C)`` float16. ``labels``: ``(N, 20)`` of
     :func:`models.training.labels.pair_labels`. ``better``, ``worse``: ``(P,)`` int64, pairs in order, and
@@ -54,7 +54,7 @@ class VariantCells(NamedTuple):
 
 
 class PairCells(NamedTuple):
-    """Cells ``(N, h, w, C)`` float16 of pictures beside their originals, and what is to be said of them.
+    """Cells ``(N, h, w, C)`` float16 of pictures beside their originals, and the targets for them.
 
     ``target``: ``(N,)`` float32 in [0, 1]. ``labels``: ``(N, 20)`` as above.
     """

@@ -1,9 +1,9 @@
 """Measures what the scores and words of a model's weights amount to, for their metadata.
 
 Readings and percentiles come from real photographs, as people take them. Whether a fault may be named comes
-from clean photographs, of which few may be blamed, and from the same photographs spoilt on purpose, by which
-the words show that they tell the fault at all. The clean ones are often those that the model learned from,
-which it knows too well: a strong fault must therefore be rare among the best of the real ones, too. The
+from clean photographs, of which few may be blamed, and from the same photographs distorted on purpose, by
+which the words show that they tell the fault at all. The clean ones are often those that the model learned
+from, which it knows too well: a strong fault must therefore be rare among the best of the real ones, too. The
 limits are our decision.
 """
 
@@ -44,7 +44,7 @@ LEAST_SLIGHT: Final = 0.35
 """The bad words of a fault must win to call it strong, and not be far from it to call it slight."""
 
 LEAST_FOUND: Final = 0.25
-"""The share of the spoilt photographs that must exceed the slight threshold; else the fault is not named."""
+"""The share of the distorted photographs that must exceed the slight threshold for the fault to be named."""
 
 _MARGIN: Final = 0.02  # other clean photographs than those measured on go a little further
 _SCORE_DECIMALS: Final = 6
@@ -74,9 +74,9 @@ class Rates:
 
     Attributes:
         clean: share of the clean photographs that the fault is named of, slight or strong.
-        slight: share of the photographs spoilt by it that it is named of, slight or strong.
+        slight: share of the photographs distorted by it that it is named of, slight or strong.
         strong: share of these that it is called strong of.
-        named: whether the calibration has the fault; too few of the spoilt ones were found otherwise.
+        named: whether the calibration has the fault; otherwise too few distorted photographs were found.
     """
 
     clean: float
@@ -101,8 +101,8 @@ def measure_calibration(
     Args:
         real: of real photographs, as people take them.
         clean: ``(M, 40)`` probabilities of the adjectives, of photographs without faults.
-        spoilt: by fault, ``(K, 40)`` probabilities of clean photographs that were spoilt by it. A fault that
-            is missing, or has no photographs, is not named.
+        spoilt: by fault, ``(K, 40)`` probabilities of clean photographs with this fault. A fault that is
+            missing, or has no photographs, is not named.
         source: what the real photographs are.
 
     Raises:
@@ -189,7 +189,7 @@ def calibrate(
 ) -> Measured:
     """Shows a model photographs, clean ones also with each fault, and measures a calibration.
 
-    Every clean photograph is spoilt once by each fault of :data:`models.faults.FAULTS`: by one of the
+    Every clean photograph is distorted once for each fault of :data:`models.faults.FAULTS`: by one of the
     distortions that make its adjectives true, in turn, at a random one of their levels.
 
     Args:

@@ -140,7 +140,7 @@ class PhotographVariants:
 
 
 class Look(Protocol):
-    """What is to be known of the pictures that are made from a photograph, the untouched one first.
+    """What is computed of the pictures that are made from a photograph, the untouched one first.
 
     ``name`` tells it from others, and its results from those of another encoder; ``dtype`` and ``shape`` are
     of what a call gives for ``rows`` pictures of a side. A call takes ``(rows, 3, side, side)`` uint8.
@@ -160,14 +160,14 @@ class Look(Protocol):
 def look_at(
     pictures: Pictures, look: Look, folder: Path, *, workers: int = 0, quiet: bool = False
 ) -> NDArray[Any]:
-    """What is to be known of pictures, from the cache where it has it.
+    """The values that a look computes of pictures, from the cache where it has them.
 
     The cache is a folder of its own within `folder`, by the data's digest, what is made of them, the look and
-    :data:`CELLS_VERSION`. An interruption loses the photographs under way; the same call goes on.
+    :data:`CELLS_VERSION`. An interruption loses the photographs under way; the same call resumes.
 
     Args:
         pictures: what is looked at.
-        look: what is to be known.
+        look: computes the values.
         folder: of all caches.
         workers: processes that make and look at pictures, of one thread each; with 0 this one does.
         quiet: whether to show no progress.
@@ -204,7 +204,7 @@ def look_at(
 
 
 class _Encoder:
-    """A frozen encoder made ready, and the shape of what is kept of it: see :class:`Look`.
+    """A frozen encoder made ready, and the shape of the values that are kept: see :class:`Look`.
 
     Args:
         network: the encoder; it is copied, not changed.

@@ -75,8 +75,8 @@ def standardized_on(
     Args:
         network: its two buffers are replaced.
         photographs: at most :data:`MEASURED_ON` of each sequence are looked at.
-        kept: folder where the numbers are written down, and read from by all who name the same photographs:
-            so trainings that begin from one encoder end with one.
+        kept: folder where the numbers are written down, and read from by every call with the same
+            photographs: so trainings that begin from one encoder end with one.
         quiet: whether to show no progress.
 
     Raises:

@@ -2,7 +2,7 @@
 
 The table of faults is :data:`models.training.distortions.CAUSES`. A picture counts for a pair as bad where
 one of the pair's faults is present at its levels, as good where it is untouched or its faults (level 3 or
-more) stand in rows of other dimensions only, and else not at all.
+more) stand in rows of other dimensions only, and otherwise not at all.
 """
 
 from collections.abc import Sequence
@@ -67,8 +67,8 @@ def pair_severities(name: str, levels: Sequence[int]) -> Tensor:
     """How much more true each level makes the bad word of the pairs that the distortion is a fault of.
 
     Returns:
-        ``(20, len(levels))`` int64: 0 for untouched, else the level; -1 for pairs that are not concerned and
-        for levels that mean something else (contrast above zero, saturation below it).
+        ``(20, len(levels))`` int64: 0 for untouched, otherwise the level; -1 for pairs that are not concerned
+        and for levels with another meaning (contrast above zero, saturation below it).
     """
     return torch.tensor(
         [[_pair_severity(pair, name, level) for level in levels] for pair in range(len(PAIRS))]

@@ -1,4 +1,4 @@
-"""The training loop: a recipe, a budget of minutes, checkpoints that it goes on from, a progress bar."""
+"""The training loop: a recipe, a budget of minutes, checkpoints to resume from, a progress bar."""
 
 import copy
 import csv
@@ -34,7 +34,7 @@ _GRADIENT_NORM = 5.0
 
 
 class TrainingError(Exception):
-    """A training cannot start or go on; the message is one sentence that says why."""
+    """A training cannot start or resume; the message is one sentence that says why."""
 
 
 class Recipe(Protocol):
@@ -100,8 +100,8 @@ class _From(Sampler[int]):
 def train(recipe: Recipe, budget: TrainingBudget, run: Path, *, quiet: bool = False) -> nn.Module:
     """Train until the budget is spent and return the averaged model, in evaluation mode, on the CPU.
 
-    The folder ``run`` holds a checkpoint, written every minute and at the end, and a log of the losses. A
-    checkpoint found there is gone on from.
+    The folder ``run`` holds a checkpoint, written every minute and at the end, and a log of the losses.
+    Training resumes from a checkpoint found there.
 
     Raises:
         TrainingError: the checkpoint is of another recipe or damaged, or the loss is no longer finite.

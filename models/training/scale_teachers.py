@@ -1,4 +1,4 @@
-"""Writes the common scale of the full-reference teachers anew.
+"""Rewrites the common scale of the full-reference teachers.
 
     python -m models.training.scale_teachers PRISTINE CELLS
 

@@ -1,7 +1,7 @@
-"""What is made from one photograph, and what is known of it without asking people.
+"""What is made from one photograph, and what is known of the result without asking people.
 
 From a photograph come variants: one that looks the same, the same distortion at two levels or at all, a
-distortion in a part of the picture only, three distortions one upon the other. Each kind says which variant
+distortion in a part of the picture only, three distortions on top of each other. Each kind says which variant
 is better than which and by how much; where faults stand in the table of :mod:`models.training.labels`, it
 says which words are true. Variants are planned from a seed alone and drawn from it too, so that the same plan
 can be read again without making a single picture. All numbers here are ours.
@@ -197,8 +197,8 @@ class Variants:
         """``(count, 20)`` int64 of :func:`models.training.labels.pair_labels`.
 
         Args:
-            good: whether the photograph has no faults of its own; else nothing is known of a word but that
-                a fault made it true.
+            good: whether the photograph has no faults of its own; otherwise nothing is known of a word but
+                that a fault made it true.
         """
         labels = torch.stack([pair_labels(faults) for faults in self.faults])
         return labels if good else labels.where(labels == BAD, UNKNOWN)

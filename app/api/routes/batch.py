@@ -27,7 +27,7 @@ TIMES_A_FILE: Final = 8
 """How many times the largest file all files of a request may have together."""
 
 _AHEAD_BYTES: Final = 64 * 2**20
-"""Who sends faster than images are scored is made to wait when so much of the request is held."""
+"""A client that sends faster than images are scored must wait when so much of its request is held."""
 
 _log = logging.getLogger("iqa.service")
 
@@ -113,7 +113,7 @@ class _Batch:
 
         Raises:
             ServiceError: about the body as a whole; nothing is answered then but this.
-            ClientGone: nobody is there to answer.
+            ClientGone: there is no client to answer.
         """
         settings = self._service.settings
         reading = BodyBounds.of(settings)

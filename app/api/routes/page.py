@@ -1,4 +1,4 @@
-"""GET /: the page for people, and the files that it is made of. It asks the interface like everybody else."""
+"""GET /: the page for people, and the files that it is made of. It uses the HTTP interface, as clients do."""
 
 import hashlib
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _TYPES: Final = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-# Photographs are shown from the browser's own memory (blob:); nothing comes from, or goes to, anywhere else.
+# Photographs are shown from the browser's own memory (blob:); nothing comes from, or goes to, another host.
 _POLICY: Final = content_policy(script="'self'", style="'self'", img="'self' blob:", connect="'self'")
 
 KnownTags = Annotated[str | None, Header(alias="If-None-Match", include_in_schema=False)]
@@ -73,7 +73,7 @@ def _answer(file: File, known: str | None) -> Response:
 
 @cache
 def _files() -> dict[str, File]:
-    """Every file of the page by its name, read once; nothing else can be asked for."""
+    """Every file of the page by its name, read once; no other file is served."""
     found = {}
     for entry in files("app").joinpath("web").iterdir():
         media_type = _TYPES.get(entry.name.rpartition(".")[2])

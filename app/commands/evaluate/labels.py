@@ -38,7 +38,7 @@ class SplitOption(StrEnum):
 
 @dataclass(frozen=True)
 class MeasuredPhoto:
-    """A photograph, what people and what the models said of it."""
+    """A photograph with people's scores and the models' scores."""
 
     photo: "ScoredPhoto"
     predicted: dict[str, float]

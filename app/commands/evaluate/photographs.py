@@ -26,7 +26,7 @@ def look_at_each(
         look: examines a photograph, given its name and the judge of the pictures made from it.
 
     Returns:
-        What `look` gave of the photographs that could be judged, and the other ones with the reason.
+        What `look` gave of the photographs that could be judged, and the rest with the reason.
     """
     seen, failures = [], []
     with Meter("judging", effort * len(paths)) as meter:

@@ -1,4 +1,4 @@
-"""``iqa evaluate --policy``: a policy tried on good photographs, and on the same ones spoilt on purpose."""
+"""``iqa evaluate --policy``: a policy tried on good photographs, as they are and distorted."""
 
 import json
 from collections import Counter
@@ -33,7 +33,7 @@ class Share:
 
     Attributes:
         fail: of those that fail.
-        review: of those that are to be looked at.
+        review: of those that a person should look at.
         reasons: of those that have a reason, by outcome and by what was measured, as "bpclip sharpness".
     """
 
@@ -74,10 +74,10 @@ def run_policy(
     limit: int | None = None,
     as_json: bool = False,
 ) -> None:
-    """Tries a policy on a folder of good photographs and prints what came of it.
+    """Tries a policy on a folder of good photographs and prints the verdicts.
 
     As for ``--robustness``, photographs are first brought to the size that the models score them at. Limits
-    of size are held against the size that they had before.
+    of size are compared with the size that they had before.
 
     Args:
         folder: of the photographs.

@@ -31,7 +31,7 @@ def run_robustness(
     plot: Path | None = None,
     as_json: bool = False,
 ) -> None:
-    """Examines all models on a folder of good photographs and prints what came of it.
+    """Examines all models on a folder of good photographs and prints the figures.
 
     Photographs are first brought to the size that the models score them at: the faults are those of what is
     seen, and none is lost on the way.

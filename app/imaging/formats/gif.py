@@ -13,7 +13,7 @@ _MAX_STEPS: Final = 300_000
 def count_gif_frames(data: bytes, maximum: int) -> int:
     """Counts frame descriptors up to the trailer, or up to where the file breaks off.
 
-    Pillow parses every frame for that, which takes minutes for a file made of nothing else.
+    Pillow parses every frame for that, which takes minutes for a file that holds only frames.
     """
     position, frames, steps = _HEADER + _palette_bytes(data[10:11]), 0, 0
     while position < len(data) and frames <= maximum:

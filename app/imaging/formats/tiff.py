@@ -18,7 +18,7 @@ _COMPRESSIONS: Final = frozenset({
 def count_tiff_pages(data: bytes, maximum: int) -> int:
     """Counts directories to the end of their chain, to where it leaves the file, or to where it goes round.
 
-    Pillow parses every directory for that, which takes minutes for a file made of nothing else.
+    Pillow parses every directory for that, which takes minutes for a file that holds only directories.
     """
     order = "<" if data[:2] == b"II" else ">"
     big = 43 in (data[2], data[3])

@@ -1,7 +1,7 @@
 """``python -m app.imaging.sandbox DESCRIPTOR MEMORY``: a process that decodes, as an HTTP process starts it.
 
 It reads what strangers send with libraries written in C. So it holds nothing of value, has little memory to
-ask for, talks to nobody but its parent, and goes with it.
+ask for, talks only to its parent, and ends with it.
 """
 
 import os
@@ -39,7 +39,7 @@ _LONGEST_TRACE: Final = 8000  # characters
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Decodes by the orders that come through the descriptor until there is nobody at its other end."""
+    """Decodes by the orders that come through the descriptor until its parent closes it."""
     descriptor, memory_bytes = map(int, arguments or sys.argv[1:])
     die_with_parent()
     # Some send their signals to all processes of a service (systemd does); the parent says when to end.
@@ -125,7 +125,7 @@ def _answer(
 
 
 def _check_header(header: Header, reference: Size) -> None:
-    """Refuses a size that no turning can make the reference's, so nothing needs to be decoded."""
+    """Rejects a size that no turning can make the reference's, before the image is decoded."""
     if {header.width, header.height} != set(reference):
         raise model_inputs.mismatch(reference, (header.width, header.height))
 

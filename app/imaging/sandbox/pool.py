@@ -58,7 +58,7 @@ class _Work:
 
 
 class _Abandoned(Exception):
-    """Nobody waits for this image any more."""
+    """No request waits for this image any more."""
 
 
 class Decoders:
@@ -68,7 +68,7 @@ class Decoders:
         count: of processes.
         limits: of the images.
         timeout_s: longest that one image may take.
-        on_restart: called from a thread each time that a process is to be replaced.
+        on_restart: called from a thread each time that a process must be replaced.
         command: that starts a process, see :class:`app.imaging.sandbox.process.Decoder`.
     """
 
@@ -102,7 +102,7 @@ class Decoders:
             thread.start()
 
     def close(self) -> None:
-        """Ends the processes, whatever they are doing; who still waits is told that the server shuts down."""
+        """Ends the processes, whatever they are doing; waiting requests fail, since the server shuts down."""
         with self._lock:
             self._closing.set()
             for decoder in self._running:
@@ -166,7 +166,7 @@ class Decoders:
             reference: may be closed once this has begun.
             compared: whose input is wanted of the image as it is compared.
             deadline: see :meth:`decode`.
-            on_header: likewise.
+            on_header: see :meth:`decode`.
             resize: whether an image of another size is brought to the reference's.
 
         Raises:
@@ -174,7 +174,7 @@ class Decoders:
             SizeMismatch: the sizes differ, and `resize` is false.
         """
         against = Against(reference.size, resize, compared)
-        # Of its own: who is cancelled closes the reference, while a thread may be about to hand it on.
+        # A copy: a cancelled request closes the reference, while a thread may be about to hand it on.
         request = Request(data, self._limits, wanted, against=against, reference=reference.copy())
         return await self._ask(request, deadline, on_header)
 
@@ -183,12 +183,12 @@ class Decoders:
             raise _unavailable()
         work = _Work(request, deadline, on_header)
         self._line.put(work)
-        if self._closing.is_set():  # then nobody may be there to take it
+        if self._closing.is_set():  # then no thread may be there to take it
             self._refuse_waiting()
         try:
             return await asyncio.wrap_future(work.answer)
         finally:
-            work.abandoned = True  # what is not done by now, nobody waits for
+            work.abandoned = True  # no request waits for it any more
 
     def _work(self) -> None:
         """A thread: keeps a process, and takes work for it."""
@@ -218,7 +218,7 @@ class Decoders:
             self._bury(decoder)
 
     def _do(self, decoder: Decoder, work: _Work) -> Decoder | None:
-        """Has an image decoded and tells who waits; the process that goes on, or None if a new one must."""
+        """Has an image decoded and sets its answer; returns the process, or None if a new one must start."""
         began = time.monotonic()
         if began > work.deadline:
             work.answer.set_exception(
@@ -232,7 +232,7 @@ class Decoders:
             work.on_header(header)
 
         running: Decoder | None = decoder
-        if not decoder.alive:  # it ended while it had nothing to do, which is nobody's fault
+        if not decoder.alive:  # it ended while it had nothing to do: no image's fault
             self._bury(decoder)
             self._on_restart()
             running = None
@@ -265,7 +265,7 @@ class Decoders:
                     _log.error("decoding an image failed: %s", "".join(getattr(error, "__notes__", ())))
                 work.answer.set_exception(error)
                 return running
-            except BaseException as error:  # a bug, after which nobody knows where the conversation stands
+            except BaseException as error:  # a bug, which leaves the exchange in an unknown state
                 self._bury(running)
                 work.answer.set_exception(error)
                 return None
@@ -294,7 +294,7 @@ class Decoders:
         decoder.kill()
 
     def _refuse_waiting(self) -> None:
-        """Tells those who wait that nobody is going to decode their images."""
+        """Fails the waiting requests, whose images will not be decoded."""
         while True:
             try:
                 work = self._line.get_nowait()
@@ -304,7 +304,7 @@ class Decoders:
                 work.answer.set_exception(_unavailable())
 
     def _tell(self, work: _Work, message: str, attempt: int) -> str:
-        """Logs what an image did, and returns its digest: with its length, all that is written down of it."""
+        """Logs what an image did, and returns its digest: the log has only that and the length."""
         data = work.request.data
         digest = hashlib.sha256(data).hexdigest()
         log_fields(_log, logging.ERROR, message, sha256=digest, bytes=len(data), attempt=attempt)

@@ -76,7 +76,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What came of it.
+    """What the process made of a file.
 
     Attributes:
         fitted: the image as the models see it.
@@ -92,7 +92,7 @@ class Decoded:
 class Decoder:
     """A running decoder process.
 
-    The kernel ends it when the *thread* ends that has started it, so it is to be used by that thread only.
+    The kernel ends it when the *thread* ends that has started it, so only that thread may use it.
 
     Args:
         command: that starts it; two arguments are added, the descriptor of a socket and the address space
@@ -146,7 +146,7 @@ class Decoder:
 
         Raises:
             ServiceError: the file is at fault, or `on_header` raised it.
-            TimeoutError: it takes longer. The process is to be killed.
+            TimeoutError: it takes longer. The caller must kill the process.
             DecoderLost: the process ended, and was buried.
         """
         self._channel.deadline = time.monotonic() + timeout_s

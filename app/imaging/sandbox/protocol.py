@@ -1,7 +1,7 @@
 """The messages between an HTTP process and a process that decodes for it, over one stream socket.
 
-    to the decoder      order     a file and what is wanted of it; perhaps with a reference's descriptor
-                        verdict   whether to go on, now that the header is known
+    to the decoder      order     a file and what to decode; perhaps with a reference's descriptor
+                        verdict   whether to continue, now that the header is known
     from the decoder    ready     it has loaded what it needs
                         seen      the header of the file is within the limits
                         answer    the decoded image, and its pixels; perhaps with a descriptor to keep
@@ -39,12 +39,12 @@ _GONE: Final = "The other end is gone."
 
 
 class DecoderWireError(Exception):
-    """The other end does not follow this module, or is gone."""
+    """The peer does not follow this module, or is gone."""
 
 
 @dataclass(frozen=True)
 class Against:
-    """What a distorted image is to be compared with.
+    """What a distorted image is compared with.
 
     Attributes:
         size: of the reference, whose pixels are behind the descriptor that comes along.
@@ -64,9 +64,9 @@ class DecoderOrder:
     Attributes:
         bytes: how many.
         limits: of the file.
-        wanted: whose input is wanted of it.
-        keep: whether its pixels at full size are to come along, behind a descriptor.
-        against: what it is to be compared with.
+        wanted: whose input is wanted of the image.
+        keep: whether its pixels at full size come along, behind a descriptor.
+        against: what it is compared with.
     """
 
     bytes: int
@@ -78,7 +78,7 @@ class DecoderOrder:
 
 @dataclass(frozen=True)
 class DecoderVerdict:
-    """What the other end thinks of the header."""
+    """Whether the HTTP process accepts the header."""
 
     go: bool
 
@@ -169,7 +169,7 @@ class Channel:
         """Sends a message and what follows it.
 
         Raises:
-            WireError: the other end is gone.
+            DecoderWireError: the peer is gone.
         """
         header = adapter.dump_json(message)
         with _unless_gone():
@@ -180,10 +180,10 @@ class Channel:
                 self._connection.sendall(part)
 
     def receive(self, adapter: TypeAdapter[_T]) -> tuple[_T, int | None]:
-        """A message, and the descriptor that came with it; the caller is to close it.
+        """A message, and the descriptor that came with it; the caller must close it.
 
         Raises:
-            WireError: the other end is gone, or sent something else.
+            DecoderWireError: the peer is gone, or sent another message.
         """
         length, descriptor = self._receive_length()
         try:
@@ -201,7 +201,7 @@ class Channel:
         """So many bytes.
 
         Raises:
-            WireError: the other end is gone.
+            DecoderWireError: the peer is gone.
         """
         parts = []
         while length:
@@ -218,7 +218,7 @@ class Channel:
         """Pixels ``(H, W, 3)`` of that size.
 
         Raises:
-            WireError: the other end is gone.
+            DecoderWireError: the peer is gone.
         """
         array = np.empty((size[1], size[0], 3), np.uint8)
         rest = array.data.cast("B")
@@ -260,7 +260,7 @@ class Channel:
 
 @contextmanager
 def _unless_gone() -> Iterator[None]:
-    """What a socket raises means that nobody is at its other end, but for a wait that was too long."""
+    """Turns the errors of a socket into "the peer is gone", except for a timeout."""
     try:
         yield
     except TimeoutError:

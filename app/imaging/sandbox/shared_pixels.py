@@ -22,15 +22,15 @@ if sys.platform == "linux":
 class Original:
     """A decoded image that other images are compared with.
 
-    It is closed at the latest when nobody knows it any more.
+    It is closed at the latest when no reference to it is left.
 
     Args:
         size: of the image.
         descriptor: of the memory; it belongs to the object from here on.
 
     Raises:
-        ValueError: there are not as many bytes as the size says, or somebody could still change them. The
-            descriptor is closed then.
+        ValueError: there are not as many bytes as the size says, or another process could still change them.
+            The descriptor is closed then.
     """
 
     def __init__(self, size: Size, descriptor: int) -> None:

@@ -1,8 +1,8 @@
 """What is on the device, written down where it outlives the process: a worker's successor reads it.
 
 A message to the clients would not do. A process that dies of its batch at once may die before the message has
-left it, and then nobody would know whom to suspect. A written page stays in the system's cache, whatever
-becomes of its writer.
+left it, and then its jobs would not be known as suspects. A written page stays in the system's cache,
+whatever becomes of its writer.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """The inference process's second thread: it loads the models, runs batches, and looks after the canary.
 
-It decides nothing. What it is to do comes as orders, one at a time; what came of them goes back as outcomes.
+It decides nothing. Its work comes as orders, one at a time; the results go back as outcomes.
 """
 
 import logging
@@ -48,7 +48,7 @@ class Finished:
         results: per job, in their order: one result per task, or why there are none.
         seconds: on the device.
         useful_pixels: what the networks saw of images.
-        padded_pixels: likewise, with the padding around them.
+        padded_pixels: `useful_pixels` and the padding around them.
         short_of_memory: whether it had to be divided, or given up in part, for want of memory.
         memory_bytes: device memory in use.
     """

@@ -1,4 +1,4 @@
-"""The inference process: one thread talks and schedules, the other one (``executor``) computes.
+"""The inference process: one thread talks and schedules, a second one (``executor``) computes.
 
 The talking thread never computes, so heartbeats and new jobs get through while the device is busy. A batch is
 formed at the moment the device is free, from whatever waits then.
@@ -58,7 +58,7 @@ class Worker:
         budget: gives that of a batch, once the models are loaded.
         restarts: how often this worker was restarted before.
         on_warm: called once when the first state with ``warm`` can be given.
-        on_beat: called about twice a second, for whoever watches over this process.
+        on_beat: called about twice a second, for the supervisor.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Worker:
         self._runner.stop()
 
     def _patience(self) -> float:
-        """Seconds until something is to be done even if no message comes."""
+        """Seconds until there is work even if no message comes."""
         due = math.inf if self._aboard is not None else self._check_at
         if self._line.next_deadline is not None:
             due = min(due, self._line.next_deadline)
@@ -256,7 +256,7 @@ class Worker:
                 first=not counted,
                 pixels_per_s=self._rate,
             )
-            # The first that is still there to hear of it counts the batch.
+            # The first client that is still there counts the batch.
             counted |= self._send(key[0], protocol.pack_done(done))
 
     def _adapt(self, aboard: _Aboard, finished: Finished) -> None:
@@ -300,7 +300,7 @@ class Worker:
         return False
 
     def _miss_clients(self) -> None:
-        """Says something to all who have work in line: who is gone cannot be sent to, and is found out."""
+        """Sends the state to all clients with work in line: sending fails for those that are gone."""
         for client in {client for client, _ in self._jobs}:
             self._send_state(client)
 

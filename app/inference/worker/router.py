@@ -17,7 +17,7 @@ class Router:
         endpoint: ipc address to listen on.
 
     Attributes:
-        clients: the identities of those who have been heard of and are not known to be gone.
+        clients: the identities of the clients that have been heard and are not known to be gone.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -36,7 +36,7 @@ class Router:
         self._poller.register(self._wake.fileno(), zmq.POLLIN)
 
     def wait(self, seconds: float) -> None:
-        """Returns when there is a message, when somebody called :meth:`wake`, or after a time."""
+        """Returns when there is a message, when :meth:`wake` was called, or after a time."""
         readable = dict(self._poller.poll(math.ceil(seconds * 1000)))
         if self._wake.fileno() in readable:
             self._wake.recv(4096)

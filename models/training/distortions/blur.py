@@ -1,7 +1,7 @@
-"""Blurs: Gaussian, lens, motion, and the convolution that the other groups borrow.
+"""Blurs: Gaussian, lens, motion, and the convolution that further groups borrow.
 
 Every kernel here is symmetric about its centre, so correlation and convolution are the same. Convolution goes
-through the FFT: one path whose cost hardly depends on the radius, which reaches 60 px in colour diffusion.
+through the FFT: one path whose cost hardly depends on the radius, which reaches 60 px in color diffusion.
 """
 
 import math
@@ -30,7 +30,7 @@ def convolve(planes: Tensor, kernel: Tensor) -> Tensor:
 
 @lru_cache(maxsize=32)
 def gaussian_kernel(sigma: float) -> Tensor:
-    """``(K, K)`` normalised Gaussian cut off at three standard deviations."""
+    """``(K, K)`` normalized Gaussian cut off at three standard deviations."""
     radius = max(1, math.ceil(3 * sigma))
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
     profile = torch.exp(-0.5 * (offsets / sigma) ** 2)
@@ -40,7 +40,7 @@ def gaussian_kernel(sigma: float) -> Tensor:
 
 @lru_cache(maxsize=32)
 def disk_kernel(radius: float) -> Tensor:
-    """``(K, K)`` normalised disk of ``radius`` px with a soft rim: the image of a point out of focus."""
+    """``(K, K)`` normalized disk of ``radius`` px with a soft rim: the image of a point out of focus."""
     reach = math.ceil(radius)
     offsets = torch.arange(-reach, reach + 1, dtype=torch.float32)
     disk = (radius + 0.5 - torch.hypot(offsets[:, None], offsets[None, :])).clamp(0, 1)
@@ -48,7 +48,7 @@ def disk_kernel(radius: float) -> Tensor:
 
 
 def line_kernel(length: float, angle: float) -> Tensor:
-    """``(K, K)`` normalised segment of ``length`` px at ``angle`` radians; length one is a single pixel."""
+    """``(K, K)`` normalized segment of ``length`` px at ``angle`` radians; length one is a single pixel."""
     reach = math.ceil((length - 1) / 2) + 1
     size = 2 * reach + 1
     along = torch.linspace(-0.5, 0.5, 8 * math.ceil(length) + 1) * (length - 1)

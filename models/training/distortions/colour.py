@@ -1,4 +1,4 @@
-"""Colour faults, and the conversions between sRGB, linear light and CIE Lab that they need.
+"""Color faults, and the conversions between sRGB, linear light and CIE Lab that they need.
 
 Lab is CIE 1976 with the D65 white, from sRGB by IEC 61966-2-1.
 """
@@ -58,7 +58,7 @@ def to_lab(image: Tensor) -> Tensor:
 
 
 def from_lab(lab: Tensor) -> Tensor:
-    """``(3, H, W)`` sRGB in [0, 1] of ``(3, H, W)`` Lab; colours outside the gamut are cut off."""
+    """``(3, H, W)`` sRGB in [0, 1] of ``(3, H, W)`` Lab; colors outside the gamut are cut off."""
     y = (lab[0] + 16) / 116
     roots = torch.stack([y + lab[1] / 500, y, y - lab[2] / 200])
     xyz = torch.where(roots > _KNEE, roots * roots * roots, 3 * _KNEE**2 * (roots - 4 / 29))
@@ -74,7 +74,7 @@ def shifted(planes: Tensor, down: int, right: int) -> Tensor:
 
 
 def colour_diffusion(image: Tensor, amount: float, generator: Generator) -> Tensor:
-    """Colour bleeds over edges: Lab a and b blurred with a sigma of ``1.5 amount + 2`` px, L kept."""
+    """Color bleeds over edges: Lab a and b blurred with a sigma of ``1.5 amount + 2`` px, L kept."""
     lab = to_lab(image)
     return from_lab(torch.cat([lab[:1], convolve(lab[1:], gaussian_kernel(1.5 * amount + 2))]))
 
@@ -87,7 +87,7 @@ def green_shift(image: Tensor, distance: float, generator: Generator) -> Tensor:
 
 
 def hsv_saturation(image: Tensor, factor: float, generator: Generator) -> Tensor:
-    """HSV saturation times ``factor``, hue and value kept; below zero colours turn into their opposites.
+    """HSV saturation times ``factor``, hue and value kept; below zero colors turn into their opposites.
 
     In HSV a channel lies ``value * saturation * f(hue)`` below the value, so scaling the saturation scales
     the distances to the value and no conversion is needed.

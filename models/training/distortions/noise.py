@@ -1,4 +1,4 @@
-"""Noise: white in RGB and in YCbCr, impulses, multiplicative, in colour only, and what denoising leaves."""
+"""Noise: white in RGB and in YCbCr, impulses, multiplicative, in color only, and what denoising leaves."""
 
 import math
 
@@ -36,7 +36,7 @@ def multiplicative_noise(image: Tensor, variance: float, generator: Generator) -
 
 
 def chroma_noise(image: Tensor, deviation: float, generator: Generator) -> Tensor:
-    """Blotches of colour a few pixels wide, ``deviation`` on Cb and Cr: sensor noise after its camera.
+    """Blotches of color a few pixels wide, ``deviation`` on Cb and Cr: sensor noise after its camera.
 
     A Gaussian of 1.5 px makes the blotches; the noise is brought back to ``deviation`` after it.
     """

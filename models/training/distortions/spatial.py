@@ -63,7 +63,7 @@ def quantisation(image: Tensor, levels: float, generator: Generator) -> Tensor:
 
 
 def colour_blocks(image: Tensor, count: float, generator: Generator) -> Tensor:
-    """``count`` squares of 32 x 32 px in random plain colours."""
+    """``count`` squares of 32 x 32 px in random plain colors."""
     covered = image.clone()
     tops = integers(generator, 0, image.shape[-2] - _BLOCK, _MOST_BLOCKS)
     lefts = integers(generator, 0, image.shape[-1] - _BLOCK, _MOST_BLOCKS)

@@ -15,7 +15,7 @@ LEVELS = (1, 2, 3, 4, 5)
 
 @dataclass(frozen=True)
 class Distortion:
-    """A way to spoil a picture at five levels.
+    """A way to distort a picture at five levels.
 
     Attributes:
         name: key in :data:`DISTORTIONS` or :data:`EXTRA_FAULTS`.
@@ -100,7 +100,7 @@ class Cause:
     levels: tuple[int, ...] = (3, 4, 5)
 
 
-# Saturation's fifth level turns colours into their opposites, which is not a loss of colour.
+# Saturation's fifth level turns colors into their opposites, which is not a loss of color.
 _LOSS_OF_SATURATION = Cause("hsv-saturation", (3, 4))
 # Linear contrast lies below zero at these two levels only.
 _FLATTENING = Cause("linear-contrast", (3, 5))
@@ -147,7 +147,7 @@ CAUSES: dict[str, tuple[Cause, ...]] = {
 
 @torch.no_grad()
 def distort(image: Tensor, name: str, level: int, generator: Generator) -> Tensor:
-    """A picture spoilt by one distortion.
+    """A picture with one distortion.
 
     Args:
         image: ``(3, H, W)`` float32 sRGB in [0, 1], both sides at least 32 px; left as it is.

@@ -25,7 +25,7 @@ QUALICLIP_TOKENS: Final = 64
 """Cells of a photograph that a step looks at; see :data:`models.training.heads.bpclip.BPCLIP_TOKENS`."""
 QUALICLIP_TEMPERATURE: Final = 10.0
 """Of the compact model [O]. With five levels a margin apart, the two cosines of a pair come to differ by some
-0.7; times 10, the score then moves over most of [0, 1] instead of jumping from one end to the other."""
+0.7; times 10, the score then moves over most of [0, 1] instead of jumping between its ends."""
 
 _CONSISTENCY_MARGIN: Final = 2.5e-3
 _RANKING_MARGIN: Final = 6.75e-2

@@ -1,4 +1,4 @@
-"""What one model says of photographs that one distortion spoils."""
+"""What one model says of photographs with one distortion."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ def ask(scorer: AnswerScorer, photos: Sequence[Pixels], name: str, seed: int = 0
 
 
 def answers_to(scorer: AnswerScorer, spoilt_photos: Sequence[Sequence[Pixels]], name: str) -> Answers:
-    """A model's answers to photographs that are spoilt already, each as :func:`spoilt` gives it."""
+    """A model's answers to photographs that are distorted already, each as :func:`spoilt` gives it."""
     answers = [[scorer(image) for image in levels] for levels in spoilt_photos]
     scores = np.array([[score for score, _ in levels] for levels in answers])
     return Answers(name, scores, np.array([[words for _, words in levels] for levels in answers]))

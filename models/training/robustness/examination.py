@@ -1,4 +1,4 @@
-"""What all figures are taken from: each photograph is spoilt once, and every model sees each image once."""
+"""The source of all figures: each photograph is distorted once, and every model sees each image once."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ ones only where there is a reference."""
 
 Teacher = Callable[[Tensor, Tensor], Tensor]
 """Distorted and reference, ``(B, 3, H, W)`` float32 in [0, 1] -> ``(B,)`` in [0, 1]: what full-reference
-models are held against."""
+models are compared with."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Examined:
 
     Attributes:
         name: of the photograph.
-        untouched: its opinions; the full-reference ones of it beside itself.
-        spoilt: by distortion, the opinions at each level that changes the picture. Those of the published
-            set are held against the photograph too, the faults that are our own are not.
+        untouched: its opinions; the full-reference ones compare it with itself.
+        spoilt: by distortion, the opinions at each level that changes the picture. Those of the published set
+            are compared with the photograph too, the faults that are our own are not.
         harmless: by change, the opinions after what should change nothing.
         targets: by distortion, the teacher's number of each of its levels; empty without a teacher.
     """
@@ -66,13 +66,13 @@ def images_of_each(types: Sequence[str] = NAMES) -> int:
 def examine(
     photo: Pixels, name: str, judge: Judge, teacher: Teacher | None = None, types: Sequence[str] = NAMES
 ) -> Examined:
-    """What models say of one photograph, of it spoilt by each distortion, and of it changed harmlessly.
+    """What models say of one photograph: untouched, with each distortion, and changed harmlessly.
 
     Args:
         photo: ``(H, W, 3)`` uint8, without faults, both sides at least :data:`SHORTEST_SIDE`.
-        name: of the photograph; what is random about the faults follows from it, and from nothing else.
+        name: of the photograph; it alone determines what is random about the faults.
         judge: asks the models.
-        teacher: None where there are no full-reference models to hold against it.
+        teacher: None where there are no full-reference models to compare with it.
         types: names of the distortions.
 
     Raises:
@@ -108,7 +108,7 @@ def answers(examined: Sequence[Examined], model: str, distortion: str) -> Answer
 
 
 def seed_of(photo: str, distortion: str) -> int:
-    """The seed of all that is random when a photograph of this name is spoilt: its own, whatever else is."""
+    """The seed of one distortion of the photograph of this name: a hash of both names."""
     return int.from_bytes(hashlib.sha256(f"{photo} {distortion}".encode()).digest()[:7], "big")
 
 

@@ -29,10 +29,10 @@ class OrderFigures:
         adjacent: share of (photograph, adjacent levels) whose worse level scores lower.
         worst: share of photographs whose worst level scores below the mildest one.
         adjacent_mean: over the types.
-        adjacent_least: likewise.
+        adjacent_least: minimum over the types.
         adjacent_interval: 95 % bootstrap interval of the mean over photographs; None of a single one.
         worst_mean: over the types.
-        worst_least: likewise.
+        worst_least: minimum over the types.
         worst_interval: as `adjacent_interval`.
     """
 
@@ -54,7 +54,7 @@ class WordFigures:
         areas: by pair, the area under the ROC curve of "one of its faults is present at level 3 or more", as
             :func:`models.training.labels.pair_labels` counts them; chance is 0.5.
         median: of the pairs.
-        worst: likewise.
+        worst: minimum over the pairs.
         worst_pair: which that is.
         median_interval: 95 % bootstrap interval over photographs; None of a single one.
     """
@@ -243,7 +243,7 @@ def _percentiles(values: _Array) -> Interval:
 
 
 def _margins(examined: Examined, model: str, name: str, level: int) -> _Array:
-    """How much nearer an image is to the bad word of each pair than to the good one, ``(20,)``."""
+    """How much nearer an image comes to the bad word of each pair than to the good one, ``(20,)``."""
     opinions = examined.spoilt[name][level - levels_of(name)[0]] if level else examined.untouched
     pairs = np.array(opinions[model].similarities).reshape(-1, 2)
     margins: _Array = pairs[:, 1] - pairs[:, 0]

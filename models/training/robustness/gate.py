@@ -25,7 +25,7 @@ better, or the mean absolute difference between the two scores. Both are in [0, 
 
 @dataclass(frozen=True)
 class Variant:
-    """A change of a photograph, and the bound on how models score what comes of it.
+    """A change of a photograph, and the bound on how models score the result.
 
     Attributes:
         name: of the variant.
@@ -54,7 +54,7 @@ class Tried:
     Attributes:
         untouched: its opinions.
         variants: by the variant's name. A variant with the same pixels as the photograph is left out, as
-            stronger colours of a black-and-white photograph: no model can tell the two apart.
+            stronger colors of a black-and-white photograph: no model can tell the two apart.
     """
 
     untouched: Opinions
@@ -89,7 +89,7 @@ def variants_of(photo: Pixels, name: str) -> dict[str, Pixels]:
 
     Args:
         photo: ``(H, W, 3)`` uint8.
-        name: of the photograph; what is random about a variant follows from it, and from nothing else.
+        name: of the photograph; it alone determines what is random about a variant.
     """
     made = {variant.name: variant.change(photo, seed_of(name, variant.name)) for variant in VARIANTS}
     return {variant: pixels for variant, pixels in made.items() if not np.array_equal(pixels, photo)}
@@ -181,7 +181,7 @@ def _blurred(image: Image.Image) -> Image.Image:
 def _right_half_blurred(image: Image.Image) -> Image.Image:
     half = (image.width // 2, 0, image.width, image.height)
     changed = image.copy()
-    # The blur is of the whole, so that the photograph goes on into the blurred half without a seam.
+    # The blur is of the whole, so that there is no seam at the blurred half.
     changed.paste(image.filter(ImageFilter.GaussianBlur(6)).crop(half), half)
     return changed
 

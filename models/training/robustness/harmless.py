@@ -1,4 +1,4 @@
-"""Changes that nobody would notice, which scores should not follow: a good photograph stays as good."""
+"""Changes that no viewer would notice, which scores should not follow: a good photograph stays as good."""
 
 import io
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""A first opinion of photographs that nobody scored: how sharp their sharpest parts are, how much is clipped.
+"""A first opinion of photographs without scores: how sharp their sharpest parts are, how much is clipped.
 
 A photograph is as sharp as what is in focus: observers judge by the sharpest regions, not by the mean (the
 pooling of S3, Vu, Phan and Chandler, TIP 2012). The measure and its numbers are ours: the energy of the

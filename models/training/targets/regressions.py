@@ -2,7 +2,7 @@
 
 People's scores are noisy, and a network that follows each of them learns the noise. Half of what the
 no-reference BPCLIP learns is therefore the smoother opinion of two regressions on pooled features of the same
-encoder, fitted on the other photographs (distillation from a cross-fitted teacher; which regressions and how
+encoder, fitted on all other photographs (distillation from a cross-fitted teacher; which regressions and how
 they are weighted is ours).
 """
 

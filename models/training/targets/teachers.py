@@ -7,7 +7,7 @@ scale is written down beside this module, so that a target means the same in eve
 
     python -m models.training.targets.teachers PHOTOGRAPHS CACHE
 
-makes it anew from a folder of good photographs, keeping what it measured in another folder.
+makes it again from a folder of good photographs, keeping what it measured in another folder.
 """
 
 import json
