@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 _ROOT = Path(__file__).parents[1]
-_MOST_LINES = 450  # a module is one noun, seldom over 300 lines
+_MOST_LINES = 400  # a module is one noun, seldom over 300 lines
 _MOST_ENTRIES = 15  # modules in a folder, and folders in it
 _FLOORS = (
     {"app.cli"},

@@ -127,10 +127,7 @@ def read_official(path: Path, *, sha256: str | None = None) -> Weights:
 
 
 def _metadata() -> Metadata:
-    from models.qualiclip.model import (  # slow to import, and fetching does not need it
-        PROMPTS,
-        QualiCLIPConfig,
-    )
+    from models.qualiclip.model import PROMPTS, QualiCLIPConfig
 
     return Metadata(
         model="qualiclip",

@@ -13,14 +13,8 @@ from torch import Tensor
 from models.checkpoints.errors import WeightsInvalid
 from models.loading import load_model
 from models.preprocessing import CLIP_MEAN, CLIP_STD
-from models.qualiclip.model import (
-    COMPACT,
-    PROMPTS,
-    MeanQueryAttentionPool,
-    QualiCLIP,
-    QualiCLIPConfig,
-    TextEncoderUnavailable,
-)
+from models.qualiclip.attention_pool import MeanQueryAttentionPool
+from models.qualiclip.model import COMPACT, PROMPTS, QualiCLIP, QualiCLIPConfig, TextEncoderUnavailable
 from tests.photographs import photographs
 
 SMALL = QualiCLIPConfig(embed_dim=32, layers=(1, 1, 1, 1), width=8, head_width=32, text_layers=0)

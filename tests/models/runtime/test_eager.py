@@ -13,7 +13,8 @@ from models.backbones.feature_maps import FeatureMaps, level_means
 from models.backbones.folded_resnet import FoldedResNet
 from models.bpclip.model import BPCLIP
 from models.preprocessing import Pixels
-from models.qualiclip.model import MeanQueryAttentionPool, QualiCLIP
+from models.qualiclip.attention_pool import MeanQueryAttentionPool
+from models.qualiclip.model import QualiCLIP
 from models.ragged import Extents, pack
 from models.runtime.eager import InferenceModel, encoder_digest
 from tests.models.runtime.lively import MODELS, NO_REFERENCE, PREPROCESSING, lively, pictures, sizes
