@@ -17,7 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from app.api.routes import metrics
+from app.api.routes import health, metrics
 from app.auth.api_keys import KeyRing
 from app.metrics import Metrics
 from app.settings import PREFIX, Settings, unknown_variables
