@@ -152,7 +152,9 @@ def calibrate_weights(
     photographs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Maximum of each folder, chosen at random; all by default.", show_default=False
+            min=1,
+            help="Maximum of the clean photographs, each of which is distorted by every fault; all by default.",
+            show_default=False,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of what is random.")] = 0,

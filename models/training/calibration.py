@@ -46,7 +46,7 @@ LEAST_SLIGHT: Final = 0.35
 LEAST_FOUND: Final = 0.25
 """The share of the distorted photographs that must exceed the slight threshold for the fault to be named."""
 
-_MARGIN: Final = 0.02  # other clean photographs than those measured on go a little further
+_MARGIN: Final = 0.02  # other clean photographs go a little further; near 1, half of what is left
 _SCORE_DECIMALS: Final = 6
 _THRESHOLD_DECIMALS: Final = 3
 
@@ -171,7 +171,7 @@ def threshold(strengths: Values, share: float, least: float) -> float:
     allowed = math.floor(share * len(strengths) + 1e-9)  # 0.05 of 100 is 5, not 4.999...
     reached = float(np.sort(strengths)[::-1][min(allowed, len(strengths) - 1)])
     # The margin belongs to what was measured; `least` is a decision and has none.
-    wanted = max(least, reached + _MARGIN)
+    wanted = max(least, reached + min(_MARGIN, (1 - reached) / 2))
     scale = 10**_THRESHOLD_DECIMALS
     return min(1.0, math.ceil(wanted * scale - 1e-6) / scale)
 
@@ -198,7 +198,7 @@ def calibrate(
         real: photographs as people take them.
         clean: good photographs, without faults.
         source: what the real photographs are.
-        photographs: the maximum number of each, chosen at random; None for all.
+        photographs: the maximum number of clean ones, chosen at random; None for all.
         seed: of what is random.
         quiet: whether to show no progress.
 
@@ -208,7 +208,7 @@ def calibrate(
     generator = torch.Generator().manual_seed(seed)
     reader = PhotoReader(cache_bytes=0, longest_side=preprocessing.longest_side or 1024)
     if photographs is not None:
-        real, clean = (some(paths, photographs, generator) for paths in (real, clean))
+        clean = some(clean, photographs, generator)
     seen = [
         _ask(model, preprocessing, pixels(reader.read(path)))
         for path in tracked(real, "scores of real photographs", quiet)
