@@ -153,7 +153,7 @@ def calibrate_weights(
         int | None,
         typer.Option(
             min=1,
-            help="Maximum of the clean photographs, each of which is distorted by every fault; all by default.",
+            help="Maximum of clean photographs, each of which is distorted by every fault; all by default.",
             show_default=False,
         ),
     ] = None,

@@ -106,7 +106,7 @@ def test_thresholds_allow_no_more_than_the_share(count: int, share: float) -> No
 def test_a_threshold_is_the_next_strength_and_a_margin() -> None:
     strengths = np.arange(100) / 100
     assert threshold(strengths, 0.05, 0.35) == pytest.approx(0.96)  # five exceed 0.94
-    assert threshold(strengths, 0.0, 0.35) == 1.0
+    assert threshold(strengths, 0.0, 0.35) == pytest.approx(0.995)  # near 1, half of what is left
     assert threshold(strengths / 10, 0.05, 0.35) == 0.35
 
 
@@ -145,8 +145,8 @@ def test_a_model_is_calibrated_on_photographs(name: str, weights_folder: Path, p
     again = calibrate(loaded.module, preprocessing, real, real[:2], source="tests", quiet=True)
     assert again == found
     with torch.no_grad():
-        fewer = calibrate(loaded.module, preprocessing, real, real, source="tests", photographs=5, quiet=True)
-    assert fewer.calibration.photographs == 5
+        fewer = calibrate(loaded.module, preprocessing, real, real, source="tests", photographs=2, quiet=True)
+    assert fewer.calibration.photographs == len(real)  # the bound is for the clean ones
 
 
 def test_one_photograph_is_too_few(weights_folder: Path, photo_folder: Path) -> None:
