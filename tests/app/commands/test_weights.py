@@ -203,7 +203,7 @@ def test_weights_are_calibrated_in_place(model: str, weights_folder: Path, tmp_p
     assert "percentiles" not in shown
     (card,) = lines_of_json(invoke("weights", "inspect", path, "--json").stdout)
     assert card["calibration"] == again.model_dump(mode="json")
-    assert (again.photographs, again.source) == (6, "six of them")
+    assert (again.photographs, again.source) == (len(trained_on), "six of them")  # 6 of the clean ones
 
 
 def _without_calibration(metadata: Metadata) -> Metadata:
