@@ -48,7 +48,7 @@ def build_wheel(
     """
     target = str(Path(wheel_directory).resolve())
     with _project():
-        return build_meta.build_wheel(target, config_settings)
+        return str(build_meta.build_wheel(target, config_settings))
 
 
 def build_sdist(sdist_directory: str, config_settings: Any = None) -> str:
@@ -62,7 +62,7 @@ def build_sdist(sdist_directory: str, config_settings: Any = None) -> str:
     """
     target = str(Path(sdist_directory).resolve())
     with _project():
-        return build_meta.build_sdist(target, config_settings)
+        return str(build_meta.build_sdist(target, config_settings))
 
 
 @contextlib.contextmanager
