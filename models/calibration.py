@@ -67,7 +67,7 @@ class Readings(_Part):
 
 
 class Calibration(_Part):
-    """How to read the scores and words of a model's weights, measured on real photographs."""
+    """How the scores and words of a model's weights are to be read, measured on real photographs."""
 
     photographs: int = Field(ge=1, description="Real photographs that it was measured on.")
     source: str = Field(min_length=1, description="What photographs these are.")
