@@ -102,8 +102,7 @@ RUN mv models/weights /weights; \
 # the image is built on; on another one it is compiled at the start.
 FROM service AS graphs
 COPY --from=service /weights /opt/iqa/models/weights
-RUN XDG_CACHE_HOME=/graphs PYTHONPATH=/opt/iqa /opt/venv/bin/python -m app.cli weights export --devices cpu; \
-    chown -R 10001:10001 /graphs
+RUN XDG_CACHE_HOME=/graphs PYTHONPATH=/opt/iqa /opt/venv/bin/python -m app.cli weights export --devices cpu
 
 
 FROM base
@@ -119,7 +118,7 @@ LABEL org.opencontainers.image.title="iqa-service" \
 COPY --from=torch /opt/torch /opt/torch
 COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=service /weights /opt/iqa/models/weights
-COPY --from=graphs /graphs /var/lib/iqa
+COPY --from=graphs --chown=10001:10001 /graphs /var/lib/iqa
 COPY --from=service /opt/iqa /opt/iqa
 
 # Modules are compiled already, and the root may be read-only. Sockets and metrics lie below /tmp, downloaded weights

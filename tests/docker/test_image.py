@@ -136,7 +136,7 @@ def test_every_layer_holds_one_thing_and_the_code_comes_last() -> None:
         ["--from=torch", "/opt/torch", "/opt/torch"],
         ["--from=dependencies", "/opt/venv", "/opt/venv"],
         ["--from=service", "/weights", "/opt/iqa/models/weights"],
-        ["--from=graphs", "/graphs", "/var/lib/iqa"],
+        ["--from=graphs", "--chown=10001:10001", "/graphs", "/var/lib/iqa"],
         ["--from=service", "/opt/iqa", "/opt/iqa"],
     ]
     assert "mv models/weights /weights" in _FILE.stage("service").only("RUN").text
