@@ -162,9 +162,9 @@ class Engine:
     def run(self, tasks: Sequence[Task]) -> list[Result | Exception]:
         """Does tasks of both kinds as one batch; a task that fails gets its exception as result.
 
-        Each model sees all of its images in one tensor, whatever their sizes, padded to the largest; a result
-        does not depend on what it shared the tensor with. Which tasks go well together is for the caller to
-        decide (:mod:`app.inference.scheduling`).
+        A result does not depend on the other tasks of the batch, whether the runtime lays their images into
+        one padded tensor or computes them side by side. The caller decides which tasks form a batch
+        (:mod:`app.inference.scheduling`).
 
         Raises:
             ValueError: there is a pair to compare, and no full-reference weights are loaded.
@@ -229,6 +229,7 @@ class Engine:
                 fresh.setdefault(name, pair.images[1])
             else:
                 references[name] = kept
+        # The sides of the pairs come first, each in one piece, so that a runtime need not copy them apart.
         images = {id(image): image for image in (pair.images[0] for pair in pairs)}
         images |= {id(image): image for image in fresh.values()}
         images |= {id(item.images[0]): item.images[0] for item in items}
@@ -275,7 +276,7 @@ def _result(slot: _Slot, item: Item, said: Said) -> ModelResult:
     probabilities = pair_probabilities(np.array(said.similarities), slot.metadata.temperature)
     return ModelResult(
         score=min(1.0, max(0.0, said.score)),  # rounding may step over by an ulp
-        dimensions=tuple(dimension_scores(probabilities).tolist()) if said.similarities else (),
+        dimensions=tuple(dimension_scores(probabilities).tolist()),
         similarities=said.similarities,
         probabilities=tuple(probabilities.tolist()),
         prompt_probabilities=said.prompt_probabilities,

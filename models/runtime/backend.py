@@ -107,13 +107,11 @@ class Capabilities:
     Attributes:
         batch_pixels: a good number of pixels for one batch, padding included.
         reference_bytes: a good amount of the device's memory for encoded references.
-        dtypes: precisions that it computes in.
         padded: whether images of mixed sizes lie in one padded tensor; otherwise each is computed for itself.
     """
 
     batch_pixels: int
     reference_bytes: int
-    dtypes: tuple[str, ...]
     padded: bool = True
 
 

@@ -1,11 +1,14 @@
-"""Which device and which precision torch has, and how it says that its memory is full."""
+"""Which device and which precision there is, how much memory is held, and how it is told that it is full."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import torch
 
-from models.runtime.backend import DeviceUnavailable
+from models.runtime.backend import DeviceUnavailable, OutOfMemory
 
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -54,8 +57,25 @@ def cpu_has_bfloat16() -> bool:
     return any(flag in flags for flag in (" avx512_bf16", " amx_bf16"))
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether torch, or Python, could not allocate memory."""
-    # torch has no class of its own for it on a CPU.
-    told = "DefaultCPUAllocator: can't allocate memory" in str(error)
-    return told or isinstance(error, MemoryError | torch.OutOfMemoryError)
+def resident_bytes() -> int:
+    """Resident memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@contextmanager
+def memory_for(images: int, *told: str) -> Iterator[None]:
+    """Turns what a library raises for want of memory into :class:`OutOfMemory`.
+
+    Args:
+        images: that are computed at once.
+        told: what else the message of such an exception may contain; torch has no class of its own on a CPU.
+    """
+    try:
+        yield
+    except Exception as error:
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if known or any(
+            words in str(error) for words in ("DefaultCPUAllocator: can't allocate memory", *told)
+        ):
+            raise OutOfMemory(f"The device has no memory for {images} images at once.") from error
+        raise

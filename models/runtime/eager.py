@@ -7,13 +7,10 @@ reference that every other runtime is held to.
 """
 
 import hashlib
-import resource
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -27,8 +24,15 @@ from models.base import QualityModel, ReadOut
 from models.loading import LoadedModel
 from models.preprocessing import Pixels, Preprocessing
 from models.ragged import Extents, normalise, pack
-from models.runtime.backend import Capabilities, OutOfMemory, Said
-from models.runtime.device import DTYPES, dtype_name, is_out_of_memory, resolve_device, resolve_dtype
+from models.runtime.backend import Capabilities, Said
+from models.runtime.device import (
+    DTYPES,
+    dtype_name,
+    memory_for,
+    resident_bytes,
+    resolve_device,
+    resolve_dtype,
+)
 
 _WORDS_CACHED: Final = 256  # lists of words whose features are kept
 # Over all models. Measured on two cores: up to here an image in a batch costs less than alone, a thumbnail a
@@ -84,7 +88,7 @@ class EagerEncoder(nn.Module):
         Raises:
             OutOfMemory: there is no memory for all of them at once.
         """
-        with _memory(len(images)):
+        with memory_for(len(images)):
             pixels, extents = pack(images, self.multiple)
             if self.mean.is_cuda:  # eight-bit pixels travel, a quarter of the floats they become
                 pixels = pixels.pin_memory().to(self.mean.device, non_blocking=True)
@@ -191,25 +195,19 @@ class InferenceModel(nn.Module):
         self, images: Sequence[EncodedRow], words: Sequence[Sequence[str]], mapped: Sequence[int]
     ) -> list[Said]:
         """See :class:`models.runtime.backend.Executable`."""
-        with _memory(len(images)):
+        with memory_for(len(images)):
             embeddings, local = self.embed_and_map(_together(images), mapped)
             said = self._said(embeddings)
         maps = {row: tuple(map(tuple, values.tolist())) for row, values in zip(mapped, local, strict=True)}
         return [
-            Said(
-                each.score,
-                each.similarities,
-                each.prompt_probabilities,
-                self.compared(one, asked),
-                maps.get(row),
-            )
+            replace(each, words=self.compared(one, asked), local=maps.get(row))
             for row, (each, one, asked) in enumerate(zip(said, embeddings, words, strict=True))
         ]
 
     @torch.inference_mode()
     def compare(self, distorted: Sequence[EncodedRow], references: Sequence[EncodedRow]) -> list[Said]:
         """See :class:`models.runtime.backend.Executable`."""
-        with _memory(len(distorted)):
+        with memory_for(len(distorted)):
             maps = _together(distorted)
             return self._said(self.model.relate(maps, _laid(references, maps)))
 
@@ -242,7 +240,6 @@ class EagerBackend:
         self.capabilities = Capabilities(
             batch_pixels=_CUDA_BATCH_PIXELS if on_cuda else _CPU_BATCH_PIXELS,
             reference_bytes=_CUDA_REFERENCE_BYTES if on_cuda else _CPU_REFERENCE_BYTES,
-            dtypes=tuple(DTYPES),
         )
         # The encoder of a model that fell back to another precision goes with it.
         self._encoders: weakref.WeakValueDictionary[tuple[str, Preprocessing, str], EagerEncoder]
@@ -258,7 +255,7 @@ class EagerBackend:
     def memory_bytes(self) -> int:
         if self._device.type == "cuda":
             return torch.cuda.memory_reserved(self._device)
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        return resident_bytes()
 
     def place(self, loaded: LoadedModel, dtype: str) -> InferenceModel:
         preprocessing = loaded.metadata.preprocessing
@@ -311,13 +308,3 @@ def _laid(references: Sequence[EncodedRow], distorted: FeatureMaps) -> Sequence[
             place[:, :height, :width] = image.maps.levels[number][image.row, :, :height, :width]
         levels.append(laid)
     return levels
-
-
-@contextmanager
-def _memory(images: int) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise OutOfMemory(f"The device has no memory for {images} images at once.") from error
-        raise

@@ -7,6 +7,7 @@ is not here. What is traced are the very modules that it runs, made ready for in
 import contextlib
 import hashlib
 import logging
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from models.backbones.feature_maps import FeatureMaps
 from models.base import QualityModel
-from models.files import write_atomically
+from models.files import replace_durably, write_atomically
 from models.ragged import Extents
 from models.runtime.eager import EagerEncoder
 
@@ -30,6 +31,7 @@ GRAPH_VERSION: Final = "3"
 """Of this module; raised when the same model would give another graph."""
 
 _log = logging.getLogger("iqa.runtime")
+_MOST_BYTES: Final = 2 * 2**30  # of the cache: some 30 bundled models, or a few of full size
 _SIDES: Final = (160, 224)  # of the traced example: no side, no grid and no number of channels alike
 
 
@@ -150,13 +152,30 @@ def _traced(module: nn.Module, inputs: Sequence[Tensor]) -> openvino.Model:
 
 
 def _keep(graph: openvino.Model, place: Path) -> None:
-    """Puts a graph into the cache, whole or not at all."""
+    """Puts a graph into the cache, whole or not at all, and bounds the cache.
+
+    Another process that exports the same model at the same time writes the same files.
+    """
     with _unkept():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".graph-", dir=place.parent) as made:
-            openvino.save_model(graph, Path(made, "new", "graph.xml"), compress_to_fp16=False)
-            # Another process that exports the same model has the same graph, so the second one gives way.
-            Path(made, "new").rename(place)
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=place) as made:
+            openvino.save_model(graph, Path(made, "graph.xml"), compress_to_fp16=False)
+            for name in ("graph.bin", "graph.xml"):  # the one that is looked for comes last
+                replace_durably(Path(made, name), place / name)
+        _drop_the_oldest(place.parent, keep=place)
+
+
+def _drop_the_oldest(folder: Path, keep: Path) -> None:
+    """Removes the graphs that were made first, until at most :data:`_MOST_BYTES` are left.
+
+    A process that runs one of them has it in memory.
+    """
+    places = sorted(folder.iterdir(), key=lambda place: place.stat().st_mtime, reverse=True)
+    total = 0
+    for place in places:
+        total += sum(file.stat().st_size for file in place.iterdir() if file.is_file())
+        if total > _MOST_BYTES and place != keep:
+            shutil.rmtree(place)
 
 
 @contextlib.contextmanager

@@ -7,14 +7,11 @@ several threads does; one alone gets all threads. A model that cannot be exporte
 """
 
 import logging
-import resource
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -27,8 +24,8 @@ from models.loading import LoadedModel
 from models.preprocessing import Pixels, Preprocessing
 from models.registry import spec_of
 from models.runtime import eager
-from models.runtime.backend import Capabilities, DeviceUnavailable, Executable, OutOfMemory, Said
-from models.runtime.device import cpu_has_bfloat16
+from models.runtime.backend import Capabilities, DeviceUnavailable, Executable, Said
+from models.runtime.device import cpu_has_bfloat16, memory_for, resident_bytes
 from models.runtime.export import EncoderGraph, HeadGraph, PairGraph, compiled, example_pixels
 
 _Array = NDArray[np.float32]
@@ -75,7 +72,7 @@ class Graph:
         groups = _alike(inputs, alone)
         found: list[tuple[_Array, ...]] = [()] * len(groups)
         results: list[tuple[_Array, ...]] = [()] * len(inputs)
-        with _memory(len(inputs)):
+        with memory_for(len(inputs), "alloc"):
             laid = [
                 [np.concatenate(each) for each in zip(*(inputs[row] for row in rows), strict=True)]
                 for rows in groups
@@ -143,7 +140,7 @@ class OpenVINOEncoder:
         threads: int,
     ) -> None:
         self.padded_pixels = 0
-        self._encoder, self._dtype, self._threads = encoder, dtype, threads
+        self.eager, self._dtype, self._threads = encoder, dtype, threads
         self._key = f"{digest} {preprocessing.mean} {preprocessing.std} {encoder.multiple}"
         self._reads_maps = self._reads_means = self._compares = False
         self._graphs: dict[tuple[bool, bool], Graph] = {}
@@ -169,7 +166,7 @@ class OpenVINOEncoder:
 
     def encode(self, images: Sequence[Pixels], *, compared: bool = False) -> list[Maps]:
         graph = self._graph(compared)
-        laid = [_whole(image, self._encoder.multiple) for image in images]
+        laid = [_whole(image, self.eager.multiple) for image in images]
         self.padded_pixels += sum(image.shape[0] * image.shape[1] for image in laid)
         maps, means = self._wanted(compared)
         found = []
@@ -194,7 +191,7 @@ class OpenVINOEncoder:
         return self._graphs[wanted]
 
     def _graph_module(self, maps: bool, means: bool) -> EncoderGraph:
-        return EncoderGraph(self._encoder, maps=maps, means=means).eval()
+        return EncoderGraph(self.eager, maps=maps, means=means).eval()
 
 
 class OpenVINOModel:
@@ -225,19 +222,14 @@ class OpenVINOModel:
         self, images: Sequence[Maps], words: Sequence[Sequence[str]], mapped: Sequence[int]
     ) -> list[Said]:
         inputs = [image.means if self._reads_means else image.levels for image in images]
-        said = []
-        for row, (embedding, local, *rest) in enumerate(self._graph.run(inputs, mapped)):
-            told = self._said(rest)
-            said.append(
-                Said(
-                    told.score,
-                    told.similarities,
-                    told.prompt_probabilities,
-                    self._network.compared(torch.from_numpy(embedding[0]), words[row]),
-                    tuple(map(tuple, local[0].tolist())) if row in mapped else None,
-                )
+        return [
+            replace(
+                self._said(rest),
+                words=self._network.compared(torch.from_numpy(embedding[0]), words[row]),
+                local=tuple(map(tuple, local[0].tolist())) if row in mapped else None,
             )
-        return said
+            for row, (embedding, local, *rest) in enumerate(self._graph.run(inputs, mapped))
+        ]
 
     def compare(self, distorted: Sequence[Maps], references: Sequence[Maps]) -> list[Said]:
         pairs = zip(distorted, references, strict=True)
@@ -271,22 +263,24 @@ class OpenVINOBackend:
             )
         self.automatic = dtype == "auto"
         self.dtype = dtype if dtype != "auto" else "bfloat16" if cpu_has_bfloat16() else "float32"
-        self.capabilities = Capabilities(_BATCH_PIXELS, _REFERENCE_BYTES, tuple(_HINTS), padded=False)
+        self.capabilities = Capabilities(_BATCH_PIXELS, _REFERENCE_BYTES, padded=False)
         self._threads = torch.get_num_threads()
         self._encoders: weakref.WeakValueDictionary[tuple[str, Preprocessing, str], OpenVINOEncoder]
         self._encoders = weakref.WeakValueDictionary()
 
     @property
     def memory_bytes(self) -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        return resident_bytes()
 
     def place(self, loaded: LoadedModel, dtype: str) -> Executable:
         preprocessing = loaded.metadata.preprocessing
         digest = eager.encoder_digest(loaded.module)
         shared = (digest, preprocessing, dtype)
-        # In float32 whatever the precision: the graph's compiler converts it.
-        network = eager.InferenceModel(loaded.module, preprocessing)
         encoder = self._encoders.get(shared)
+        # In float32 whatever the precision: the graph's compiler converts it.
+        network = eager.InferenceModel(
+            loaded.module, preprocessing, encoder=None if encoder is None else encoder.eager
+        )
         try:
             if encoder is None:
                 encoder = OpenVINOEncoder(network.encoder, digest, preprocessing, dtype, self._threads)
@@ -330,13 +324,3 @@ def _whole(image: Pixels, multiple: int) -> Pixels:
     if not below and not right:
         return np.ascontiguousarray(image)
     return np.pad(image, ((0, below), (0, right), (0, 0)), mode="reflect")
-
-
-@contextmanager
-def _memory(images: int) -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError) or "alloc" in str(error):
-            raise OutOfMemory(f"There is no memory for {images} images at once.") from error
-        raise

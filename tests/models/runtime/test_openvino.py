@@ -129,6 +129,42 @@ def test_a_damaged_cache_is_made_anew(tmp_path_factory: pytest.TempPathFactory) 
     assert apart(score(first, images, []), score(second, images, [])) == 0
 
 
+def test_a_damaged_graph_is_replaced(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    OpenVINOBackend("cpu", "float32").place(loaded("qualiclip, lite", 12), "float32")
+    for file in (tmp_path_factory.getbasetemp() / "graphs").rglob("*"):
+        if file.suffix == ".blob":
+            file.unlink()
+        elif file.name == "graph.xml":
+            file.write_bytes(b"<net")
+    OpenVINOBackend("cpu", "float32").place(loaded("qualiclip, lite", 12), "float32")
+    monkeypatch.setattr(export, "_traced", lambda *_: pytest.fail("its graph is there again"))
+    for file in (tmp_path_factory.getbasetemp() / "graphs").rglob("*.blob"):
+        file.unlink()
+    model = OpenVINOBackend("cpu", "float32").place(loaded("qualiclip, lite", 12), "float32")
+    assert isinstance(model, OpenVINOModel)
+
+
+def test_the_cache_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export.platformdirs, "user_cache_path", lambda _: tmp_path)
+    monkeypatch.setattr(export, "_MOST_BYTES", 1)
+    for seed in (13, 14):
+        model = OpenVINOBackend("cpu", "float32").place(loaded("qualiclip, lite", seed), "float32")
+        assert isinstance(model, OpenVINOModel)
+    # What was made last is kept, however large it is.
+    assert len(list((tmp_path / "graphs").iterdir())) == 1
+    assert 0 <= score(model, pictures(SIZES[:1], 1), [])[0].score <= 1
+
+
+def test_equal_encoders_are_folded_once() -> None:
+    backend = OpenVINOBackend("cpu", "float32")
+    first, second = (backend.place(loaded("bpclip, lite"), "float32") for _ in range(2))
+    assert isinstance(first, OpenVINOModel)
+    assert isinstance(second, OpenVINOModel)
+    assert first._network.encoder is second._network.encoder
+
+
 def test_without_a_cache_it_works_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setattr(export.platformdirs, "user_cache_path", lambda _: tmp_path / "file")
