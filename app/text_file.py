@@ -17,7 +17,7 @@ def read_text(path: Path, what: str, most_bytes: int) -> str:
         most_bytes: that it may have.
 
     Raises:
-        Unreadable: it is too large, is no regular file or no UTF-8, or cannot be read.
+        UnreadableText: it is too large, is no regular file or no UTF-8, or cannot be read.
     """
     try:
         status = path.stat()

@@ -97,7 +97,7 @@ def specs() -> Mapping[str, ModelSpec]:
     """All models by name, ours first.
 
     Raises:
-        UnknownModel: a package offers a model that is not usable.
+        NoSuchModel: a package offers a model that is not usable.
     """
     found = {spec.name: spec for spec in BUILT_IN}
     for point in entry_points(group=ENTRY_POINTS):
@@ -119,7 +119,7 @@ def spec_of(name: str) -> ModelSpec:
     """The model of that name.
 
     Raises:
-        UnknownModel: there is none.
+        NoSuchModel: there is none.
     """
     try:
         return specs()[name]
@@ -136,7 +136,7 @@ def imported(target: str) -> Any:
     """What ``package.module:name`` names.
 
     Raises:
-        UnknownModel: it is not there.
+        NoSuchModel: it is not there.
     """
     module, _, name = target.partition(":")
     try:

@@ -90,12 +90,14 @@ def dimension_scores(probabilities: "NDArray[Any]") -> "NDArray[Any]":
     """Mean probability of each dimension's good words.
 
     Args:
-        probabilities: ``(..., 40)`` from :func:`pair_probabilities`.
+        probabilities: ``(..., 40)`` from :func:`pair_probabilities`, or ``(0,)``.
 
     Returns:
-        ``(..., 6)`` in [0, 1], in the order of :data:`DIMENSIONS`.
+        ``(..., 6)`` in [0, 1], in the order of :data:`DIMENSIONS`; ``(0,)`` of a model without adjectives.
     """
     import numpy as np
 
+    if not probabilities.size:
+        return probabilities
     good = probabilities[..., 0::2]
     return np.stack([good[..., _PAIRS_OF[dimension]].mean(axis=-1) for dimension in DIMENSIONS], axis=-1)

@@ -75,7 +75,7 @@ class Run:
             about: what this run would be as the first one.
 
         Raises:
-            Failure: no further file can be scored, or written down; what is done is kept.
+            CommandFailure: no further file can be scored, or written down; what is done is kept.
             OutputError: the file cannot be resumed.
         """
         if self._output is not None and self.about is not None:
@@ -100,7 +100,7 @@ class Run:
         """Makes the file of scores.
 
         Raises:
-            Failure: it cannot be written; what is done is kept.
+            CommandFailure: it cannot be written; what is done is kept.
         """
         if self._output is not None and self.about is not None:
             with self._kept():

@@ -138,10 +138,12 @@ class Panel:
         for name in self._engine.models:
             similarities = np.array(opinions[name].similarities)
             probabilities = pair_probabilities(similarities, self._cards[name].temperature)
+            has_words = bool(probabilities.size)
+            dimensions = dimension_scores(probabilities).tolist()
             found[name] = policies.ModelOpinion(
                 opinions[name].score,
-                dict(zip(DIMENSIONS, dimension_scores(probabilities).tolist(), strict=True)),
-                dict(zip(WORDS, probabilities.tolist(), strict=True)),
+                dict(zip(DIMENSIONS if has_words else (), dimensions, strict=True)),
+                dict(zip(WORDS if has_words else (), probabilities.tolist(), strict=True)),
             )
         return MeasuredImage(width, height, answering(self._engine.models), found, exposure)
 

@@ -31,6 +31,7 @@ def test_probabilities_are_a_softmax_over_each_pair() -> None:
     np.testing.assert_allclose(probabilities[..., 0::2], good / (good + bad), atol=1e-12)
     np.testing.assert_allclose(probabilities[..., 0::2] + probabilities[..., 1::2], 1)
     assert pair_probabilities(np.empty(0), 10.0).shape == (0,)  # of a model without adjectives
+    assert dimension_scores(np.empty(0)).shape == (0,)
 
 
 def test_a_dimension_is_the_mean_of_its_good_words() -> None:

@@ -25,7 +25,7 @@ def check_plot(path: Path) -> None:
     """Finds out before the work whether its result can be drawn into this file.
 
     Raises:
-        Failure: the suffix is unknown, the file is a folder, or matplotlib is not installed.
+        CommandFailure: the suffix is unknown, the file is a folder, or matplotlib is not installed.
     """
     if path.suffix.lower() not in PLOT_SUFFIXES:
         fail(

@@ -46,7 +46,7 @@ def run_robustness(
 
     Raises:
         DataError: there are no such photographs.
-        Failure: nothing can be drawn into `plot`.
+        CommandFailure: nothing can be drawn into `plot`.
         typer.Exit: with status 1 where photographs had to be left out.
         Exception: as of :class:`app.scoring.offline.Scorer`.
     """
@@ -95,10 +95,12 @@ def _teacher() -> Teacher | None:
 def _show(found: Mapping[str, Figures]) -> None:
     out = console()
     out.print(_order_table(found))
-    quality = {name: each for name, each in found.items() if each.words is not None}
-    if quality:
-        out.print(_words_table(quality))
-        out.print(_steadiness_table(quality))
+    worded = {name: each for name, each in found.items() if each.words is not None}
+    if worded:
+        out.print(_words_table(worded))
+    steady = {name: each for name, each in found.items() if each.steadiness is not None}
+    if steady:
+        out.print(_steadiness_table(steady))
     for name, each in found.items():
         if each.full_reference is None:
             continue

@@ -74,7 +74,7 @@ def _obey(channel: Channel) -> None:
     """Takes an order and answers it.
 
     Raises:
-        WireError: the parent is gone.
+        DecoderWireError: the parent is gone.
     """
     order, descriptor = channel.receive(protocol.ORDER)
     reference = None

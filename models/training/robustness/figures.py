@@ -110,8 +110,8 @@ class Figures:
     Attributes:
         order: of the levels.
         curves: by type, the mean score at each level that changes the picture, and untouched at level 0.
-        words: None of a full-reference model, as is `steadiness`.
-        steadiness: by harmless change.
+        words: None of a full-reference model and of one without adjectives.
+        steadiness: by harmless change; None of a full-reference model.
         full_reference: None of a no-reference model.
     """
 
@@ -135,7 +135,8 @@ def figures(examined: Sequence[Examined], model: str, *, has_reference: bool = F
     fallen = order(examined, model)
     if has_reference:
         return Figures(fallen, curves, full_reference=full_reference(examined, model))
-    return Figures(fallen, curves, words(examined, model), steadiness(examined, model))
+    named = words(examined, model) if examined[0].untouched[model].similarities else None
+    return Figures(fallen, curves, named, steadiness(examined, model))
 
 
 def order(examined: Sequence[Examined], model: str) -> OrderFigures:

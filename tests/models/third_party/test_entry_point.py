@@ -95,3 +95,18 @@ def test_the_command_line_has_it_too(environment: Mapping[str, str], tmp_path: P
     shown = start("score", tmp_path, "--models", "laplacian", environment=environment)
     out, err = shown.communicate(timeout=120)
     assert (shown.returncode, "sharp.png" in out) == (0, True), err
+
+
+def test_it_can_be_evaluated(environment: Mapping[str, str], tmp_path: Path) -> None:
+    Image.fromarray(photographs()[0][:96, :128]).save(tmp_path / "photo.png")
+    policies = tmp_path / "policies.toml"
+    policies.write_text("[size]\nside = { fail = 100 }\n")
+    for question in (("--robustness",), ("--gate",), ("--policy", "size", "--policies-file", policies)):
+        command = start(
+            "evaluate", tmp_path, *question, "--split", "all", "--json", "--models", "laplacian",
+            environment={**environment, "IQA_THREADS": "1"},
+        )  # fmt: skip
+        out, err = command.communicate(timeout=240)
+        assert "Traceback" not in err, (question, err)
+        (answer,) = lines_of_json(out)
+        assert answer["photographs"] == 1, (question, err)
