@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app import policies
 from app.policies import (
-    BUILT_IN,
+    BUILT_IN_POLICIES,
     Limit,
     PoliciesError,
     Policy,
@@ -246,7 +246,7 @@ def test_a_policy_needs_the_models_of_its_limits() -> None:
 
 
 def test_what_cannot_be_applied_is_left_out_if_built_in_and_refused_if_written() -> None:
-    built_in = parse(BUILT_IN.read_text("utf-8"), "", built_in=True)
+    built_in = parse(BUILT_IN_POLICIES.read_text("utf-8"), "", built_in=True)
     assert list(usable(built_in, BOTH)) == list(built_in)
     assert usable(built_in, ("qualiclip",)) == {}
     written = parse('[mine]\nlimits = [{ score = true, model = "bpclip", fail = 0.1 }]', "")
