@@ -11,9 +11,9 @@ from sklearn.datasets import load_sample_images
 from torch import Generator, Tensor
 
 from models.training.distortions import (
+    CAUSES,
     DISTORTIONS,
     EXTRA_FAULTS,
-    FAULTS,
     LEVELS,
     distort,
     distort_levels,
@@ -283,28 +283,28 @@ def test_convolution_agrees_with_the_direct_sum(photographs: list[Tensor]) -> No
 
 
 def test_faults_cover_every_pair_and_name_what_exists() -> None:
-    assert list(FAULTS) == [pair.positive for pair in PAIRS]
-    for faults in FAULTS.values():
+    assert list(CAUSES) == [pair.positive for pair in PAIRS]
+    for faults in CAUSES.values():
         assert faults
         for fault in faults:
             distortion = ALL[fault.distortion]
             assert all(3 <= level <= 5 for level in fault.levels)
             assert list(fault.levels) == sorted(set(fault.levels))
             assert min(fault.levels) >= distortion.first_ordered
-    assert set(EXTRA_FAULTS) <= {fault.distortion for faults in FAULTS.values() for fault in faults}
+    assert set(EXTRA_FAULTS) <= {fault.distortion for faults in CAUSES.values() for fault in faults}
 
 
 def test_faults_take_the_levels_that_mean_the_word() -> None:
     def levels_of(pair: str, distortion: str) -> list[int]:
-        return [level for fault in FAULTS[pair] if fault.distortion == distortion for level in fault.levels]
+        return [level for fault in CAUSES[pair] if fault.distortion == distortion for level in fault.levels]
 
     gains = DISTORTIONS["linear-contrast"].levels
     assert all(gains[level - 1] < 0 for level in levels_of("contrasty", "linear-contrast"))
     factors = DISTORTIONS["hsv-saturation"].levels
-    assert all(0 <= factors[level - 1] < 1 for fault in FAULTS["colorful"] for level in fault.levels)
+    assert all(0 <= factors[level - 1] < 1 for fault in CAUSES["colorful"] for level in fault.levels)
     colour_gains = DISTORTIONS["lab-gain"].levels
     assert all(colour_gains[level - 1] >= 3 for level in levels_of("natural", "lab-gain"))
-    assert all(min(fault.levels) >= 4 for fault in FAULTS["good"])
+    assert all(min(fault.levels) >= 4 for fault in CAUSES["good"])
 
 
 @pytest.mark.parametrize("level", [0, 6, -1])
