@@ -77,7 +77,7 @@ def test_poison_is_logged_by_its_digest(
     response = client.post("/compare", files={"reference": photo, "distorted": photo})
     assert is_problem(response, 500, "poison-input")["sha256"] == [digest, digest]
     first, second = [record for record in caplog.records if record.name == "iqa.service"]
-    assert first.fields == {"id": "it-was-me", "sha256": [digest]}
+    assert vars(first)["fields"] == {"id": "it-was-me", "sha256": [digest]}
     assert first.levelno == second.levelno == logging.ERROR
     assert _service(client).admission.queued_pixels == 0
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import openvino
+import platformdirs
 import pytest
 import torch
 
@@ -26,7 +27,7 @@ SIZES = [(64, 96), (97, 61), (32, 32), (150, 110), (64, 96), (40, 224)]
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path_factory.getbasetemp() / "graphs"
-    monkeypatch.setattr(export.platformdirs, "user_cache_path", lambda _: folder)
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda _: folder)
 
 
 def loaded(name: str, seed: int = 1) -> LoadedModel:
@@ -131,7 +132,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path_factory: pytest.TempPathFactory) 
 
 def test_without_a_cache_it_works_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("not a folder")
-    monkeypatch.setattr(export.platformdirs, "user_cache_path", lambda _: tmp_path / "file")
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda _: tmp_path / "file")
     model = OpenVINOBackend("cpu", "float32").place(loaded("qualiclip, lite", 9), "float32")
     assert 0 <= score(model, pictures(SIZES[:1], 1), [])[0].score <= 1
 
