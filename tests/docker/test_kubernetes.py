@@ -17,7 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from app.api.routes import health
+from app.api.routes import health, metrics
 from app.auth.api_keys import KeyRing
 from app.metrics import Metrics
 from app.settings import PREFIX, Settings, unknown_variables
@@ -390,7 +390,7 @@ def test_prometheus_finds_the_service(tmp_path: Path) -> None:
     assert selector.items() <= service["metadata"]["labels"].items()
     (endpoint,) = monitor["endpoints"]
     assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
-    assert endpoint["path"] in {route.path for route in health.metrics_router.routes}  # type: ignore[attr-defined]
+    assert endpoint["path"] in {route.path for route in metrics.router.routes}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", ["README.kubernetes.md", "README.sizing.md"])

@@ -136,6 +136,7 @@ def test_the_bootstrap_is_seeded_and_narrows_with_more_images() -> None:
     assert low < narrow_low < narrow_high < high
 
 
+@pytest.mark.slow
 def test_the_bootstrap_covers_what_it_promises() -> None:
     generator = np.random.default_rng(0)
     correlation = 0.6

@@ -164,6 +164,7 @@ def test_cards_describe_what_is_loaded(engine: Engine) -> None:
     assert engine.models == BOTH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*BOTH, "bpclip-fr"])
 def test_the_bundled_weights_keep_to_the_bound_of_half_precision(name: str) -> None:
     """0.01, by the HTTP contract; random weights say nothing about it.

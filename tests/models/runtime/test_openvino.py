@@ -63,6 +63,7 @@ def score(model: Executable, images: list[Pixels], mapped: list[int]) -> list[Sa
     return model.score(model.encoder.encode(images), [()] * len(images), mapped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NO_REFERENCE)
 def test_single_images_are_scored_alike(name: str) -> None:
     eager, other = both(name)

@@ -69,7 +69,7 @@ def test_places_are_those_of_the_plans(variants: VariantBatches, plans: list[Var
 
 def test_of_photographs_with_faults_of_their_own_any_units_are_shown(plans: list[Variants]) -> None:
     shown = {type(any_two(plans[0], 0, random.Random(seed))[0]).__name__ for seed in range(40)}
-    assert shown == {"Chain", "Part", "Compound"}
+    assert shown == {"Chain", "FramePart", "Compound"}
     cells = np.zeros((5, len(plans[0].faults), 5, 5, 3), np.float16)
     batches = VariantBatches(cells, plans, any_two, good=False, batch=3, seed=2)
     for index in range(8):

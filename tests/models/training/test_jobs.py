@@ -56,6 +56,7 @@ def _means(cells: np.ndarray) -> np.ndarray:
     return found
 
 
+@pytest.mark.slow
 def test_jobs_write_weights_that_load_and_share_an_encoder(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
