@@ -73,6 +73,7 @@ def test_single_images_are_scored_alike(name: str) -> None:
     assert apart(alone, score(other, images, [])) <= 1e-5  # small ones of one size share a tensor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in NO_REFERENCE and "-fr" in name])
 def test_pairs_are_scored_alike(name: str) -> None:
     eager, other = both(name)
@@ -89,6 +90,7 @@ def test_pairs_are_scored_alike(name: str) -> None:
     assert kept[0].nbytes > 0
 
 
+@pytest.mark.slow
 def test_equal_encoders_are_shared() -> None:
     backend = OpenVINOBackend("cpu", "float32")
     first, second = (backend.place(loaded("bpclip, lite"), "float32") for _ in range(2))
@@ -96,6 +98,7 @@ def test_equal_encoders_are_shared() -> None:
     assert backend.place(loaded("bpclip, lite", 2), "float32").encoder is not first.encoder
 
 
+@pytest.mark.slow
 def test_several_threads_compute_images_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     model = OpenVINOBackend("cpu", "float32").place(loaded("bpclip, lite, open masks"), "float32")
