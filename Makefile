@@ -1,6 +1,8 @@
 # make serve   sets up .venv, installs the service in it, and starts it: PORT=9000, HOST=0.0.0.0, MODELS=bpclip, ...
 # make test    the same with what the tests need, and runs them, several files at a time: ARGS="-k weights"
+# make test-fast  only the tests that start no process and are not slow: ARGS="tests/app"
 # make client  builds the Python client as a wheel of its own, dist/iqa_client-*.whl
+# make format  sorts imports, fixes what ruff can fix, and formats
 # make lint    ruff and mypy, and for the page eslint and tsc, which need Node.js 18.18 or newer and npm
 # make train-bundled DATA=folder   trains the bundled weights again, from DATA/pristine and DATA/biq2021 (with
 #              scores.csv); interrupted, the same command goes on. WORKERS=8 encodes by so many processes.
@@ -25,14 +27,23 @@ install = $(pip) install --constraint $(CONSTRAINTS)
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 settings = $(foreach name,$(filter-out ARGS CONSTRAINTS DATA PYTHON VENV WORKERS IQA_%,$(given)),IQA_$(name)='$(subst ','\'',$($(name)))')
 
-.PHONY: serve test client lint lint-web train-bundled clean
+.PHONY: serve test test-fast format client lint lint-web train-bundled clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed
 	@exec env $(settings) $(VENV)/bin/iqa serve $(ARGS)
 
+pytest = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: $(VENV)/installed-dev
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(pytest) $(ARGS)
+
+test-fast: $(VENV)/installed-dev
+	$(pytest) -m "pure and not slow and not gpu" $(ARGS)
+
+# Both run, even if something is left that ruff cannot fix.
+format: $(VENV)/installed-dev
+	$(VENV)/bin/ruff check --fix . ; status=$$?; $(VENV)/bin/ruff format . && exit $$status
 
 client: | $(VENV)/bin/python
 	@$(pip) wheel --no-deps --wheel-dir dist ./app/client/wheel

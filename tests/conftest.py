@@ -1,6 +1,7 @@
-"""What all tests share: small random weights, and an environment without anybody's settings."""
+"""What all tests share: markers, small random weights, and an environment without anybody's settings."""
 
 import os
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,48 @@ from models.checkpoints.metadata import Metadata
 from models.checkpoints.state_dict import stored
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from models.qualiclip.model import PROMPTS, QualiCLIP, QualiCLIPConfig
+from tests.markers import KINDS, PURE, kind_of, no_process
 
 _LONGEST_SIDE = 384
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test that has no such marker as pure, process or system."""
+    for item in items:
+        path = item.path.relative_to(config.rootpath).as_posix()
+        if not any(mark.name in KINDS for mark in item.iter_markers()):
+            item.add_marker(kind_of(path, [getattr(item, "obj", None), *_fixtures(item)]))
+
+
+def _fixtures(item: pytest.Item) -> Iterator[object]:
+    """Yield the functions of the fixtures that a test uses, directly or through other fixtures."""
+    manager = item.session._fixturemanager
+    for name in getattr(item, "fixturenames", ()):
+        for definition in reversed(manager.getfixturedefs(name, item) or ()):
+            yield definition.func
+            if name not in definition.argnames:  # it does not use the fixture that it overrides
+                break
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Fixtures of a pure test start no process."""
+    yield from _guarded(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """A pure test starts no process."""
+    yield from _guarded(item)
+
+
+def _guarded(item: pytest.Item) -> Generator[None, None, None]:
+    if item.get_closest_marker(PURE) is None:
+        yield
+        return
+    with no_process(item.nodeid):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -142,7 +142,8 @@ def _circles(arrows: dict[str, set[str]]) -> list[list[str]]:
             line += new
         return seen
 
-    return sorted({tuple(sorted(x for x in reached(name) if name in reached(x))) for name in arrows} - {()})
+    rings = {tuple(sorted(x for x in reached(name) if name in reached(x))) for name in arrows}
+    return sorted(ring for ring in rings if ring)
 
 
 def test_nothing_imports_upward() -> None:

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 import typer
 
 import app.supervisor
-from app.commands import terminal
 from app.commands.terminal import INTERRUPTED, PIPE_CLOSED, UNUSABLE, CommandFailure, Meter, reported
 from app.printable import shown
 from app.settings import Settings
@@ -79,7 +79,7 @@ def test_flags_win_over_the_environment(served: list[Settings]) -> None:
     assert result.exit_code == 0, result.stderr
     (settings,) = served
     assert (settings.port, settings.host, settings.models) == (9000, "0.0.0.0", ("bpclip",))
-    assert settings.qualiclip_weights == "x.safetensors"
+    assert settings.model_dump()["qualiclip_weights"] == "x.safetensors"
 
 
 def test_the_exit_status_is_the_services(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +199,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     with Meter("scoring", 100) as meter:
         for _ in range(20):
             now += 1.0
@@ -219,7 +219,7 @@ def test_progress_of_a_resumed_download_counts_what_came_now(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     with Meter("downloading", None, "bytes") as meter:
         meter.reach(100_000_000, 400_000_000)
         now = 10.0
@@ -232,7 +232,7 @@ def test_a_nights_work_is_not_counted_in_seconds(
     total: int, left: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     with Meter("scoring", total) as meter:
         now = 5.0
         meter.advance(10)

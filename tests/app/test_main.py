@@ -61,7 +61,7 @@ def test_one_line_is_logged_per_request(client: TestClient, caplog: pytest.LogCa
     with caplog.at_level(logging.DEBUG, logger="iqa.access"):
         client.get("/nowhere", headers={"X-Request-ID": "mine"})
         client.get("/livez")
-    first, second = (record.fields for record in caplog.records if record.name == "iqa.access")
+    first, second = (vars(record)["fields"] for record in caplog.records if record.name == "iqa.access")
     assert (first["id"], first["status"], first["slug"], first["path"]) == (
         "mine",
         404,

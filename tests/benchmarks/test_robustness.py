@@ -7,6 +7,7 @@ import pytest
 from tests.benchmarks import robustness
 
 
+@pytest.mark.slow
 def test_it_is_evaluate_on_the_photographs_of_packages(
     weights_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

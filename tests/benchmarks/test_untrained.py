@@ -67,6 +67,7 @@ def test_activations_are_those_of_a_trained_network(loaded: LoadedModel) -> None
     assert all(float(norm.running_var.std()) > 0 for norm in norms.values() if norm.running_var is not None)
 
 
+@pytest.mark.slow
 def test_half_precision_keeps_to_its_bound(model: str, file: Path) -> None:
     exact, half = (_scores(model, file, dtype) for dtype in ("float32", "bfloat16"))
     assert len(set(exact)) == len(exact)  # the images are told apart

@@ -58,9 +58,13 @@ def _seconds(text: str) -> float:
 
 
 def test_it_is_a_compose_file() -> None:
-    command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", "vendor.compose-spec"]
+    command = [
+        str(Path(sys.executable).with_name("check-jsonschema")),
+        "--builtin-schema",
+        "vendor.compose-spec",
+    ]
     found = subprocess.run(
-        [*command, _PATH], capture_output=True, text=True, check=False, timeout=_PATIENCE_S
+        [*command, str(_PATH)], capture_output=True, text=True, check=False, timeout=_PATIENCE_S
     )
     assert found.returncode == 0, found.stdout + found.stderr
 

@@ -225,6 +225,7 @@ def test_an_extra_that_does_not_exist_ends_the_build() -> None:
         _needed("no-such-extra")
 
 
+@pytest.mark.system
 def test_tidied_folders_are_the_same_in_every_build(tmp_path: Path) -> None:
     tidy = _module("tidy").tidy
 

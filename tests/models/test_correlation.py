@@ -1,12 +1,16 @@
 """Agreement measures against hand-made numbers, scipy's own fit, and the laws that they obey."""
 
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from models import correlation
 from models.correlation import Agreement, agreement, bootstrap_interval, fit_logistic, krcc, plcc, rmse, srcc
 
 MEASURES = [srcc, krcc, plcc, rmse, agreement, bootstrap_interval, fit_logistic]
@@ -37,7 +41,7 @@ def test_ties_share_a_rank() -> None:
 
 
 @given(scores, st.randoms(use_true_random=False))
-def test_rank_correlations_see_only_the_order(values: list[int], random) -> None:
+def test_rank_correlations_see_only_the_order(values: list[int], random: Random) -> None:
     other = values.copy()
     random.shuffle(other)
     curved = [value**3 - 7 for value in values]
@@ -48,7 +52,7 @@ def test_rank_correlations_see_only_the_order(values: list[int], random) -> None
 
 @settings(max_examples=50, deadline=None)
 @given(scores, st.randoms(use_true_random=False))
-def test_the_fit_is_never_worse_than_a_line(values: list[int], random) -> None:
+def test_the_fit_is_never_worse_than_a_line(values: list[int], random: Random) -> None:
     target = [value + random.randint(0, 300) for value in values]
     if len(set(target)) == 1:
         return
@@ -72,7 +76,7 @@ def test_an_exact_logistic_is_recovered(direction: int) -> None:
 def test_the_fit_is_the_one_that_scipy_finds() -> None:
     predicted, target = noisy()
 
-    def logistic(x, upper, lower, middle, width):
+    def logistic(x: NDArray[np.float64], upper: float, lower: float, middle: float, width: float) -> Any:
         return (upper - lower) / (1 + np.exp(-(x - middle) / abs(width))) + lower
 
     parameters, _ = optimize.curve_fit(logistic, predicted, target, p0=[90, 10, 0.5, 0.1])
@@ -98,10 +102,10 @@ def test_a_fit_that_does_not_converge_becomes_a_line_and_says_so(monkeypatch: py
     predicted, target = noisy()
     search = optimize.least_squares
 
-    def give_up(*arguments, **options):
+    def give_up(*arguments: Any, **options: Any) -> Any:
         return search(*arguments, **(options | {"max_nfev": 2}))
 
-    monkeypatch.setattr(correlation.optimize, "least_squares", give_up)
+    monkeypatch.setattr(optimize, "least_squares", give_up)
     result = agreement(predicted, target)
     assert result.curve == "linear"
     assert result.plcc == pytest.approx(np.corrcoef(predicted, target)[0, 1])
@@ -132,6 +136,7 @@ def test_the_bootstrap_is_seeded_and_narrows_with_more_images() -> None:
     assert low < narrow_low < narrow_high < high
 
 
+@pytest.mark.slow
 def test_the_bootstrap_covers_what_it_promises() -> None:
     generator = np.random.default_rng(0)
     correlation = 0.6
@@ -157,7 +162,7 @@ def test_equal_weights_give_exactly_what_none_give() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(scores, st.randoms(use_true_random=False))
-def test_a_pair_of_weight_two_is_the_same_pair_twice(values: list[int], random) -> None:
+def test_a_pair_of_weight_two_is_the_same_pair_twice(values: list[int], random: Random) -> None:
     target = [value + random.randint(0, 300) for value in values]
     times = [random.randint(1, 4) for _ in values]
     if len(set(target)) == 1:
@@ -211,7 +216,9 @@ def test_weights_move_all_measures_towards_the_part_that_weighs_more() -> None:
         ([1, 1, 1, 1, float("nan")], "not positive"),
     ],
 )
-def test_weights_that_weigh_nothing_are_refused(measure, weights, message: str) -> None:
+def test_weights_that_weigh_nothing_are_refused(
+    measure: Callable[..., object], weights: list[float], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         measure([1, 2, 3, 4, 5], [1, 3, 2, 4, 5], weights)
 
@@ -230,12 +237,14 @@ def test_weights_that_weigh_nothing_are_refused(measure, weights, message: str) 
         ([[1, 2, 3, 4, 5]], [[1, 2, 3, 4, 5]], "two lists"),
     ],
 )
-def test_what_cannot_agree_is_refused(measure, predicted, target, message: str) -> None:
+def test_what_cannot_agree_is_refused(
+    measure: Callable[..., object], predicted: list[Any], target: list[Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         measure(predicted, target)
 
 
 @pytest.mark.parametrize("options", [{"confidence": 1.0}, {"confidence": 0.0}, {"resamples": 0}])
-def test_a_bootstrap_without_sense_is_refused(options) -> None:
+def test_a_bootstrap_without_sense_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="bootstrap"):
         bootstrap_interval(*noisy(), **options)

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -20,6 +21,7 @@ from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 CLIP = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD)
 ORIENTATION = 0x0112
 
+XYZ = tuple[float, float, float]
 # The colours of sRGB relative to the D50 white of ICC profiles (IEC 61966-2-1, Bradford adaptation).
 RED, GREEN, BLUE = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
 
@@ -31,7 +33,7 @@ def photograph() -> Image.Image:
         return image.convert("RGB")
 
 
-def encoded(image: Image.Image, format: str, **options) -> bytes:
+def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
@@ -83,7 +85,9 @@ def gamma(value: float) -> bytes:
     return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(value * 256)) + b"\0\0"
 
 
-def rgb_profile(red=RED, green=GREEN, blue=BLUE, power: float = 2.2, description: str = "Test") -> bytes:
+def rgb_profile(
+    red: XYZ = RED, green: XYZ = GREEN, blue: XYZ = BLUE, power: float = 2.2, description: str = "Test"
+) -> bytes:
     tags = {b"rXYZ": xyz(*red), b"gXYZ": xyz(*green), b"bXYZ": xyz(*blue)}
     return icc(b"RGB ", description, tags | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), gamma(power)))
 
@@ -218,6 +222,7 @@ def test_lab_files_have_colours() -> None:
         ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")),
         outputMode="LAB",
     )
+    assert image is not None
     result = upright_srgb(opened(encoded(image, "TIFF")))
     assert result.color_converted
     np.testing.assert_allclose(result.pixels[0, 0], [200, 60, 30], atol=4)
@@ -448,7 +453,9 @@ def test_a_fitted_size(width: int, height: int, longest: int | None, most: int |
         ((40_000, 40), None, 64_000, (2000, 32)),
     ],
 )
-def test_fitted_sizes(size, longest, most, expected) -> None:
+def test_fitted_sizes(
+    size: tuple[int, int], longest: int | None, most: int | None, expected: tuple[int, int]
+) -> None:
     preprocessing = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD, longest_side=longest)
     assert preprocessing.fitted_size(*size, most) == expected
 

@@ -168,7 +168,7 @@ def test_the_log_names_the_caller_and_never_the_key(
         client.get("/models", headers={"Authorization": f"Bearer {ANNA}"})
         client.get("/models", headers={"X-API-Key": "guess-of-a-key"})
         client.get("/models")
-    lines = [record.fields for record in caplog.records if record.name == "iqa.access"]
+    lines = [vars(record)["fields"] for record in caplog.records if record.name == "iqa.access"]
     assert [line.get("key") for line in lines] == ["anna", None, None]
     assert [line.get("slug") for line in lines] == ["starting", "unauthorized", "unauthorized"]
     for secret in (ANNA, digest_of(ANNA.encode()).hex(), "guess-of-a-key"):
@@ -331,8 +331,8 @@ def test_a_running_server_asks_for_keys_and_takes_new_ones(
 
     # HEAD is answered like GET, in one piece with what follows on the connection.
     for _ in range(2):
-        head = client.head("/livez")
-        assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "15")
+        answer = client.head("/livez")
+        assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "15")
         assert client.get("/livez").json() == {"status": "ok"}
 
     path.write_text(f"{_line('bob', BOB)}\n")

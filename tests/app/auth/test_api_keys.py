@@ -1,8 +1,10 @@
 """Lists of API keys: what a line may be, what is said of a wrong one, how a changed file is taken over."""
 
 import hashlib
+import hmac
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -136,13 +138,13 @@ def test_there_is_a_limit_to_how_many_are_compared() -> None:
 def test_a_key_is_found_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = [ApiKey(str(number), digest_of(str(number).encode())) for number in range(5)]
     compared: list[bytes] = []
-    compare = api_keys.hmac.compare_digest
+    compare = hmac.compare_digest
 
     def counting(stored: bytes, presented: bytes) -> bool:
         compared.append(stored)
-        return compare(stored, presented)
+        return bool(compare(stored, presented))
 
-    monkeypatch.setattr(api_keys.hmac, "compare_digest", counting)
+    monkeypatch.setattr(hmac, "compare_digest", counting)
     assert find(listed, b"0") is listed[0]
     assert find(listed, b"4") is listed[4]
     assert find(listed, b"5") is None
@@ -196,9 +198,12 @@ def test_a_broken_version_leaves_the_keys_and_is_told_once(
     def errors() -> list[str]:
         return [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
 
-    for count, breaking in enumerate(
-        (lambda: path.write_text("my-secret-key"), lambda: path.write_text(""), path.unlink), 1
-    ):
+    breakings: list[Callable[[], object]] = [
+        lambda: path.write_text("my-secret-key"),
+        lambda: path.write_text(""),
+        path.unlink,
+    ]
+    for count, breaking in enumerate(breakings, 1):
         breaking()
         for _ in range(3):
             clock.now += 2

@@ -63,7 +63,7 @@ def test_a_page_may_ask_beforehand_without_a_key(
     assert "POST" in response.headers["access-control-allow-methods"]
     assert "access-control-allow-credentials" not in response.headers
     assert response.headers["x-request-id"]
-    (entry,) = (record.fields for record in caplog.records if record.name == "iqa.access")
+    (entry,) = (vars(record)["fields"] for record in caplog.records if record.name == "iqa.access")
     assert (entry["method"], entry["path"], entry["status"]) == ("OPTIONS", "/score", 200)
 
 

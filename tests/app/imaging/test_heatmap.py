@@ -28,7 +28,8 @@ def rendered(pixels: NDArray[np.uint8], values: list[list[float]], stride: int =
 
 def yellowness(pixels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Red and green over blue: positive towards the bad end of the scale, negative towards the good one."""
-    return pixels[..., :2].mean(axis=-1) - pixels[..., 2]
+    difference: NDArray[np.float64] = pixels[..., :2].mean(axis=-1) - pixels[..., 2]
+    return difference
 
 
 def grey(height: int, width: int, level: int = 128) -> NDArray[np.uint8]:

@@ -20,8 +20,9 @@ def _flat(*colour: int) -> Pixels:
 def _luminance(pixels: Pixels) -> NDArray[np.float64]:
     """``(H, W)`` linear luminance by the book: IEC 61966-2-1 and ITU-R BT.709."""
     coded = pixels / 255
-    linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
-    return linear @ np.array([0.2126, 0.7152, 0.0722])
+    linear: NDArray[np.float64] = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+    weighted: NDArray[np.float64] = linear @ np.array([0.2126, 0.7152, 0.0722])
+    return weighted
 
 
 @pytest.mark.parametrize(

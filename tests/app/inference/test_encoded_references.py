@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from app.inference.build import engine_for
 from app.inference.encoded_references import References
 from app.inference.engine import Engine
-from app.inference.task_items import Pixels
 from app.inference.tasks import CompareResult, CompareTask
 from app.settings import read_settings
+from models.preprocessing import Pixels
 from models.runtime.backend import OutOfMemory
 from tests.photographs import named
 
@@ -158,7 +158,7 @@ def test_what_is_kept_has_memory_of_its_own_and_keeps_to_its_bound(source: dict[
     for name in (("0", 96, 96), ("1", 40, 64)):
         kept = engine.references.get(name)
         assert kept is not None
-        levels = kept.maps.levels
+        levels = kept.maps.levels  # type: ignore[attr-defined]
         for values in levels:
             assert values.untyped_storage().nbytes() == values.numel() * values.element_size()
         height, width = (96, 96) if name[0] == "0" else (64, 64)  # whole cells
@@ -179,7 +179,7 @@ def test_in_half_precision(source: dict[str, str]) -> None:
     assert apart(cold, warm) <= 5e-3
     kept = engine.references.get(("0", 64, 96))
     assert kept is not None
-    assert {values.dtype for values in kept.maps.levels} == {torch.bfloat16}
+    assert {values.dtype for values in kept.maps.levels} == {torch.bfloat16}  # type: ignore[attr-defined]
 
 
 def test_want_of_memory_clears_them(keeping: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ def test_want_of_memory_clears_them(keeping: Engine, monkeypatch: pytest.MonkeyP
             raise error
 
         with monkeypatch.context() as patch:
-            patch.setattr(keeping._slots["bpclip-fr"].network.encoder.network, "forward", full)
+            patch.setattr(keeping._slots["bpclip-fr"].network.encoder.network, "forward", full)  # type: ignore[attr-defined]
             with pytest.raises(OutOfMemory):
                 keeping.compare([pair(0, 1, True)])
         assert (len(keeping.references), keeping.references.held_bytes) == (0, 0)

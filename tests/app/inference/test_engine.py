@@ -107,7 +107,7 @@ def test_no_memory_for_a_batch_is_said_of_the_batch(engine: Engine, monkeypatch:
         def full(*_: object, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr(engine._slots["bpclip"].network.encoder.network, "forward", full)
+        monkeypatch.setattr(engine._slots["bpclip"].network.encoder.network, "forward", full)  # type: ignore[attr-defined]
         with pytest.raises(OutOfMemory, match="2 images at once"):
             engine.score(tasks)
 
@@ -164,6 +164,7 @@ def test_cards_describe_what_is_loaded(engine: Engine) -> None:
     assert engine.models == BOTH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*BOTH, "bpclip-fr"])
 def test_the_bundled_weights_keep_to_the_bound_of_half_precision(name: str) -> None:
     """0.01, by the HTTP contract; random weights say nothing about it.
@@ -284,14 +285,14 @@ def test_local_quality_is_for_those_who_ask(engine: Engine, monkeypatch: pytest.
         def asked(*_: object) -> None:
             raise AssertionError("nobody wants it")
 
-        monkeypatch.setattr(engine._slots[model].network.model, "local_quality", asked)
+        monkeypatch.setattr(engine._slots[model].network.model, "local_quality", asked)  # type: ignore[attr-defined]
     _score(engine, tasks[0], tasks[3])
 
 
 def test_local_quality_that_is_no_number_is_a_failure(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = engine._slots["bpclip"].network.model
+    model = engine._slots["bpclip"].network.model  # type: ignore[attr-defined]
     monkeypatch.setattr(model, "local_quality", lambda gated, grid: torch.full((1, *grid), torch.nan))
     (result,) = engine.score([ScoreTask(named()["coffee"], ("bpclip",), quality_map="bpclip")])
     assert isinstance(result, ArithmeticError)

@@ -3,7 +3,9 @@
 import csv
 import io
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -17,7 +19,7 @@ from tests.app.files import encoded
 from tests.app.web.browser import await_counts, card, drop, hundred, names, opened
 from tests.photographs import named
 
-Answers = dict[str, dict[str, object]]
+Answers = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def answers(service: httpx.Client, photographs: dict[str, bytes]) -> Answers:
 
 
 @pytest.fixture
-def page(browser: Browser, url: str):
+def page(browser: Browser, url: str) -> Iterator[Page]:
     with opened(browser, url) as page:
         yield page
 
@@ -97,7 +99,7 @@ def test_the_map_has_the_colours_of_the_services_own(page: Page, answers: Answer
 
 
 def test_the_set_is_sorted_and_filtered(scored: Page, answers: Answers) -> None:
-    def by(value) -> list[str]:
+    def by(value: Callable[[Any], Any]) -> list[str]:
         return sorted(answers, key=lambda name: value(answers[name]))
 
     sort, direction = scored.get_by_label("Sort by"), scored.locator("#direction")

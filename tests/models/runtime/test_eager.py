@@ -42,6 +42,7 @@ def apart(first: Tensor, second: Tensor) -> float:
     return float((first - second).abs().max() / second.abs().max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 @settings(max_examples=12, deadline=None)
 @given(sizes=sizes, seed=st.integers(0, 1000))
@@ -83,6 +84,7 @@ def test_padding_would_leak_if_it_were_not_cleared(name: str, monkeypatch: pytes
     assert apart(embedded(network, [small, large])[:1], alone) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_half_precision_stays_close_and_does_not_leak_either(name: str) -> None:
     images = pictures([(40, 77), (64, 64), (90, 33)], 2)
@@ -135,6 +137,7 @@ def grid(name: str, size: tuple[int, int]) -> tuple[int, int]:
     return -(-height // 32), -(-width // 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NO_REFERENCE)
 @settings(max_examples=12, deadline=None)
 @given(sizes=sizes, seed=st.integers(0, 1000), data=st.data())

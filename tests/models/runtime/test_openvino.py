@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import openvino
+import platformdirs
 import pytest
 import torch
 
@@ -26,7 +27,7 @@ SIZES = [(64, 96), (97, 61), (32, 32), (150, 110), (64, 96), (40, 224)]
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path_factory.getbasetemp() / "graphs"
-    monkeypatch.setattr(export.platformdirs, "user_cache_path", lambda _: folder)
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda _: folder)
 
 
 def loaded(name: str, seed: int = 1) -> LoadedModel:
@@ -62,6 +63,7 @@ def score(model: Executable, images: list[Pixels], mapped: list[int]) -> list[Sa
     return model.score(model.encoder.encode(images), [()] * len(images), mapped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NO_REFERENCE)
 def test_single_images_are_scored_alike(name: str) -> None:
     eager, other = both(name)
@@ -71,6 +73,7 @@ def test_single_images_are_scored_alike(name: str) -> None:
     assert apart(alone, score(other, images, [])) <= 1e-5  # small ones of one size share a tensor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in NO_REFERENCE and "-fr" in name])
 def test_pairs_are_scored_alike(name: str) -> None:
     eager, other = both(name)
@@ -87,6 +90,7 @@ def test_pairs_are_scored_alike(name: str) -> None:
     assert kept[0].nbytes > 0
 
 
+@pytest.mark.slow
 def test_equal_encoders_are_shared() -> None:
     backend = OpenVINOBackend("cpu", "float32")
     first, second = (backend.place(loaded("bpclip, lite"), "float32") for _ in range(2))
@@ -94,6 +98,7 @@ def test_equal_encoders_are_shared() -> None:
     assert backend.place(loaded("bpclip, lite", 2), "float32").encoder is not first.encoder
 
 
+@pytest.mark.slow
 def test_several_threads_compute_images_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     model = OpenVINOBackend("cpu", "float32").place(loaded("bpclip, lite, open masks"), "float32")
@@ -147,7 +152,7 @@ def test_a_damaged_graph_is_replaced(
 
 
 def test_the_cache_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export.platformdirs, "user_cache_path", lambda _: tmp_path)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _: tmp_path)
     monkeypatch.setattr(export, "_MOST_BYTES", 1)
     for seed in (13, 14):
         model = OpenVINOBackend("cpu", "float32").place(loaded("qualiclip, lite", seed), "float32")
@@ -167,7 +172,7 @@ def test_equal_encoders_are_folded_once() -> None:
 
 def test_without_a_cache_it_works_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("not a folder")
-    monkeypatch.setattr(export.platformdirs, "user_cache_path", lambda _: tmp_path / "file")
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda _: tmp_path / "file")
     model = OpenVINOBackend("cpu", "float32").place(loaded("qualiclip, lite", 9), "float32")
     assert 0 <= score(model, pictures(SIZES[:1], 1), [])[0].score <= 1
 

@@ -28,6 +28,8 @@ SPEC = ModelSpec(
 class Laplacian(QualityModel):
     """Score ``v / (v + 0.01)`` of the variance ``v`` of the Laplacian of the mean over RGB in [0, 1]."""
 
+    kernel: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from models.faults import FAULTS, Fault
 from models.loading import load_model
 from models.training import distortions
-from models.training.calibration import LEAST_SLIGHT, Seen, calibrate, causes, measure_calibration, threshold
+from models.training.calibration import (
+    LEAST_SLIGHT,
+    Measured,
+    Seen,
+    calibrate,
+    causes,
+    measure_calibration,
+    threshold,
+)
 from models.training.photos import DataError, list_photos
 from models.vocabulary import DIMENSIONS, WORDS
 
@@ -29,7 +37,7 @@ def words(blocky: Values) -> Values:
     return rows
 
 
-def of_compression(clean: Values, spoilt: Values):
+def of_compression(clean: Values, spoilt: Values) -> Measured:
     real = seen(np.linspace(0, 1, 201))
     return measure_calibration(real, words(clean), {"compression": words(spoilt)}, "tests")
 

@@ -104,6 +104,7 @@ def test_another_encoder_or_other_photographs_have_a_cache_of_their_own(
     assert not np.array_equal(plain, first)
 
 
+@pytest.mark.process
 def test_worker_processes_make_the_same(
     pictures: PhotographVariants, network: EfficientNetLite, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def _means(cells: np.ndarray) -> np.ndarray:
     return found
 
 
+@pytest.mark.slow
 def test_jobs_write_weights_that_load_and_share_an_encoder(
     photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +92,7 @@ def test_jobs_write_weights_that_load_and_share_an_encoder(
     assert len(digests) == 1
 
 
+@pytest.mark.slow
 def test_a_training_that_is_done_writes_its_weights_once_more(photo_folder: Path, tmp_path: Path) -> None:
     job = TrainingJob("qualiclip", photo_folder, tmp_path / "first", tmp_path / "run", short(1))
     first = read(run_job(job, quiet=True), "qualiclip")
@@ -99,6 +101,7 @@ def test_a_training_that_is_done_writes_its_weights_once_more(photo_folder: Path
     assert all(torch.equal(again.tensors[key], value) for key, value in first.tensors.items())
 
 
+@pytest.mark.slow
 def test_full_reference_goes_on_from_its_own_weights(photo_folder: Path, tmp_path: Path) -> None:
     first = tmp_path / "first.safetensors"
     torch.manual_seed(3)

@@ -31,6 +31,7 @@ def test_an_interrupted_training_ends_where_an_unbroken_one_does(cells: Cells, t
     assert len(losses(tmp_path / "b")) == 4
 
 
+@pytest.mark.process
 def test_batches_may_be_prepared_by_another_process(cells: Cells, tmp_path: Path) -> None:
     alone = train(small_qualiclip(cells), short(2), tmp_path / "a", quiet=True)
     helped = train(small_qualiclip(cells), short(2, workers=1), tmp_path / "b", quiet=True)

@@ -61,6 +61,7 @@ def test_the_table_has_a_row_for_each_model_and_subset(
     assert "bpclip, subset few: Agreement needs at least 5 pairs" in result.stderr
 
 
+@pytest.mark.slow
 def test_subsets_can_be_weighed(scored: Path, tmp_path: Path, weights_environment: dict[str, str]) -> None:
     out = tmp_path / "per-image.csv"
     arguments = ("--models", "bpclip", "--json", "--out", out)
@@ -140,6 +141,7 @@ def test_photographs_without_a_subset_cannot_be_weighed(
     assert "needs a subset for every photograph" in result.stderr
 
 
+@pytest.mark.slow
 def test_only_the_split_is_measured(scored: Path, weights_environment: dict[str, str]) -> None:
     held_out = [f"{number:03}.jpg" for number in range(30) if is_held_out(f"{number:03}.jpg")]
     assert 0 < len(held_out) < 30

@@ -44,6 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, weights_environment: dict[str,
     return Run(folder, plot, result.exit_code, json.loads(result.stdout), result.stderr)
 
 
+@pytest.mark.slow
 def test_a_damaged_photograph_is_left_out_and_named(run: Run) -> None:
     assert run.status == SOME_FAILED
     assert (run.printed["photographs"], run.printed["failed"]) == (2, 1)
@@ -51,6 +52,7 @@ def test_a_damaged_photograph_is_left_out_and_named(run: Run) -> None:
     assert "1 could not be scored, 2 were." in run.complaints
 
 
+@pytest.mark.slow
 def test_every_model_has_the_figures_of_its_kind(run: Run) -> None:
     models = run.printed["models"]
     assert list(models) == ["qualiclip", "bpclip", "bpclip-fr"]
@@ -72,6 +74,7 @@ def test_every_model_has_the_figures_of_its_kind(run: Run) -> None:
     assert list(pairs["full_reference"]["teachers"]["differences"]) == list(DISTORTIONS)
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_the_plain_models(run: Run, weights_environment: dict[str, str]) -> None:
     photos = {path.stem: np.array(Image.open(path)) for path in sorted(run.folder.glob("c*.png"))}
     assert list(photos) == ["chelsea", "coffee"]
@@ -107,6 +110,7 @@ def as_tensor(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
 
 
+@pytest.mark.slow
 def test_the_plot_has_a_panel_for_each_type_and_the_words(run: Run) -> None:
     drawn = run.plot.read_text()
     assert drawn.startswith("<?xml")
@@ -115,6 +119,7 @@ def test_the_plot_has_a_panel_for_each_type_and_the_words(run: Run) -> None:
         assert f"<!-- {text} -->" in drawn
 
 
+@pytest.mark.slow
 def test_the_tables_have_a_row_for_each_type_pair_and_change(
     tmp_path: Path, weights_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -285,7 +285,7 @@ def test_what_ends_two_processes_is_refused_by_its_digest(
     last = [record for record in caplog.records if record.name == "iqa.decoding"][-1]
     assert last.levelno == logging.ERROR
     assert last.getMessage() == "an image ended the decoding process twice"
-    assert last.fields["sha256"] == hashlib.sha256(data).hexdigest()
+    assert vars(last)["fields"]["sha256"] == hashlib.sha256(data).hexdigest()
 
 
 def test_a_process_that_ends_while_idle_is_replaced_without_a_word_about_an_image(

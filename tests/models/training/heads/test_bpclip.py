@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from models.backbones.feature_maps import cell_means
@@ -11,6 +12,7 @@ from models.training.optimise import train
 from tests.models.training.small_heads import Cells, losses, short, small_bpclip
 
 
+@pytest.mark.slow
 def test_the_head_learns_and_the_encoder_stays_as_it_is(cells: Cells, tmp_path: Path) -> None:
     recipe = small_bpclip(cells)
     before = {key: value.clone() for key, value in recipe.model.state_dict().items()}

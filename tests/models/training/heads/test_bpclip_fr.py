@@ -18,6 +18,7 @@ def pairs(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> PairB
     return small_pairs(photo_folder, tmp_path_factory.mktemp("pairs"))
 
 
+@pytest.mark.slow
 def test_the_head_learns_and_the_encoder_stays_as_it_is(pairs: PairBatches, tmp_path: Path) -> None:
     recipe = small_bpclip_fr(pairs)
     before = {key: value.clone() for key, value in recipe.model.state_dict().items()}

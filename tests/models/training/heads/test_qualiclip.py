@@ -11,6 +11,7 @@ from models.training.optimise import train
 from tests.models.training.small_heads import Cells, losses, short, small_qualiclip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rated", [True, False])
 def test_the_head_learns_and_the_encoder_stays_as_it_is(cells: Cells, tmp_path: Path, rated: bool) -> None:
     recipe = small_qualiclip(cells, rated=rated)
