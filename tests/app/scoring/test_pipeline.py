@@ -67,7 +67,7 @@ def test_what_waits_while_the_device_is_busy_makes_full_batches() -> None:
     def prepare(path: Path) -> Prepared | str:
         nonlocal decoded
         decoded += 1
-        if decoded == 6:
+        if decoded == 8:  # seven are decoded: the device holds four of them, or four wait
             waiting.set()
         return _prepare(path)
 
