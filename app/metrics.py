@@ -6,8 +6,8 @@ folder PROMETHEUS_MULTIPROC_DIR, which the supervisor sets, and any of the proce
 
 import os
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, Literal
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -35,6 +35,9 @@ _IMAGES: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 _SCORES: Final = tuple(part / 20 for part in range(1, 21))
 _PIXELS: Final = tuple(4.0**exponent for exponent in range(5, 13))  # a thousand to sixteen million
 
+_OverProcesses = Literal["livesum", "livemax", "livemin", "livemostrecent"]
+"""How a gauge's values in several HTTP processes become one."""
+
 _REJECTIONS: Final = frozenset({429, 503, 504})
 
 # When a series was made is of no use to anybody here, and doubles the text.
@@ -52,90 +55,94 @@ class Metrics:
     """
 
     def __init__(self, policies: Iterable[str] = ()) -> None:
-        registry = CollectorRegistry()
-        self._registry = registry
-        self.requests = Counter(
-            "iqa_requests", "Answered requests; slug is empty for a success.", ("route", "status", "slug"),
-            registry=registry,
+        self._registry = CollectorRegistry()
+        self._told: dict[tuple[Gauge, str], set[tuple[str, ...]]] = {}
+        self._declare_requests()
+        self._declare_inference()
+        self._declare_held()
+        self._declare_state()
+        self._begin(policies)
+
+    def _declare_requests(self) -> None:
+        self.requests = self._counter(
+            "iqa_requests", "Answered requests; slug is empty for a success.", "route", "status", "slug"
+        )
+        self.request_seconds = self._histogram(
+            "iqa_request_seconds",
+            "From the first byte of a request to the last of its answer.",
+            _SECONDS,
+            "route",
+        )
+        self.verdicts = self._counter(
+            "iqa_verdicts",
+            "Verdicts of a policy: pass, review or fail; those on remembered answers too.",
+            "policy", "outcome",
         )  # fmt: skip
-        self.request_seconds = Histogram(
-            "iqa_request_seconds", "From the first byte of a request to the last of its answer.", ("route",),
-            buckets=_SECONDS, registry=registry,
-        )  # fmt: skip
-        self.decode_seconds = Histogram(
-            "iqa_decode_seconds",
-            "Decoding and scaling of a request's images.",
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.queue_seconds = Histogram(
-            "iqa_queue_seconds", "Waiting of a request, for decoding and for the device.",
-            buckets=_SECONDS, registry=registry,
-        )  # fmt: skip
-        self.inference_seconds = Histogram(
-            "iqa_inference_seconds", "Time of a batch on the device.", buckets=_SECONDS, registry=registry
-        )
-        self.batch_images = Histogram(
-            "iqa_batch_images", "Requests in a batch.", buckets=_IMAGES, registry=registry
-        )
-        self.batch_pixels = Histogram(
-            "iqa_batch_pixels", "Pixels in a batch, over all models.", buckets=_PIXELS, registry=registry
-        )
-        self.useful_pixels = Counter(
-            "iqa_useful_pixels", "Pixels of images that went through a network.", registry=registry
-        )
-        self.padded_pixels = Counter(
-            "iqa_padded_pixels", "Pixels that went through a network, padding included.", registry=registry
-        )
-        self.score = Histogram(
-            "iqa_score", "Scores that were computed, by the model that gave them; not those remembered.",
-            ("model",), buckets=_SCORES, registry=registry,
-        )  # fmt: skip
-        self.verdicts = Counter(
-            "iqa_verdicts", "Verdicts of a policy: pass, review or fail; those on remembered answers too.",
-            ("policy", "outcome"), registry=registry,
-        )  # fmt: skip
-        self.rejected = Counter(
+        self.rejected = self._counter(
             "iqa_rejected",
             "Requests, and files of a batch, that were turned away or dropped for want of capacity or time.",
-            ("slug",), registry=registry,
-        )  # fmt: skip
-        self.faults = Counter(
-            "iqa_faults", "Requests, and files of a batch, that failed by a fault of the server.",
-            ("slug",), registry=registry,
-        )  # fmt: skip
-        self.batch_files = Counter(
-            "iqa_batch_files", "Files of POST /score/batch that were answered: scored or failed.",
-            ("outcome",), registry=registry,
-        )  # fmt: skip
-        self.unauthorized = Counter(
-            "iqa_unauthorized", "Requests without a key or with a wrong one.", registry=registry
+            "slug",
         )
-        self.refused_connections = Counter(
+        self.faults = self._counter(
+            "iqa_faults", "Requests, and files of a batch, that failed by a fault of the server.", "slug"
+        )
+        self.batch_files = self._counter(
+            "iqa_batch_files", "Files of POST /score/batch that were answered: scored or failed.", "outcome"
+        )
+        self.unauthorized = self._counter("iqa_unauthorized", "Requests without a key or with a wrong one.")
+        self.refused_connections = self._counter(
             "iqa_refused_connections",
             "Connections closed for a limit: large-head, slow-head, slow-body, stalled-reader, too-many.",
-            ("reason",), registry=registry,
-        )  # fmt: skip
-        self.resent = Counter("iqa_resent", "Jobs sent again because their worker died.", registry=registry)
-        self.decoder_restarts = Counter(
-            "iqa_decoder_restarts", "Processes that decode images and were replaced.", registry=registry
+            "reason",
         )
-        self.queued_pixels = Gauge(
-            "iqa_queued_pixels", "Pixels accepted and not yet answered.", registry=registry,
-            multiprocess_mode="livesum",
-        )  # fmt: skip
-        self.cache = Counter(
-            "iqa_cache_requests", "Answers that were remembered (hit), computed (miss), or in work (joined).",
-            ("outcome",), registry=registry,
-        )  # fmt: skip
-        self.cache_bytes = Gauge(
-            "iqa_cache_bytes", "Bytes of what is remembered.", ("cache",), registry=registry,
-            multiprocess_mode="livesum",
-        )  # fmt: skip
-        self.intake_bytes = Gauge(
-            "iqa_intake_bytes", "Bytes of files that are held and not decoded yet.", registry=registry,
-            multiprocess_mode="livesum",
-        )  # fmt: skip
+
+    def _declare_inference(self) -> None:
+        self.decode_seconds = self._histogram(
+            "iqa_decode_seconds", "Decoding and scaling of a request's images.", _SECONDS
+        )
+        self.queue_seconds = self._histogram(
+            "iqa_queue_seconds", "Waiting of a request, for decoding and for the device.", _SECONDS
+        )
+        self.inference_seconds = self._histogram(
+            "iqa_inference_seconds", "Time of a batch on the device.", _SECONDS
+        )
+        self.batch_images = self._histogram("iqa_batch_images", "Requests in a batch.", _IMAGES)
+        self.batch_pixels = self._histogram(
+            "iqa_batch_pixels", "Pixels in a batch, over all models.", _PIXELS
+        )
+        self.useful_pixels = self._counter(
+            "iqa_useful_pixels", "Pixels of images that went through a network."
+        )
+        self.padded_pixels = self._counter(
+            "iqa_padded_pixels", "Pixels that went through a network, padding included."
+        )
+        self.score = self._histogram(
+            "iqa_score",
+            "Scores that were computed, by the model that gave them; not those remembered.",
+            _SCORES,
+            "model",
+        )
+        self.resent = self._counter("iqa_resent", "Jobs sent again because their worker died.")
+        self.decoder_restarts = self._counter(
+            "iqa_decoder_restarts", "Processes that decode images and were replaced."
+        )
+        self.cache = self._counter(
+            "iqa_cache_requests",
+            "Answers that were remembered (hit), computed (miss), or in work (joined).",
+            "outcome",
+        )
+
+    def _declare_held(self) -> None:
+        """Of these, the values of all HTTP processes add up."""
+        self.queued_pixels = self._gauge(
+            "iqa_queued_pixels", "Pixels accepted and not yet answered.", "livesum"
+        )
+        self.cache_bytes = self._gauge("iqa_cache_bytes", "Bytes of what is remembered.", "livesum", "cache")
+        self.intake_bytes = self._gauge(
+            "iqa_intake_bytes", "Bytes of files that are held and not decoded yet.", "livesum"
+        )
+
+    def _declare_state(self) -> None:
         self.pixels_per_second = self._heard("iqa_pixels_per_second", "Measured rate of all workers.")
         self.worker_restarts = self._of_worker("iqa_worker_restarts", "How often the worker was restarted.")
         self.waiting = self._of_worker("iqa_waiting_requests", "Requests in the worker's line.")
@@ -163,15 +170,12 @@ class Metrics:
             "worker", "model", "weights", "sha256",
         )  # fmt: skip
         self.build_info = self._heard("iqa_build_info", "1 for the version that runs.", "version")
-        self.start_time = Gauge(
-            "iqa_start_time_seconds", "When the HTTP process started, in Unix time; of several, the newest.",
-            registry=registry, multiprocess_mode="livemax",
-        )  # fmt: skip
-        self.ready = Gauge(
-            "iqa_ready", "1 where /readyz answers 200.", registry=registry, multiprocess_mode="livemin"
+        self.start_time = self._gauge(
+            "iqa_start_time_seconds",
+            "When the HTTP process started, in Unix time; of several, the newest.",
+            "livemax",
         )
-        self._told: dict[tuple[Gauge, str], set[tuple[str, ...]]] = {}
-        self._begin(policies)
+        self.ready = self._gauge("iqa_ready", "1 where /readyz answers 200.", "livemin")
 
     def _begin(self, policies: Iterable[str]) -> None:
         """Shows the counts that are watched before there is anything to count.
@@ -243,8 +247,17 @@ class Metrics:
         self.useful_pixels.inc(done.useful_pixels)
         self.padded_pixels.inc(done.padded_pixels)
 
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, over_processes: _OverProcesses, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self._registry, multiprocess_mode=over_processes)
+
     def _heard(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self._registry, multiprocess_mode="livemostrecent")
+        return self._gauge(name, text, "livemostrecent", *labels)
 
     def _of_worker(self, name: str, text: str) -> Gauge:
         return self._heard(name, text, "worker")

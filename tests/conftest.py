@@ -1,7 +1,7 @@
 """What all tests share: markers, small random weights, and an environment without anybody's settings."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,28 +15,17 @@ from models.checkpoints.metadata import Metadata
 from models.checkpoints.state_dict import stored
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from models.qualiclip.model import PROMPTS, QualiCLIP, QualiCLIPConfig
-from tests.markers import KINDS, PURE, kind_of, no_process
+from tests.markers import KINDS, PURE, no_process
 
 _LONGEST_SIDE = 384
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test that has no such marker as pure, process or system."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that has no mark of a kind as pure."""
     for item in items:
-        path = item.path.relative_to(config.rootpath).as_posix()
         if not any(mark.name in KINDS for mark in item.iter_markers()):
-            item.add_marker(kind_of(path, [getattr(item, "obj", None), *_fixtures(item)]))
-
-
-def _fixtures(item: pytest.Item) -> Iterator[object]:
-    """Yield the functions of the fixtures that a test uses, directly or through other fixtures."""
-    manager = item.session._fixturemanager
-    for name in getattr(item, "fixturenames", ()):
-        for definition in reversed(manager.getfixturedefs(name, item) or ()):
-            yield definition.func
-            if name not in definition.argnames:  # it does not use the fixture that it overrides
-                break
+            item.add_marker(PURE)
 
 
 @pytest.hookimpl(wrapper=True)

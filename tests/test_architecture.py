@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 
 _ROOT = Path(__file__).parents[1]
 _MOST_LINES = 400  # a module is one noun, seldom over 300 lines
+_MOST_LINES_OF_A_FUNCTION = 60
 _MOST_ENTRIES = 15  # modules in a folder, and folders in it
 _FLOORS = (
     {"app.cli"},
@@ -243,6 +244,7 @@ def test_uvicorn_is_one_whose_private_classes_are_known() -> None:
     )
 
 
+@pytest.mark.process
 def test_scheduling_is_pure() -> None:
     impure = {"torch", "numpy", "fastapi", "starlette", "zmq", "asyncio", "models"}
     command = "import sys, app.inference.scheduling; print(*sys.modules)"
@@ -285,6 +287,18 @@ def test_no_module_is_too_long_to_be_held_in_the_head() -> None:
         return len((_ROOT / module).read_text(encoding="utf-8").splitlines())
 
     assert _those(_SERVICE + _SCIENCE, lambda module: max(0, length(module) - _MOST_LINES)) == {}
+
+
+def test_functions_are_short() -> None:
+    def lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+        return (function.end_lineno or 0) - function.lineno + 1
+
+    def long(module: str) -> list[str]:
+        nodes = ast.walk(_tree(module))
+        functions = (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+        return [each.name for each in functions if lines(each) > _MOST_LINES_OF_A_FUNCTION]
+
+    assert _those(_SERVICE + _SCIENCE, long) == {}
 
 
 def test_each_module_says_what_it_is() -> None:

@@ -210,6 +210,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": "1"}
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("block", _parameters("console"))
 def test_console_blocks_do_what_they_say(
@@ -237,6 +238,7 @@ def test_console_blocks_do_what_they_say(
         assert any(agree(text, answer) for text in printed), (answer, printed)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("block", _parameters("python"))
 def test_python_blocks_run(block: Block, folder: Path, address: str, environment: dict[str, str]) -> None:

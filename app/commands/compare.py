@@ -9,8 +9,8 @@ import typer
 from rich import box
 from rich.table import Table
 
+from app.commands.flags import IN_PROCESS, PAIR_WEIGHTS, with_settings
 from app.commands.official import fetch_where_asked
-from app.commands.settings_flags import IN_PROCESS, PAIR_WEIGHTS, with_settings
 from app.commands.terminal import SOME_FAILED, cell, complain, console, reported
 from app.schemas.common import values_of
 from app.settings import Settings

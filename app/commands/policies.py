@@ -7,7 +7,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from app.commands.settings_flags import with_settings
+from app.commands.flags import with_settings
 from app.commands.terminal import cell, console, reported
 from app.settings import Settings
 

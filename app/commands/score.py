@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -15,17 +16,17 @@ from app.bulk.run_manifest import About, shown_names
 from app.bulk.score_file import ScoreFile
 from app.bulk.scorers import SERVER_CONCURRENCY, InProcess, Remote, Source
 from app.bulk.summary import Summary
+from app.commands.flags import IN_PROCESS, with_options, with_settings
 from app.commands.official import fetch_where_asked
 from app.commands.score_run import Run
-from app.commands.settings_flags import IN_PROCESS, with_settings
 from app.commands.terminal import SOME_FAILED, CommandFailure, complain, fail, reported
 from app.printable import shown
 from app.scoring.outcomes import ScoredFile
 from app.settings import Settings
+from app.version import version
 
 if TYPE_CHECKING:
     from app.bulk.image_files import Meant
-from app.version import version
 
 NOT_GOOD_ENOUGH: Final = 3
 """What --fail-on asks for: some image got such a verdict."""
@@ -40,20 +41,20 @@ class Verdicts(StrEnum):
     review = "review"
 
 
-@reported
-@with_settings(*IN_PROCESS, "policies_file")
-def score_files(
+@dataclass(frozen=True)
+class ScoreOptions:
+    """Arguments and options of ``iqa score``, beside the settings."""
+
     files: Annotated[
         list[Path],
         typer.Argument(metavar="FILE", help="Image files, and folders of them.", show_default=False),
-    ],
-    settings: Settings,
+    ]
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Look into the folders within folders too.")
-    ] = False,
+    ] = False
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each image, as POST /score answers it.")
-    ] = False,
+    ] = False
     out: Annotated[
         Path | None,
         typer.Option(
@@ -62,7 +63,7 @@ def score_files(
             "finished, its rows are in FILE.part.sqlite.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     resume: Annotated[
         bool,
         typer.Option(
@@ -70,21 +71,21 @@ def score_files(
             help="Go on with --out: what has a score there is not scored again, also if the file has changed "
             "since; what failed is tried again.",
         ),
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Begin anew where --out exists already.")
-    ] = False,
+    ] = False
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where --out exists already.")] = (
+        False
+    )
     policy: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Judge by this policy, as `upload`.", show_default=False),
-    ] = None,
+    ] = None
     fail_on: Annotated[
         Verdicts | None,
         typer.Option(
             help="With --policy: exit status 3 if an image fails, or if one does not pass.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     report: Annotated[
         Path | None,
         typer.Option(
@@ -92,7 +93,7 @@ def score_files(
             "worst. It needs nothing beside it.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     server: Annotated[
         str | None,
         typer.Option(
@@ -100,11 +101,11 @@ def score_files(
             help="Have this service score them. Of the settings below only --models counts then.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     key: Annotated[
         str | None,
         typer.Option(envvar="IQA_API_KEY", metavar="KEY", help="API key for --server.", show_default=False),
-    ] = None,
+    ] = None
     patience: Annotated[
         float,
         typer.Option(
@@ -113,7 +114,7 @@ def score_files(
             max=86_400,
             help="How long a --server that answers nothing is waited for.",
         ),
-    ] = 60.0,
+    ] = 60.0
     workers: Annotated[
         int | None,
         typer.Option(
@@ -123,8 +124,13 @@ def score_files(
             "that decode (--decode-processes by default). It does not change how many are scored together.",
             show_default=False,
         ),
-    ] = None,
-) -> None:
+    ] = None
+
+
+@reported
+@with_settings(*IN_PROCESS, "policies_file")
+@with_options
+def score_files(options: ScoreOptions, settings: Settings) -> None:
     """Score image files.
 
     The service is not needed: the models are loaded here, unless --server is given. Scores are from 0 to 1,
@@ -138,66 +144,85 @@ def score_files(
     usage, settings or weights, a file that cannot be written, or a server that is gone; 3 for --fail-on, if
     all were scored; 130 after Ctrl-C.
     """
-    if (resume or overwrite) and out is None:
-        fail("--resume and --overwrite go with --out.")
-    if resume and overwrite:
-        fail("--resume goes on with a file, --overwrite begins it anew: it can only be one of them.")
-    if as_json and out is not None:
-        fail("--json prints what --out would write: it can only be one of them.")
-    if fail_on is not None and policy is None:
-        fail("--fail-on needs --policy.")
-    for path in (out, report):
-        _require_writable(path)
-    if report is not None and report == out:
-        fail("--report and --out name the same file.")
-    output = None if out is None else ScoreFile(out)
-    if output is not None and output.exists and not (resume or overwrite):
-        fail(f"{shown(out)} has scores already: --resume goes on with them, --overwrite begins anew.")
-    asked = settings.models if "models" in settings.model_fields_set else None
-    run = Run(output, overwrite=overwrite, as_json=as_json)
+    _check_combinations(options)
+    output = _output_of(options)
+    run = Run(output, overwrite=options.overwrite, as_json=options.as_json)
     with contextlib.closing(run):
-        done = run.take_over()
-        if run.about is not None and out is not None:
-            run.about.basis.check_asked(asked, policy, out)
-        from app.bulk.image_files import Meant  # it needs the formats, whose libraries take time to import
-
-        meant = Meant(files, recursive=recursive, done=done)
-        total = meant.count()
-        if total > _MOST_ROWS and output is None and not as_json:
-            fail(
-                f"{total} images are too many for a table, which has {_MOST_ROWS} rows at most: --out FILE "
-                "keeps their scores, --json prints a line for each."
-            )
-        if len(done):
-            complain(f"{shown(out)} has {len(done)} images already; {total} are left.")
-        if total:
-            if server is None:
-                fetch_where_asked(settings)
-            with contextlib.closing(
-                InProcess(settings, policy, workers)
-                if server is None
-                else _remote(server, key, asked, policy, workers, patience)
-            ) as source:
-                try:
-                    run.score(source, meant, total, _about(source, files))
-                except CommandFailure:
-                    _show(run, meant)
-                    raise
-        _show(run, meant)
+        meant = _score(options, settings, run)
         if run.interrupted is not None:
             raise KeyboardInterrupt(run.interrupted + run.go_on())
         run.finish()
-    if out is not None and run.about is not None:
-        complain(f"{shown(out)}: {run.summary.images} images scored, {run.summary.failed} could not be.")
-    if report is not None:
+    if options.out is not None and run.about is not None:
+        complain(
+            f"{shown(options.out)}: {run.summary.images} images scored, {run.summary.failed} could not be."
+        )
+    if options.report is not None:
         if run.about is None:
             fail("Nothing was scored, so there is nothing to report on.")
-        write_report(report, run.about, run.summary)
-        complain(f"{shown(report)}: the report.")
+        write_report(options.report, run.about, run.summary)
+        complain(f"{shown(options.report)}: the report.")
     if meant.failures or run.failed:
         raise typer.Exit(SOME_FAILED)
-    if fail_on is not None and _is_bad(run.summary, fail_on):
+    if options.fail_on is not None and _is_bad(run.summary, options.fail_on):
         raise typer.Exit(NOT_GOOD_ENOUGH)
+
+
+def _check_combinations(options: ScoreOptions) -> None:
+    if (options.resume or options.overwrite) and options.out is None:
+        fail("--resume and --overwrite go with --out.")
+    if options.resume and options.overwrite:
+        fail("--resume goes on with a file, --overwrite begins it anew: it can only be one of them.")
+    if options.as_json and options.out is not None:
+        fail("--json prints what --out would write: it can only be one of them.")
+    if options.fail_on is not None and options.policy is None:
+        fail("--fail-on needs --policy.")
+    if options.report is not None and options.report == options.out:
+        fail("--report and --out name the same file.")
+
+
+def _output_of(options: ScoreOptions) -> ScoreFile | None:
+    """Return the file of --out, once it is known that all that is to be written can be written."""
+    for path in (options.out, options.report):
+        _require_writable(path)
+    if options.out is None:
+        return None
+    output = ScoreFile(options.out)
+    if output.exists and not (options.resume or options.overwrite):
+        fail(f"{shown(options.out)} has scores already: --resume goes on with them, --overwrite begins anew.")
+    return output
+
+
+def _score(options: ScoreOptions, settings: Settings, run: Run) -> "Meant":
+    """Score what has no score yet, show the results, and return the files that were meant."""
+    from app.bulk.image_files import Meant  # it needs the formats, whose libraries take time to import
+
+    models = settings.models if "models" in settings.model_fields_set else None
+    done = run.take_over()
+    if run.about is not None and options.out is not None:
+        run.about.basis.check_asked(models, options.policy, options.out)
+    meant = Meant(options.files, recursive=options.recursive, done=done)
+    total = meant.count()
+    if total > _MOST_ROWS and options.out is None and not options.as_json:
+        fail(
+            f"{total} images are too many for a table, which has {_MOST_ROWS} rows at most: --out FILE "
+            "keeps their scores, --json prints a line for each."
+        )
+    if len(done):
+        complain(f"{shown(options.out)} has {len(done)} images already; {total} are left.")
+    if total:
+        with contextlib.closing(_source_of(options, settings, models)) as source:
+            try:
+                run.score(source, meant, total, _about(source, options.files))
+            except CommandFailure:
+                _show(run, meant)
+                raise
+    _show(run, meant)
+    return meant
+
+
+def _show(run: Run, meant: "Meant") -> None:
+    run.show()
+    report_failures([*meant.failures, *run.failures], run.scored, len(meant.failures) + run.failed)
 
 
 def report_failures(failures: Sequence[ScoredFile], scored: int, count: int | None = None) -> None:
@@ -229,27 +254,19 @@ def _require_writable(path: Path | None) -> None:
         fail(f"The folder {shown(path.parent)} cannot be written to.")
 
 
-def _show(run: Run, meant: "Meant") -> None:
-    run.show()
-    report_failures([*meant.failures, *run.failures], run.scored, len(meant.failures) + run.failed)
-
-
-def _remote(
-    url: str,
-    key: str | None,
-    models: Sequence[str] | None,
-    policy: str | None,
-    workers: int | None,
-    patience_s: float,
-) -> Remote:
+def _source_of(options: ScoreOptions, settings: Settings, models: Sequence[str] | None) -> Source:
+    """Return what scores: the service at --server, or this process."""
+    if options.server is None:
+        fetch_where_asked(settings)
+        return InProcess(settings, options.policy, options.workers)
     try:
         return Remote(
-            url,
-            key=key,
+            options.server,
+            key=options.key,
             models=models,
-            policy=policy,
-            concurrency=workers or SERVER_CONCURRENCY,
-            patience_s=patience_s,
+            policy=options.policy,
+            concurrency=options.workers or SERVER_CONCURRENCY,
+            patience_s=options.patience,
         )
     except ValueError as error:  # of an address that is none
         fail(str(error))

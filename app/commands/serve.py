@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from app.commands.settings_flags import with_settings
+from app.commands.flags import with_settings
 from app.commands.terminal import UNUSABLE, reported
 from app.settings import Settings
 

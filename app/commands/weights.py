@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from app.commands.flags import IN_PROCESS, PAIR_WEIGHTS, with_settings
 from app.commands.official import SHA256_VARIABLE, fetch_where_asked, fetch_with_progress
-from app.commands.settings_flags import IN_PROCESS, PAIR_WEIGHTS, with_settings
 from app.commands.terminal import cell, console, fail, reported
 from app.printable import shown
 from app.settings import Settings

@@ -111,15 +111,7 @@ def measure_calibration(
     """
     if len(real.scores) == 0 or len(clean) == 0:
         raise ValueError("A calibration needs real photographs and clean ones.")
-    steps = {
-        name: _rounded(np.percentile(real.scores, percentile))
-        for name, percentile in READING_PERCENTILES.items()
-    }
-    if not steps["excellent"] > steps["good"] > steps["fair"] > steps["poor"]:
-        raise ValueError(
-            f"The {len(real.scores)} real photographs score too much alike for five readings; "
-            "more photographs, of more kinds, are needed."
-        )
+    readings = _readings(real.scores)
     best = real.probabilities[real.scores >= np.percentile(real.scores, BEST_PERCENTILE)]
     thresholds: dict[FaultName, Thresholds] = {}
     rates: dict[FaultName, Rates] = {}
@@ -151,10 +143,22 @@ def measure_calibration(
             name: _percentiles(real.dimensions[:, place], DIMENSION_PERCENTILES)
             for place, name in enumerate(DIMENSIONS)
         },
-        readings=Readings(**steps),
+        readings=readings,
         faults=thresholds,
     )
     return Measured(calibration, rates)
+
+
+def _readings(scores: Values) -> Readings:
+    steps = {
+        name: _rounded(np.percentile(scores, percentile)) for name, percentile in READING_PERCENTILES.items()
+    }
+    if not steps["excellent"] > steps["good"] > steps["fair"] > steps["poor"]:
+        raise ValueError(
+            f"The {len(scores)} real photographs score too much alike for five readings; "
+            "more photographs, of more kinds, are needed."
+        )
+    return Readings(**steps)
 
 
 def threshold(strengths: Values, share: float, least: float) -> float:

@@ -141,14 +141,8 @@ def train(recipe: Recipe, budget: TrainingBudget, run: Path, *, quiet: bool = Fa
                 clock = now
                 if state.step == 1:
                     writer.writerow(["step", "seconds", "learning_rate", *terms])
-                writer.writerow(
-                    [
-                        state.step,
-                        round(state.seconds, 1),
-                        f"{rate:.2e}",
-                        *(f"{t:.4f}" for t in terms.values()),
-                    ]
-                )
+                losses = [f"{term:.4f}" for term in terms.values()]
+                writer.writerow([state.step, round(state.seconds, 1), f"{rate:.2e}", *losses])
                 progress.update(
                     bar, completed=_fraction(state, budget), loss=f"loss {sum(terms.values()):.3f}"
                 )

@@ -38,6 +38,7 @@ def test_help_names_the_commands() -> None:
         assert command in result.stdout
 
 
+@pytest.mark.process
 def test_help_does_not_wait_for_slow_imports() -> None:
     command = "import sys, app.cli; print(*sys.modules)"
     found = subprocess.run(
@@ -95,6 +96,7 @@ def test_a_wrong_flag_is_named_as_a_flag_and_a_wrong_variable_as_a_variable(serv
     assert served == []
 
 
+@pytest.mark.process
 def test_official_weights_are_fetched_in_sight_before_the_service_starts(
     served: list[Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +118,7 @@ def test_official_weights_are_fetched_in_sight_before_the_service_starts(
     assert len(commands) == 2
 
 
+@pytest.mark.process
 def test_a_port_in_use_is_a_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -167,6 +170,7 @@ def test_an_interrupt_has_its_status_and_a_short_sentence(capsys: pytest.Capture
     assert capsys.readouterr().err == "Interrupted.\n"
 
 
+@pytest.mark.process
 def test_a_closed_pipe_is_quiet() -> None:
     # In a process of its own: standard output is put elsewhere for good.
     command = (

@@ -54,6 +54,7 @@ def test_only_who_has_not_chosen_gets_a_default(
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)  # which it may have set behind monkeypatch's back
 
 
+@pytest.mark.process
 def test_the_command_line_does_not_import_torch_before_it() -> None:
     command = "import sys, app.cli; print('torch' in sys.modules)"
     found = subprocess.run(

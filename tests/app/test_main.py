@@ -11,6 +11,8 @@ from app.main import create_app
 from app.settings import Settings
 from tests.app.problems import is_problem
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[TestClient]:

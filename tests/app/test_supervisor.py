@@ -32,11 +32,13 @@ def _refusal(environment: dict[str, str]) -> str:
         server.close()
 
 
+@pytest.mark.process
 def test_missing_weights_are_a_sentence(weights_environment: dict[str, str], tmp_path: Path) -> None:
     said = _refusal({**weights_environment, "IQA_BPCLIP_WEIGHTS": str(tmp_path / "none.safetensors")})
     assert said == f"iqa serve: There is no weights file at {tmp_path}/none.safetensors.\n"
 
 
+@pytest.mark.process
 def test_wrong_weights_are_a_sentence(weights_environment: dict[str, str], tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.safetensors"
     wrong.write_bytes(b"not at all")
@@ -46,6 +48,7 @@ def test_wrong_weights_are_a_sentence(weights_environment: dict[str, str], tmp_p
     assert "Traceback" not in said
 
 
+@pytest.mark.process
 def test_wrong_policies_are_a_sentence(weights_environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "policies.toml"
     path.write_text("[mine]\nside = { least = 200 }\n")
@@ -60,6 +63,7 @@ def test_wrong_policies_are_a_sentence(weights_environment: dict[str, str], tmp_
     )
 
 
+@pytest.mark.process
 def test_an_unknown_variable_is_reported_once(weights_environment: dict[str, str]) -> None:
     with running({**weights_environment, "IQA_TYPO": "1", "IQA_DTYP": "float32"}) as (server, _):
         said = [entry for entry in server.entries() if "unknown variable" in entry["message"]]
@@ -69,6 +73,7 @@ def test_an_unknown_variable_is_reported_once(weights_environment: dict[str, str
     assert "IQA_TYPO is ignored; the nearest setting is IQA_" in typo["message"]
 
 
+@pytest.mark.process
 def test_a_process_that_is_restarted_judges_as_before(
     weights_environment: dict[str, str], photo: bytes, tmp_path: Path
 ) -> None:
@@ -91,12 +96,14 @@ def test_a_process_that_is_restarted_judges_as_before(
         assert before["outcome"] == "fail"
 
 
+@pytest.mark.process
 def test_a_device_that_is_not_there_is_a_sentence(weights_environment: dict[str, str]) -> None:
     said = _refusal({**weights_environment, "IQA_DEVICES": "cuda:99"})
     assert said.startswith("iqa serve: cuda:99 was asked for, but torch sees ")
     assert said.count("\n") == 1
 
 
+@pytest.mark.process
 def test_a_port_in_use_is_a_sentence(weights_environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -106,6 +113,7 @@ def test_a_port_in_use_is_a_sentence(weights_environment: dict[str, str]) -> Non
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_and_exits_with_zero(
     weights_environment: dict[str, str], photo: bytes, number: signal.Signals
@@ -127,6 +135,7 @@ def test_a_signal_drains_and_exits_with_zero(
         assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 
+@pytest.mark.process
 def test_what_was_accepted_is_answered(weights_environment: dict[str, str]) -> None:
     large = encoded(np.tile(named()["coffee"], (3, 3, 1)), "PNG")
     with running({**weights_environment, "IQA_DRAIN_DELAY_S": "300"}) as (server, client):
@@ -148,6 +157,7 @@ def test_what_was_accepted_is_answered(weights_environment: dict[str, str]) -> N
     assert statuses == [200] * 6
 
 
+@pytest.mark.process
 def test_children_do_not_outlive_their_parent(weights_environment: dict[str, str]) -> None:
     with running(weights_environment) as (server, _):
         children = server.children("app.inference.worker") + server.children("app.server")
@@ -156,6 +166,7 @@ def test_children_do_not_outlive_their_parent(weights_environment: dict[str, str
         eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children), 10)
 
 
+@pytest.mark.process
 def test_metrics_of_several_http_processes_add_up(weights_environment: dict[str, str]) -> None:
     """What the worker does is counted once, though each of them hears of it."""
     height, width = 96, 160
@@ -227,6 +238,7 @@ def test_quick_deaths_are_waited_after_ever_longer() -> None:
     assert post.died(31.0) == pauses[0]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_worker_that_cannot_come_back_says_why(weights_environment: dict[str, str], photo: bytes) -> None:
     """It is tried again and again, and recovers as soon as it can."""

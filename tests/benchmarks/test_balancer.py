@@ -10,6 +10,7 @@ from tests.benchmarks.balancer import Figures
 from tests.docker.balancing import program
 
 
+@pytest.mark.system
 @pytest.mark.slow
 @pytest.mark.skipif(not program(), reason="HAProxy is not installed (Debian: haproxy)")
 def test_two_replicas_and_one(

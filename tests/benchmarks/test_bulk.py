@@ -7,6 +7,8 @@ import pytest
 from tests.benchmarks import bulk, bulk_resume
 from tests.benchmarks.traces import BLOCK
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(autouse=True)
 def _tiny_weights(weights_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from tests.app.running import running
 from tests.benchmarks.footprint import KINDS, SUPERVISOR, costs, measure, report, report_costs, sample
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_it_measures_each_kind_of_process(weights_environment: dict[str, str]) -> None:
     environment = {**weights_environment, "IQA_HTTP_PROCESSES": "2", "IQA_DECODE_PROCESSES": "1"}

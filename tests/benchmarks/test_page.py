@@ -7,6 +7,7 @@ from tests.benchmarks.page import Times, at_once, one_by_one, report, subject
 from tests.benchmarks.remembered import files_of
 
 
+@pytest.mark.system
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="the page is measured in Chromium, which is not installed")
 def test_it_measures_one_photograph_and_many(weights_environment: dict[str, str]) -> None:
     files = files_of((160, 120))

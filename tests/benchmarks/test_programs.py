@@ -13,6 +13,8 @@ from tests.benchmarks.ceiling import Ceiling
 from tests.benchmarks.harness import blocks_for, parser, plan, repeated
 from tests.benchmarks.traces import BLOCK, make
 
+pytestmark = pytest.mark.process
+
 SHORT = ["--quick", "--size", "compact", "--threads", "1", "--connections", "4"]
 
 

@@ -1,9 +1,12 @@
 """The program that measures what remembering saves runs, and measures what it says."""
 
+import pytest
+
 from tests.app.running import running
 from tests.benchmarks.remembered import KINDS, measure, report
 
 
+@pytest.mark.process
 def test_it_measures_each_kind(weights_environment: dict[str, str]) -> None:
     with running({**weights_environment, "IQA_CACHE_BYTES": None}) as (_, client):
         # It raises where an answer that should have been remembered was not, or one that should not was.

@@ -12,6 +12,8 @@ from tests.app.running import eventually
 from tests.benchmarks import servers
 from tests.benchmarks.servers import Kind, NotReady, Server
 
+pytestmark = pytest.mark.process
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 _STUBBORN = """

@@ -94,6 +94,7 @@ def test_the_engine_refuses_them_unless_told_otherwise(tiny_untrained: dict[str,
     assert Engine({"bpclip": path}, "cpu", "float32", allow_untrained=True).models == ("bpclip",)
 
 
+@pytest.mark.process
 def test_the_service_does_not_start_with_them(tiny_untrained: dict[str, str]) -> None:
     server = Server(tiny_untrained)
     try:

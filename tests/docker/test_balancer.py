@@ -16,7 +16,10 @@ from tests.benchmarks.chaos.clients import Tally, address_of, loading, post
 from tests.docker.balancing import ADDRESSES, Balancer, begun, free_ports, kill, program, replica
 from tests.photographs import named
 
-pytestmark = pytest.mark.skipif(not program(), reason="HAProxy is not installed (Debian: haproxy)")
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(not program(), reason="HAProxy is not installed (Debian: haproxy)"),
+]
 
 _CLIENTS = 8
 

@@ -57,6 +57,7 @@ def _seconds(text: str) -> float:
     return float(text[:-1])
 
 
+@pytest.mark.system
 def test_it_is_a_compose_file() -> None:
     command = [
         str(Path(sys.executable).with_name("check-jsonschema")),

@@ -85,6 +85,7 @@ def _answering(answer: bytes) -> Iterator[int]:
             assert not thread.is_alive()
 
 
+@pytest.mark.system
 def test_hadolint_finds_nothing() -> None:
     command = [Path(sys.executable).with_name("hadolint"), "--no-color", "Dockerfile"]
     found = subprocess.run(
@@ -187,6 +188,7 @@ def test_it_says_what_it_is() -> None:
     assert all(labels.values())
 
 
+@pytest.mark.system
 def test_every_requirement_has_one_version_that_suits_it() -> None:
     torch = _FILE.stage("torch").pairs("ARG")
     pins = {
@@ -209,6 +211,7 @@ def test_torch_is_pinned_by_the_dockerfile_alone() -> None:
     assert [name for name in _constraints() if name.startswith(("nvidia-", "cuda-"))] == []
 
 
+@pytest.mark.system
 def test_make_installs_by_the_constraints() -> None:
     # What make would run, were nothing installed yet.
     command = ["make", "--dry-run", "--always-make", "--no-print-directory", "VENV=no-such-folder"]
@@ -220,6 +223,7 @@ def test_make_installs_by_the_constraints() -> None:
         assert "install --constraint docker/constraints.txt --editable" in line
 
 
+@pytest.mark.system
 def test_an_extra_that_does_not_exist_ends_the_build() -> None:
     with pytest.raises(subprocess.CalledProcessError):
         _needed("no-such-extra")
@@ -271,6 +275,7 @@ def test_tidied_folders_are_the_same_in_every_build(tmp_path: Path) -> None:
     assert int.from_bytes(first[compiled][2][4:8], "little") == 0b01
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("answer", "status"),
     [
@@ -284,12 +289,14 @@ def test_the_health_check_believes_only_200(answer: bytes, status: int) -> None:
         assert _ready(port) == status
 
 
+@pytest.mark.system
 def test_the_health_check_fails_where_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert _ready(port) == 1
 
 
+@pytest.mark.system
 @pytest.mark.slow
 def test_the_health_check_sees_the_service_come_and_drain(weights_environment: Mapping[str, str]) -> None:
     server = Server({**weights_environment, "IQA_DEVICES": "cpu", "IQA_DRAIN_DELAY_S": "60"})

@@ -75,6 +75,7 @@ def test_the_schemas_refuse_what_kubernetes_would() -> None:
         kubernetes_validate.validate(deployment, _VERSIONS[0], strict=True)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", _BUILDS)
 def test_kustomize_builds_the_same(name: str, tmp_path: Path) -> None:
     folder = _written(name, tmp_path)
@@ -183,6 +184,7 @@ def test_probes_name_real_routes(built: list[Resource], monkeypatch: pytest.Monk
     assert paths == {"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
 
 
+@pytest.mark.system
 def test_the_service_starts_with_these_settings(weights_environment: dict[str, str]) -> None:
     """And answers the probes."""
     built = build(_FOLDER / "base")
@@ -332,6 +334,7 @@ def test_queries_name_metrics_that_there_are(path: str) -> None:
     assert named <= _exposed()
 
 
+@pytest.mark.system
 def test_adapter_and_keda_compute_what_they_say(tmp_path: Path) -> None:
     """Two replicas of the namespace: one with 6 s of queue and half busy, one idle; a third is elsewhere."""
     namespace = 'namespace="iqa",'

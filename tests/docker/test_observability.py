@@ -19,6 +19,7 @@ from tests.docker.watching import DASHBOARD, Prometheus, panels, rules
 from tests.photographs import named
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.slow,
     pytest.mark.skipif(not watching.program("prometheus"), reason=watching.MISSING),
     pytest.mark.skipif(not balancing.program(), reason="HAProxy is not installed (Debian: haproxy)."),

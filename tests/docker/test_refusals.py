@@ -113,10 +113,12 @@ def _check(file: Path) -> str:
     return said
 
 
+@pytest.mark.system
 def test_the_file_is_accepted_without_a_warning() -> None:
     assert "WARNING" not in _check(FILE)
 
 
+@pytest.mark.system
 def test_tls_is_accepted_as_it_stands_in_the_comments(tmp_path: Path) -> None:
     certificate = tmp_path / "certificate.pem"
     made = subprocess.run(
@@ -160,6 +162,7 @@ def test_a_draining_replica_is_noticed_while_it_still_serves() -> None:
     assert 2 * noticed_s < Settings.model_fields["drain_delay_s"].default
 
 
+@pytest.mark.system
 def test_nobody_to_ask(port: int) -> None:
     with Balancer(port, ()) as balancer, httpx.Client(base_url=balancer.url, timeout=_PATIENCE_S) as client:
         answer = client.post("/score", content=b"image", headers={"X-Request-ID": "mine"})
@@ -169,6 +172,7 @@ def test_nobody_to_ask(port: int) -> None:
         assert balancer.request("mine")["replica"] == "<NOSRV>"
 
 
+@pytest.mark.system
 def test_a_replica_that_leaves_its_client_without_an_answer(client: httpx.Client, balancer: Balancer) -> None:
     answer = client.post("/vanish", content=b"image")
     body = is_problem(answer, 502, "worker-unavailable")
@@ -176,6 +180,7 @@ def test_a_replica_that_leaves_its_client_without_an_answer(client: httpx.Client
     assert (entry["status"], entry["ended"][:2]) == (502, "SH")
 
 
+@pytest.mark.system
 def test_a_replica_that_does_not_answer(port: int, stand_in: StandIn) -> None:
     short = {"LB_SERVER_TIMEOUT": "300ms"}
     with Balancer(port, ADDRESSES[:1], short) as balancer:
@@ -183,6 +188,7 @@ def test_a_replica_that_does_not_answer(port: int, stand_in: StandIn) -> None:
         is_problem(httpx.post(f"{balancer.url}/hang"), 504, "deadline-exceeded")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("path", "times"), [("/score", 1), ("/v1/score/map", 1), ("/compare", 2), ("/v1/score/batch", 8)]
 )
@@ -195,6 +201,7 @@ def test_what_is_announced_as_too_long_is_refused(balancer: Balancer, path: str,
     assert _announced(balancer, path, times * _LIMIT + 131_072).startswith(b"HTTP/1.1 100 ")
 
 
+@pytest.mark.system
 def test_a_number_beyond_all_machines_is_no_way_around_it(balancer: Balancer) -> None:
     for length in (2**32 + 100, 2**63 - 1):
         assert _announced(balancer, "/score", length).startswith(b"HTTP/1.1 413 ")
@@ -213,12 +220,14 @@ def _announced(balancer: Balancer, path: str, length: int) -> bytes:
         return answer
 
 
+@pytest.mark.system
 def test_a_refusal_reaches_a_client_that_sends_its_body_all_the_same(client: httpx.Client) -> None:
     for _ in range(3):
         answer = client.post("/score", content=bytes(_LIMIT + 1_000_000))
         assert is_problem(answer, 413, "body-too-large")["limit_bytes"] == _LIMIT
 
 
+@pytest.mark.system
 def test_more_than_may_wait_is_refused_at_once(port: int, stand_in: StandIn) -> None:
     stand_in.released.clear()
     stand_in.hanging = 0
@@ -243,6 +252,7 @@ def _queued(balancer: Balancer) -> float:
     return float(value)
 
 
+@pytest.mark.system
 def test_what_is_not_http_is_refused(balancer: Balancer) -> None:
     for rubbish in (b"rubbish\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a b\r\n: x\r\n\r\n"):
         with socket.create_connection(address_of(balancer.url), _PATIENCE_S) as connection:
@@ -250,6 +260,7 @@ def test_what_is_not_http_is_refused(balancer: Balancer) -> None:
             assert connection.makefile("rb").read().startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.system
 def test_the_service_learns_who_asks_and_not_what_they_say_of_themselves(client: httpx.Client) -> None:
     said = {
         "X-Forwarded-For": "192.0.2.1",
@@ -266,6 +277,7 @@ def test_the_service_learns_who_asks_and_not_what_they_say_of_themselves(client:
     assert made[0] != made[1]
 
 
+@pytest.mark.system
 def test_operators_have_a_port_of_their_own(balancer: Balancer, client: httpx.Client) -> None:
     with httpx.Client(base_url=balancer.operators, timeout=_PATIENCE_S) as operators:
         assert operators.get("/healthz").status_code == 200
@@ -276,6 +288,7 @@ def test_operators_have_a_port_of_their_own(balancer: Balancer, client: httpx.Cl
     assert client.get("/;csv").json()  # the stand-in, not the statistics
 
 
+@pytest.mark.system
 def test_a_replica_that_is_named_later_is_found(port: int, stand_in: StandIn) -> None:
     with Balancer(port, ADDRESSES[:1]) as balancer:
         balancer.wait_for(ADDRESSES[0])
@@ -285,6 +298,7 @@ def test_a_replica_that_is_named_later_is_found(port: int, stand_in: StandIn) ->
         balancer.wait_for(ADDRESSES[0])  # nobody said that it went; the checks found it
 
 
+@pytest.mark.system
 def test_a_request_waits_a_moment_for_a_replica(port: int, stand_in: StandIn) -> None:
     with Balancer(port, ()) as balancer, ThreadPoolExecutor(1) as pool:
         early = pool.submit(httpx.get, f"{balancer.url}/anything", timeout=_PATIENCE_S)
@@ -292,6 +306,7 @@ def test_a_request_waits_a_moment_for_a_replica(port: int, stand_in: StandIn) ->
         assert early.result().status_code == 200
 
 
+@pytest.mark.system
 def test_a_reload_loses_nothing(port: int, stand_in: StandIn) -> None:
     with Balancer(port, ADDRESSES[:1]) as balancer:
         balancer.wait_for(ADDRESSES[0])

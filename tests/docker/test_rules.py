@@ -33,11 +33,13 @@ def _metrics() -> set[str]:
     return {family.name for family in Metrics()._registry.collect()}
 
 
+@pytest.mark.system
 @needs_promtool
 def test_the_configuration_is_accepted() -> None:
     _promtool("check", "config", FOLDER / "prometheus.yml")
 
 
+@pytest.mark.system
 @needs_promtool
 def test_the_rules_do_what_they_say() -> None:
     _promtool("test", "rules", *sorted((FOLDER / "tests").glob("*.yml")))

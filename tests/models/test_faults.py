@@ -63,6 +63,7 @@ def test_faults_without_thresholds_and_weights_without_a_calibration_name_none()
     assert find_faults(everything, None) == ()
 
 
+@pytest.mark.process
 def test_neither_needs_torch() -> None:
     command = "import sys, models.calibration; print('torch' in sys.modules, 'numpy' in sys.modules)"
     found = subprocess.run(

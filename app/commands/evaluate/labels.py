@@ -15,14 +15,16 @@ import typer
 from rich import box
 from rich.table import Table
 
+from app.commands.flags import IN_PROCESS, PAIR_WEIGHTS, with_options, with_settings
 from app.commands.official import fetch_where_asked
 from app.commands.score import report_failures
-from app.commands.settings_flags import IN_PROCESS, PAIR_WEIGHTS, with_settings
 from app.commands.terminal import SOME_FAILED, Meter, cell, complain, console, fail, reported
 from app.printable import shown
+from app.scoring.outcomes import ScoredFile
 from app.settings import Settings
 
 if TYPE_CHECKING:
+    from app.scoring.offline import Scorer
     from models.training.photos import ScoredPhoto
 
 _OVERALL: Final = "all"
@@ -44,24 +46,24 @@ class MeasuredPhoto:
     predicted: dict[str, float]
 
 
-@reported
-@with_settings(*IN_PROCESS, PAIR_WEIGHTS, "policies_file")
-def evaluate(
-    folder: Annotated[Path, typer.Argument(help="Folder of photographs.", show_default=False)],
-    settings: Settings,
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Arguments and options of ``iqa evaluate``, beside the settings."""
+
+    folder: Annotated[Path, typer.Argument(help="Folder of photographs.", show_default=False)]
     scores: Annotated[
         Path | None,
         typer.Option(
             help="Table with the columns image, mos (in [0, 1]) and, if any, subset.",
             show_default="FOLDER/scores.csv",
         ),
-    ] = None,
+    ] = None
     split: Annotated[
         SplitOption, typer.Option(help="All, those that `iqa train` learns from, or those that it holds out.")
-    ] = SplitOption.all,
+    ] = SplitOption.all
     out: Annotated[
         Path | None, typer.Option(help="CSV file to write, a row per photograph.", show_default=False)
-    ] = None,
+    ] = None
     weights: Annotated[
         str | None,
         typer.Option(
@@ -69,7 +71,7 @@ def evaluate(
             "photograph counts alike.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     robustness: Annotated[
         bool,
         typer.Option(
@@ -77,7 +79,7 @@ def evaluate(
             help="Spoil the photographs on purpose instead: do scores fall with the level, do words name the "
             "fault, do scores stay where nothing happened. Needs no table of scores.",
         ),
-    ] = False,
+    ] = False
     policy: Annotated[
         str | None,
         typer.Option(
@@ -86,7 +88,7 @@ def evaluate(
             "fail, how many go to review. Needs no table of scores.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     gate: Annotated[
         bool,
         typer.Option(
@@ -94,13 +96,13 @@ def evaluate(
             help="Hold the models to the bounds of a release instead: do distorted variants of good "
             "photographs score lower, do harmless variants score the same. Needs no table of scores.",
         ),
-    ] = False,
+    ] = False
     plot: Annotated[
         Path | None,
         typer.Option(
             help="With --robustness: SVG, PNG or PDF file to draw the scores into.", show_default=False
         ),
-    ] = None,
+    ] = None
     limit: Annotated[
         int | None,
         typer.Option(
@@ -108,9 +110,14 @@ def evaluate(
             help="With --robustness, --policy or --gate: no more than so many photographs by name.",
             show_default=False,
         ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+    ] = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+
+
+@reported
+@with_settings(*IN_PROCESS, PAIR_WEIGHTS, "policies_file")
+@with_options
+def evaluate(options: EvaluateOptions, settings: Settings) -> None:
     """Measure how well the no-reference models agree with people.
 
     SRCC with its 95 % bootstrap interval, KRCC, and PLCC and RMSE after a logistic fit; of all photographs
@@ -122,42 +129,81 @@ def evaluate(
     Exit status: 0; 1 if some photographs could not be scored, which are left out and named at the end, or if
     a bound of --gate is broken; 2 for wrong usage, data, settings or weights.
     """
-    asked = {"--robustness": robustness, "--policy": policy is not None, "--gate": gate}
+    _check_combinations(options)
+    folder, limit, as_json = options.folder, options.limit, options.as_json
+    if options.robustness:
+        from app.commands.evaluate.robustness import run_robustness
+
+        run_robustness(
+            folder, settings, split=options.split.value, limit=limit, plot=options.plot, as_json=as_json
+        )
+    elif options.policy is not None:
+        from app.commands.evaluate.policy import run_policy
+
+        run_policy(folder, settings, options.policy, split=options.split.value, limit=limit, as_json=as_json)
+    elif options.gate:
+        from app.commands.evaluate.gate import run_gate
+
+        run_gate(folder, settings, split=options.split.value, limit=limit, as_json=as_json)
+    else:
+        _evaluate_agreement(options, settings)
+
+
+def _check_combinations(options: EvaluateOptions) -> None:
+    asked = {
+        "--robustness": options.robustness,
+        "--policy": options.policy is not None,
+        "--gate": options.gate,
+    }
     questions = [option for option, given in asked.items() if given]
     if len(questions) > 1:
         fail(f"{questions[0]} and {questions[1]} are two questions; ask one at a time.")
-    if plot is not None and not robustness:
+    if options.plot is not None and not options.robustness:
         fail("--plot goes with --robustness.")
-    if limit is not None and not questions:
+    if options.limit is not None and not questions:
         fail("--limit goes with --robustness, --policy and --gate.")
-    if questions and (scores is not None or weights is not None or out is not None):
+    of_people = (options.scores, options.weights, options.out)
+    if questions and any(option is not None for option in of_people):
         fail(f"With {questions[0]} there are no people's scores: --scores, --weights and --out do not apply.")
-    if robustness:
-        from app.commands.evaluate import robustness as examination
 
-        examination.run_robustness(
-            folder, settings, split=split.value, limit=limit, plot=plot, as_json=as_json
-        )
-        return
-    if policy is not None:
-        from app.commands.evaluate import policy as tried
 
-        tried.run_policy(folder, settings, policy, split=split.value, limit=limit, as_json=as_json)
-        return
-    if gate:
-        from app.commands.evaluate import gate as release
-
-        release.run_gate(folder, settings, split=split.value, limit=limit, as_json=as_json)
-        return
+def _evaluate_agreement(options: EvaluateOptions, settings: Settings) -> None:
     from app.scoring.offline import Scorer
     from models.training.photos import list_scored
 
-    wanted = None if weights is None else _read_weights(weights)
-    photos = list_scored(folder, split.value, scores)
-    if wanted is not None:
-        _check_weights(wanted, (photo.subset for photo in photos))
+    weights = None if options.weights is None else _read_weights(options.weights)
+    photos = list_scored(options.folder, options.split.value, options.scores)
+    if weights is not None:
+        _check_weights(weights, (photo.subset for photo in photos))
     fetch_where_asked(settings)
     scorer = Scorer(settings)
+    measured, failures = _measure(photos, scorer)
+    if options.out is not None:
+        _write_csv(options.out, measured, scorer.models)
+    rows = _rows(measured, scorer.models, weights)
+    if options.as_json:
+        print(
+            json.dumps(
+                {
+                    "folder": str(options.folder),
+                    "split": options.split.value,
+                    "weights": weights,
+                    "failed": len(failures),
+                    "results": rows,
+                }
+            )
+        )
+    else:
+        _show(rows, options.weights)
+    report_failures(failures, len(measured))
+    if failures:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _measure(
+    photos: Sequence["ScoredPhoto"], scorer: "Scorer"
+) -> tuple[list[MeasuredPhoto], list[ScoredFile]]:
+    """Return the photographs with what the models say, and those that could not be scored."""
     measured, failures = [], []
     with Meter("scoring", len(photos)) as meter:
         for photo, scored in zip(photos, scorer.score(photo.path for photo in photos), strict=True):
@@ -167,26 +213,7 @@ def evaluate(
             else:
                 predicted = {name: model.score for name, model in scored.answer.models.items()}
                 measured.append(MeasuredPhoto(photo, predicted))
-    if out is not None:
-        _write_csv(out, measured, scorer.models)
-    rows = _rows(measured, scorer.models, wanted)
-    if as_json:
-        print(
-            json.dumps(
-                {
-                    "folder": str(folder),
-                    "split": split.value,
-                    "weights": wanted,
-                    "failed": len(failures),
-                    "results": rows,
-                }
-            )
-        )
-    else:
-        _show(rows, weights)
-    report_failures(failures, len(measured))
-    if failures:
-        raise typer.Exit(SOME_FAILED)
+    return measured, failures
 
 
 def _read_weights(text: str) -> dict[str, float]:

@@ -24,6 +24,8 @@ from app.settings import Settings
 from tests.app.problems import is_problem
 from tests.app.running import eventually, metric, running
 
+pytestmark = pytest.mark.process
+
 ANNA, BOB = "anna-has-this-key", "bob-has-that-key"
 LOCKED = [
     ("POST", "/score"),

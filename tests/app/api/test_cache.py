@@ -12,6 +12,8 @@ from tests.app.problems import is_problem
 from tests.app.running import metric
 from tests.photographs import named
 
+pytestmark = pytest.mark.process
+
 BATCHES = "iqa_batch_images_count"
 SEEN = "iqa_useful_pixels_total"
 

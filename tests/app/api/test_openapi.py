@@ -20,6 +20,8 @@ from tests.app.door import making, mutations
 from tests.app.files import encoded
 from tests.photographs import named
 
+pytestmark = pytest.mark.process
+
 _EXAMPLES = 40
 """Per operation and way of generating, beside those that follow from the document."""
 _LEAST_REQUESTS = 250

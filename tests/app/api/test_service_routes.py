@@ -14,6 +14,8 @@ from tests.app.problems import is_problem
 from tests.app.running import running
 from tests.calibrations import calibrated, calibration
 
+pytestmark = pytest.mark.process
+
 
 def test_models_says_what_is_loaded(client: httpx.Client) -> None:
     answer = client.get("/models").json()

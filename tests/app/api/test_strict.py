@@ -10,6 +10,8 @@ from app.main import create_app
 from app.settings import Settings
 from tests.app.problems import is_problem
 
+pytestmark = pytest.mark.process
+
 _LISTS = ("/models", "/policies")
 _READ = ["/livez", "/readyz", "/metrics", *_LISTS, "/docs", "/docs/favicon.png", "/openapi.json"]
 

@@ -38,6 +38,7 @@ def test_any_name_is_kept(name: str, tmp_path: Path) -> None:
     assert [row["file"] for row in _read(tmp_path / "part")] == [name]
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(("torn", "left"), [(0, 5), (100, 4)])
 def test_only_a_torn_row_is_lost(torn: int, left: int, tmp_path: Path) -> None:
@@ -94,6 +95,7 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         PartFile(path)
 
 
+@pytest.mark.process
 def test_a_row_that_does_not_fit_is_an_error_of_the_disk(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     path = _written(tmp_path / "part")

@@ -14,6 +14,8 @@ from tests.app.running import eventually, metric, running
 from tests.benchmarks.chaos.clients import Address, Connection, Lost, address_of, loading, post
 from tests.photographs import named
 
+pytestmark = pytest.mark.system
+
 _CLIENTS = 12
 _RUBBISH_BYTES = 4_000_000  # behind the image: more than the sockets of both sides take
 

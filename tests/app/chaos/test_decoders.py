@@ -7,8 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import httpx
+import pytest
 
 from tests.app.running import Server, eventually, metric, running
+
+pytestmark = pytest.mark.system
 
 
 def _decoders(server: Server) -> list[int]:

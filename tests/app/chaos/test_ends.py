@@ -11,6 +11,8 @@ import pytest
 from tests.app.running import Server, eventually, running
 from tests.benchmarks.chaos.clients import Tally, address_of, loading, post
 
+pytestmark = pytest.mark.system
+
 _CLIENTS = 8
 _LONG_AGO_S = 3600
 

@@ -15,6 +15,8 @@ from tests.app.running import Server, eventually, metric, running
 from tests.benchmarks.chaos.clients import address_of, loading, post
 from tests.photographs import named
 
+pytestmark = pytest.mark.system
+
 
 @pytest.mark.slow
 def test_a_killed_worker_loses_nothing(weights_environment: dict[str, str]) -> None:

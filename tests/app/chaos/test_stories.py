@@ -8,6 +8,8 @@ from tests.benchmarks.chaos import drain, kills, memory, overload, poison, vanis
 from tests.benchmarks.chaos.story import Story
 from tests.photographs import named
 
+pytestmark = pytest.mark.system
+
 Settings = dict[str, str | None]
 
 

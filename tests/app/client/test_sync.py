@@ -55,6 +55,7 @@ def _python(program: str) -> str:
     return done.stdout
 
 
+@pytest.mark.process
 def test_it_needs_nothing_of_the_server() -> None:
     loaded = set(_python("import sys, app.client; print(*sys.modules)").split())
     assert "app.client" in loaded
@@ -171,10 +172,12 @@ print(client.score(JPEG).score, flush=True)
 """
 
 
+@pytest.mark.process
 def test_the_interpreter_ends_with_it() -> None:
     assert _python(_OF_A_PROCESS) == "0.5\n"
 
 
+@pytest.mark.process
 def test_ctrl_c_ends_the_wait() -> None:
     program = """
 import asyncio, httpx, signal, threading
@@ -199,6 +202,7 @@ for ask in (lambda client: client.score(b"x"), lambda client: list(client.score_
     assert _python(program) == "interrupted\ninterrupted\n"
 
 
+@pytest.mark.process
 def test_it_lives_through_a_fork() -> None:
     forking = """
 warnings.simplefilter("ignore", DeprecationWarning)  # newer interpreters warn of forks beside threads
@@ -219,6 +223,7 @@ def asking(client: httpx.Client) -> Iterator[Client]:
         yield found
 
 
+@pytest.mark.process
 def test_an_image_is_scored_from_bytes_a_path_and_a_file(
     asking: Client, photo: bytes, tmp_path: Path
 ) -> None:
@@ -234,6 +239,7 @@ def test_an_image_is_scored_from_bytes_a_path_and_a_file(
         assert other.image == answer.image
 
 
+@pytest.mark.process
 def test_the_other_questions(asking: Client, photo: bytes) -> None:
     worse = encoded(named()["chelsea"], quality=5)
     assert asking.heat_map(photo, models="bpclip").startswith(b"\x89PNG")
@@ -248,6 +254,7 @@ def test_the_other_questions(asking: Client, photo: bytes) -> None:
     assert {model.name for model in asking.models().models} == {"qualiclip", "bpclip", "bpclip-fr"}
 
 
+@pytest.mark.process
 def test_an_image_is_judged_by_a_policy(asking: Client, photo: bytes) -> None:
     assert "upload" in {policy.name for policy in asking.policies().policies}
     verdict = asking.score(photo, policy="upload").verdict
@@ -261,6 +268,7 @@ def test_an_image_is_judged_by_a_policy(asking: Client, photo: bytes) -> None:
         asking.score(photo, policy="none")
 
 
+@pytest.mark.process
 def test_problems_of_the_service_are_told(asking: Client) -> None:
     with pytest.raises(Problem) as caught:
         asking.score(b"no image")
@@ -281,6 +289,7 @@ def _refusals(client: httpx.Client) -> float:
     )
 
 
+@pytest.mark.process
 def test_many_are_scored_by_a_service_that_takes_one_at_a_time(client: httpx.Client, photo: bytes) -> None:
     """The queue of the fixture's service is full with one image; every other is refused at first."""
     images = [encoded(named()["chelsea"], quality=quality) for quality in range(60, 72)]
@@ -295,6 +304,7 @@ def test_many_are_scored_by_a_service_that_takes_one_at_a_time(client: httpx.Cli
     assert _refusals(client) > before
 
 
+@pytest.mark.process
 def test_coroutines_ask_as_well(client: httpx.Client, photo: bytes) -> None:
     async def ask() -> tuple[float, list[int]]:
         async with AsyncClient(str(client.base_url)) as asking:
@@ -314,6 +324,7 @@ def _free_port() -> int:
         return port
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_nothing_is_lost_when_the_service_starts_late_and_again(weights_environment: dict[str, str]) -> None:
     key = new_key()

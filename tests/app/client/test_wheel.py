@@ -92,6 +92,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.process
 def test_the_wheel_is_typed_licensed_and_has_the_service_s_version(wheel: Path) -> None:
     version = _declared(_ROOT)["project"]["version"]
     assert wheel.name == f"iqa_client-{version}-py3-none-any.whl"
@@ -123,6 +124,7 @@ def test_the_service_is_installed_without_the_client_s_build() -> None:
     assert [name for name in found if name.startswith("app.client.")] == []
 
 
+@pytest.mark.process
 def test_a_part_of_the_service_cannot_get_into_the_wheel(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text("from app.client import Client\nimport app.settings\n", encoding="utf-8")
@@ -166,6 +168,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.process
 def test_it_works_beside_packages_called_app_and_models(
     client: httpx.Client, python: Path, folder: Path
 ) -> None:
@@ -199,6 +202,7 @@ def judged(client: Client, models: Words) -> Verdict | None:
 """
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_programs_are_checked_with_its_types(python: Path, tmp_path: Path) -> None:
     # Apart from the fixture's packages: mypy would take this program's `app` for what it checks.

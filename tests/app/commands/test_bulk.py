@@ -70,6 +70,7 @@ def _all_once(folder: Path) -> Counter[str]:
     return Counter(str(path) for path in folder.rglob("*.jpg"))
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_every_image_once_whatever_ends_the_program(
     sixty: Path, tmp_path: Path, weights_environment: dict[str, str]
@@ -321,6 +322,7 @@ def test_a_table_of_very_many_rows_is_refused(photos: Path, monkeypatch: pytest.
     assert "3 images are too many for a table" in result.stderr
 
 
+@pytest.mark.process
 def test_a_full_disk_is_one_sentence_and_can_be_gone_on_from(
     sixty: Path, tmp_path: Path, weights_environment: dict[str, str]
 ) -> None:
@@ -344,6 +346,7 @@ def test_a_full_disk_is_one_sentence_and_can_be_gone_on_from(
     assert _names(out) == _all_once(sixty)
 
 
+@pytest.mark.process
 def test_a_server_scores_the_same(
     photos: Path, tmp_path: Path, weights_environment: dict[str, str], client: httpx.Client
 ) -> None:
@@ -381,6 +384,7 @@ def test_a_server_that_is_not_there_is_one_sentence(photos: Path, tmp_path: Path
     assert not list(tmp_path.glob("scores*"))
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_server_that_goes_away_ends_the_run_and_another_goes_on(
     sixty: Path, tmp_path: Path, weights_environment: dict[str, str]

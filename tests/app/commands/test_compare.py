@@ -26,6 +26,7 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
     return reference, distorted
 
 
+@pytest.mark.process
 def test_the_answer_is_that_of_the_service(
     pair: tuple[Path, Path], weights_environment: dict[str, str], client: httpx.Client
 ) -> None:

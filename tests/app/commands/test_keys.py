@@ -59,6 +59,7 @@ def test_what_is_in_a_file_stays_as_it_is(tmp_path: Path) -> None:
     assert [key.name for key in load_keys(path, None)] == ["bob", "anna"]
 
 
+@pytest.mark.process
 def test_a_name_is_used_once_even_by_two_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "keys"
 
@@ -139,6 +140,7 @@ def test_what_cannot_be_sent_is_no_key(typed: str) -> None:
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [

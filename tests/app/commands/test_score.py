@@ -46,6 +46,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.process
 def test_one_bad_file_in_a_hundred_stops_nothing(hundred: Path, weights_environment: dict[str, str]) -> None:
     output, errors = _run("score", hundred, "--json", environment=weights_environment, status=SOME_FAILED)
     found = [Path(line["file"]).name for line in lines_of_json(output)]
@@ -57,6 +58,7 @@ def test_one_bad_file_in_a_hundred_stops_nothing(hundred: Path, weights_environm
     ]
 
 
+@pytest.mark.process
 def test_a_terminal_sees_a_bar_and_the_results_stay_clean(
     hundred: Path, weights_environment: dict[str, str]
 ) -> None:
@@ -75,6 +77,7 @@ def test_a_terminal_sees_a_bar_and_the_results_stay_clean(
     assert screen.index("100/100") < screen.index("damaged")
 
 
+@pytest.mark.process
 def test_an_interrupt_shows_what_is_done(hundred: Path, weights_environment: dict[str, str]) -> None:
     process = start("score", hundred, "--json", environment={**weights_environment, "IQA_BATCH_IMAGES": "1"})
     assert process.stdout is not None
@@ -88,6 +91,7 @@ def test_an_interrupt_shows_what_is_done(hundred: Path, weights_environment: dic
     assert "Traceback" not in errors
 
 
+@pytest.mark.process
 def test_a_reader_that_goes_away_is_no_error(hundred: Path, weights_environment: dict[str, str]) -> None:
     process = start("score", hundred, "--json", environment=weights_environment)
     assert process.stdout is not None
@@ -110,6 +114,7 @@ def test_lines_have_the_names_of_the_http_answer(photos: Path, weights_environme
         assert all(len(model["adjectives"]) == 40 for model in line["models"].values())
 
 
+@pytest.mark.process
 def test_scores_are_those_of_the_service(
     photos: Path, weights_environment: dict[str, str], client: httpx.Client
 ) -> None:

@@ -29,6 +29,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return asked
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_training_writes_weights_that_score(
     pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -129,6 +130,7 @@ def test_without_the_extra_it_is_said_what_to_install(
     assert "pip install 'iqa-service[train]'" in result.stderr
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_damaged_photograph_met_by_a_helper_process_is_one_sentence(pristine: Path, tmp_path: Path) -> None:
     photographs, run = list_photos(pristine), tmp_path / "run"

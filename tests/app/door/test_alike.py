@@ -18,7 +18,7 @@ from tests.photographs import named
 _MOST_BY_ORIENTATION = 0.01
 _MOST_BY_PROFILE = 0.02
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 Writer = Callable[[Image.Image, bytes], bytes]
 

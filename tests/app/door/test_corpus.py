@@ -61,6 +61,7 @@ def door(weights_environment: dict[str, str]) -> Iterator[Door]:
         yield Door(server, address, _scores(answer), seen.peak_bytes, set(seen.peaks))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("case", corpus().values(), ids=list(corpus()))
 def test_every_input_gets_the_right_answer(door: Door, case: Case) -> None:
     answers = exchange(door.address, case.request(), len(case.answers) or 1, hang_up=case.hangs_up)
@@ -75,6 +76,7 @@ def test_every_input_gets_the_right_answer(door: Door, case: Case) -> None:
     door.good()
 
 
+@pytest.mark.process
 def test_nothing_is_left_of_it(door: Door) -> None:
     door.good()
     seen = look(door.server.process.pid)

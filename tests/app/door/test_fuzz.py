@@ -14,6 +14,7 @@ _COUNT = 400
 _SEED = 5
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_damaged_requests_harm_nobody(weights_environment: dict[str, str]) -> None:
     with running({**ENVIRONMENT, **weights_environment}) as (server, client):

@@ -12,6 +12,8 @@ from tests.app.running import eventually, metric, running
 from tests.benchmarks import slow_bodies
 from tests.benchmarks.chaos.clients import Address, Connection, post
 
+pytestmark = pytest.mark.process
+
 _SLOW = 200
 _BODY_BYTES = 100_000
 _TIMEOUT_S = 3.0

@@ -13,6 +13,8 @@ from app.main import create_app
 from app.settings import Settings
 from tests.app.problems import is_problem
 
+pytestmark = pytest.mark.process
+
 HOME, ELSEWHERE = "https://example.org", "https://example.com"
 KEYS = ApiKey("anna", digest_of(b"anna's key")).line()
 

@@ -347,6 +347,7 @@ def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
     assert "mine" in load(path)
 
 
+@pytest.mark.process
 def test_policies_need_neither_torch_nor_the_server() -> None:
     heavy = {"torch", "numpy", "fastapi", "starlette", "zmq", "PIL"}
     command = "import sys, app.policies; app.policies.load(None); print(*sys.modules)"

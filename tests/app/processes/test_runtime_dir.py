@@ -48,6 +48,7 @@ def test_it_is_for_this_user_alone_and_can_be_removed(place: Path) -> None:
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.process
 def test_what_a_killed_service_left_is_removed(place: Path) -> None:
     abandoned = _left_by_a_killed_one(place, _LONG_AGO_S)
     assert abandoned.is_dir()
@@ -56,6 +57,7 @@ def test_what_a_killed_service_left_is_removed(place: Path) -> None:
     folder.remove()
 
 
+@pytest.mark.process
 def test_what_is_not_known_to_be_abandoned_stays(place: Path) -> None:
     young = _left_by_a_killed_one(place, 0)  # its owner may be about to lock it
     alive = PrivateFolder()

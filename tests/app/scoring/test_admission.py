@@ -240,6 +240,7 @@ def _full(environment: dict[str, str], photo: bytes) -> Iterator[tuple[Server, h
         assert client.post("/score", content=photo).status_code == 200
 
 
+@pytest.mark.process
 def test_a_full_house_refuses_before_the_body(weights_environment: dict[str, str], photo: bytes) -> None:
     with _full(weights_environment, photo) as (_, client):
         url = client.base_url
@@ -262,6 +263,7 @@ def test_a_full_house_refuses_before_the_body(weights_environment: dict[str, str
                     assert response.status == 200
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("chunked", [False, True])
 def test_whoever_sends_first_and_listens_then_hears_it_too(
     weights_environment: dict[str, str], photo: bytes, chunked: bool

@@ -25,6 +25,8 @@ from tests.app.imaging.sandbox.programs import ON_MARK, held_until, marked, misb
 from tests.app.problems import is_problem
 from tests.app.running import eventually
 
+pytestmark = pytest.mark.process
+
 _CARDS = tuple(
     ModelCard(
         name=name,

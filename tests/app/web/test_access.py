@@ -11,6 +11,8 @@ from tests.app.files import encoded
 from tests.app.web.browser import await_counts, card, drop, opened
 from tests.photographs import named
 
+pytestmark = pytest.mark.system
+
 _SERIOUS = ("serious", "critical")
 _MOST_STEPS = 40  # of the Tab key, from anywhere to anywhere
 

@@ -13,6 +13,8 @@ from tests.app.files import encoded
 from tests.app.web.browser import await_counts, drop, hundred, opened
 from tests.photographs import named
 
+pytestmark = pytest.mark.system
+
 Pair = tuple[bytes, bytes]
 
 

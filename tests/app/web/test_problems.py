@@ -14,6 +14,8 @@ from tests.app.web.browser import await_counts, card, drop, opened
 from tests.app.web.conftest import MAX_BODY_BYTES
 from tests.photographs import named
 
+pytestmark = pytest.mark.system
+
 _KEY = "iqa_key-of-the-tests"
 # Of a file that nothing is wrong with, and that needs no key.
 _ANSWERED = [slug for slug in PROBLEMS if slug != "unauthorized"]

@@ -19,6 +19,8 @@ from tests.app.files import encoded
 from tests.app.web.browser import await_counts, card, drop, hundred, names, opened
 from tests.photographs import named
 
+pytestmark = pytest.mark.system
+
 Answers = dict[str, dict[str, Any]]
 
 

@@ -14,6 +14,8 @@ from tests.app.web.browser import drop
 from tests.app.web.screenshot import PICTURE, SIZE, digest, digest_of, photographs, shown, take
 from tests.photographs import named
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture(scope="module")
 def bundled(browser_is_there: None) -> Iterator[tuple[Page, httpx.Client]]:

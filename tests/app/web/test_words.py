@@ -16,6 +16,8 @@ from tests.app.running import running
 from tests.app.web.browser import await_counts, card, drop, opened
 from tests.calibrations import calibrated, calibration
 
+pytestmark = pytest.mark.system
+
 _SAY = """
 async ([said, answers]) => {
     const words = await import("./web/words.js");

@@ -91,6 +91,7 @@ def test_both_begin_as_the_libraries_do() -> None:
                 assert float(values.std()) == pytest.approx(float(expected[name].std()), rel=0.15), name
 
 
+@pytest.mark.process
 def test_an_inference_process_does_without_the_libraries() -> None:
     """They take longer to import than all else; only a text encoder needs one."""
     program = (

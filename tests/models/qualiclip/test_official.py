@@ -382,6 +382,7 @@ def test_threads_share_one_download(server: Server, tmp_path: Path) -> None:
     assert server.asked == [None]
 
 
+@pytest.mark.process
 def test_a_killed_process_hands_over_what_it_has(server: Server, tmp_path: Path) -> None:
     server.cuts, server.stall = [50_000], threading.Event()
     code = (

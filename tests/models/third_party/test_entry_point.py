@@ -14,6 +14,8 @@ from tests.app.command_line import ROOT, lines_of_json, start
 from tests.app.running import running
 from tests.photographs import photographs
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -14,6 +14,8 @@ from tests.app.problems import is_problem
 from tests.app.running import Server, eventually, metric
 from tests.photographs import named
 
+pytestmark = pytest.mark.process
+
 Line = dict[str, Any]
 
 

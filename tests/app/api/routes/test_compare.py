@@ -11,6 +11,8 @@ from tests.app.files import encoded
 from tests.app.problems import is_problem
 from tests.photographs import named
 
+pytestmark = pytest.mark.process
+
 COFFEE = named()["coffee"]
 BLURRED = np.asarray(Image.fromarray(COFFEE).filter(ImageFilter.GaussianBlur(3)))
 

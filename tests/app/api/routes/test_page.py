@@ -14,6 +14,7 @@ _ROOT = Path(__file__).parents[4]
 _FILES = sorted(path for path in (_ROOT / "app" / "web").iterdir() if path.name != "index.html")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("path", ["/", "/v1/"])
 def test_the_page_allows_nothing_from_elsewhere(client: httpx.Client, path: str) -> None:
     response = client.get(path)
@@ -27,6 +28,7 @@ def test_the_page_allows_nothing_from_elsewhere(client: httpx.Client, path: str)
     assert re.findall(r"<script>|<style|style=|\son\w+=|(?:src|href)=\"(?:/|https?:)", response.text) == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("file", _FILES, ids=lambda file: file.name)
 def test_each_file_is_served_and_shipped(client: httpx.Client, file: Path) -> None:
     response = client.get(f"/web/{file.name}")
@@ -38,6 +40,7 @@ def test_each_file_is_served_and_shipped(client: httpx.Client, file: Path) -> No
     assert any(fnmatch(f"web/{file.name}", pattern) for pattern in shipped)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("path", ["/", "/web/app.js"])
 def test_a_file_that_is_known_is_not_sent_again(client: httpx.Client, path: str) -> None:
     first = client.get(path)
@@ -49,6 +52,7 @@ def test_a_file_that_is_known_is_not_sent_again(client: httpx.Client, path: str)
     assert client.get(path, headers={"If-None-Match": '"other"'}).content == first.content
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["index.html", "none.js", "..%2Fsettings.py", "%2e%2e/main.py", ""])
 def test_nothing_else_is_served(client: httpx.Client, name: str) -> None:
     is_problem(client.get(f"/web/{name}"), 404, "not-found")

@@ -12,6 +12,8 @@ from tests.app.problems import is_problem
 from tests.app.running import Server, metric
 from tests.photographs import named
 
+pytestmark = pytest.mark.process
+
 BATCHES = "iqa_batch_images_count"
 _TOO_BRIGHT = "The photograph is too bright: large parts have lost their detail to white."
 

@@ -16,6 +16,8 @@ from tests.app.files import encoded, png_header, turned
 from tests.app.problems import is_problem
 from tests.photographs import named
 
+pytestmark = pytest.mark.process
+
 
 def test_the_answer_has_the_shape_of_the_contract(client: httpx.Client, photo: bytes) -> None:
     response = client.post("/score", files={"image": ("cat.jpg", photo, "image/jpeg")})

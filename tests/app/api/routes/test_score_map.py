@@ -3,9 +3,12 @@
 import io
 
 import httpx
+import pytest
 from PIL import Image
 
 from tests.app.problems import is_problem
+
+pytestmark = pytest.mark.process
 
 
 def test_the_map_is_of_the_answers_model(client: httpx.Client, photo: bytes) -> None:

@@ -172,6 +172,7 @@ def test_whatever_comes_is_read_to_an_end(rest: bytes) -> None:
     assert isinstance(codestream(b"\0\0\0\x0cJXL \r\n\x87\n" + struct.pack(">I", len(rest)) + rest), bytes)
 
 
+@pytest.mark.process
 def test_a_process_decodes_it_as_it_is_decoded_here() -> None:
     data = _turned(np.ascontiguousarray(_STORED[6](CAT)), 6)
     wanted = Wanted({"full": Preprocessing(mean=CLIP_MEAN, std=CLIP_STD)}, 2**21)

@@ -42,6 +42,8 @@ from tests.app.imaging.sandbox.programs import ON_MARK, held_until, marked, misb
 from tests.app.running import eventually
 from tests.photographs import named
 
+pytestmark = pytest.mark.process
+
 _FROM_ELSEWHERE = 8
 _T = TypeVar("_T")
 

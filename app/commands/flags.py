@@ -1,9 +1,10 @@
-"""Command-line flags made from the settings: name, default and description stand in one place."""
+"""Command-line flags from settings and from dataclasses: name, default and description stand in one place."""
 
+import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import typer
 from pydantic.fields import FieldInfo
@@ -51,12 +52,59 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
             given = {flag.name: arguments.pop(flag.name) for flag in flags}
             command(settings=_read(given), **arguments)
 
-        parameters = [*own, *flags]
-        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return run
+        return _with_parameters(run, signature, [*own, *flags])
 
     return decorate
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an argument or option for each field of a parameter that is a dataclass.
+
+    The fields are annotated as parameters of a Typer command are. The command gets an instance.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    groups: dict[str, type] = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if isinstance(parameter.annotation, type) and dataclasses.is_dataclass(parameter.annotation)
+    }
+
+    @functools.wraps(command)
+    def run(**arguments: Any) -> None:
+        for name, group in groups.items():
+            given = {field.name: arguments.pop(field.name) for field in dataclasses.fields(group)}
+            arguments[name] = group(**given)
+        command(**arguments)
+
+    expanded = [
+        each
+        for parameter in signature.parameters.values()
+        for each in (_options(groups[parameter.name]) if parameter.name in groups else [parameter])
+    ]
+    return _with_parameters(run, signature, expanded)
+
+
+def _options(group: type) -> list[inspect.Parameter]:
+    annotations = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
+            annotation=annotations[field.name],
+        )
+        for field in dataclasses.fields(group)
+    ]
+
+
+def _with_parameters(
+    run: Callable[..., None], signature: inspect.Signature, parameters: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    """Return the function as Typer is to see it: with these parameters, all by keyword."""
+    by_keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    run.__signature__ = signature.replace(parameters=by_keyword)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in by_keyword}
+    return run
 
 
 def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
