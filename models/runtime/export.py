@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -112,7 +113,7 @@ def compiled(
     Raises:
         Exception: the module cannot be traced; of any kind that torch and OpenVINO raise.
     """
-    core = openvino.Core()
+    core = _core()
     place = (folder or platformdirs.user_cache_path("iqa-service") / "graphs") / _digest(GRAPH_VERSION, key)
     processor = core.get_property("CPU", "FULL_DEVICE_NAME")
     ready = place / f"{_digest(processor, sorted(options.items()))}.blob"
@@ -129,6 +130,18 @@ def compiled(
     with _unkept():
         write_atomically(ready, made.export_model().getvalue())
     return made
+
+
+@cache
+def _core() -> openvino.Core:
+    """The only one of this process, which is never destroyed.
+
+    Each one gives the thread that makes it another stack for signal handlers, and unmaps that stack when it
+    is destroyed. Of several, destroyed in the order in which they were made, the last one puts back the stack
+    of the first, which is unmapped by then: the next signal ends the process without a word, or overwrites
+    whatever lies there.
+    """
+    return openvino.Core()
 
 
 def _digest(*parts: object) -> str:

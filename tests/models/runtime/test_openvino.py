@@ -1,6 +1,8 @@
 """The runtime on OpenVINO is held to the eager one, model by model, at sizes of all kinds."""
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -219,3 +221,34 @@ def test_a_cpu_is_given_to_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_backend("auto", "cpu", "float16").name == "eager"  # in which it does not compute
     assert open_backend("auto", "cpu", "float32").dtype == "float32"
     assert BUNDLED  # weights there are to run
+
+
+_SIGNALLED_AFTER_MODELS = """
+import gc, os, signal, sys
+from pathlib import Path
+import torch
+from models.runtime import export
+
+export.platformdirs.user_cache_path = lambda name: Path(sys.argv[1])
+signal.signal(signal.SIGUSR1, lambda *_: print("alive", flush=True))
+
+def made(seed):
+    torch.manual_seed(seed)
+    layer = torch.nn.Conv2d(3, 2, 3).eval()
+    return export.compiled(f"layer {seed}", lambda: (layer, [torch.zeros(1, 3, 40, 48)]), {})
+
+models = [made(1), made(2)]
+while models:  # in the order in which they were made
+    models.pop(0)
+    gc.collect()
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@pytest.mark.process
+def test_a_process_lives_through_signals_when_models_are_gone(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SIGNALLED_AFTER_MODELS, tmp_path],
+        capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
