@@ -33,7 +33,9 @@ settings = $(foreach name,$(filter-out ARGS CONSTRAINTS DATA PYTHON VENV WORKERS
 serve: $(VENV)/installed
 	@exec env $(settings) $(VENV)/bin/iqa serve $(ARGS)
 
-pytest = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# After a crash of a worker pytest-xdist may wait for ever for the tests that it had.
+pytest = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+	--max-worker-restart 0
 
 test: $(VENV)/installed-dev
 	$(pytest) $(ARGS)

@@ -183,6 +183,7 @@ def test_ctrl_c_ends_the_wait() -> None:
 import asyncio, httpx, signal, threading
 from app.client import Client
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job begins with it ignored
 main = threading.main_thread().ident
 
 async def never(request):

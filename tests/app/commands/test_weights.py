@@ -228,6 +228,7 @@ def test_what_cannot_be_calibrated_stays_as_it_is(weights_folder: Path, tmp_path
         assert path.read_bytes() == before
 
 
+@pytest.mark.process
 def test_models_are_prepared_for_the_next_start(
     weights_environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
