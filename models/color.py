@@ -6,14 +6,11 @@ learnt from.
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
-if TYPE_CHECKING:
-    # HTTP processes prepare images; they have no need of torch, nor of the half gigabyte that it takes.
-    pass
 from models.preprocessing import Pixels
 
 MAX_PROFILE_BYTES: Final = 4 * 2**20  # the largest real ones, of printers, have two to three million
@@ -29,6 +26,7 @@ _TRANSPOSES: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SWAPPING: Final = {_TRANSPOSES[orientation] for orientation in (5, 6, 7, 8)}
 # Rounds to nearest: 257 is odd, so there are no ties.
 _SIXTEEN_TO_EIGHT: Final = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 
@@ -40,6 +38,7 @@ class Upright:
     Attributes:
         pixels: ``(H, W, 3)`` uint8, sRGB.
         orientation_applied: whether the file's orientation asked for a turn or a flip.
+        sides_swapped: whether this turn made the height the width. Not told of TIFF files.
         color_converted: whether an embedded color profile was converted to sRGB.
         orientation_unknown: why the file's orientation could not be told, in a few words, or ''.
         profile_ignored: why an embedded color profile was not used, in a few words, or ''.
@@ -47,6 +46,7 @@ class Upright:
 
     pixels: Pixels
     orientation_applied: bool
+    sides_swapped: bool
     color_converted: bool
     orientation_unknown: str = ""
     profile_ignored: str = ""
@@ -103,6 +103,7 @@ def upright_srgb(image: Image.Image) -> Upright:
     return Upright(
         pixels=np.array(image),
         orientation_applied=orientation in _TRANSPOSES,
+        sides_swapped=turn in _SWAPPING,
         color_converted=converted is not None,
         orientation_unknown=orientation_unknown,
         profile_ignored=profile_ignored,

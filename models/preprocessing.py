@@ -84,10 +84,7 @@ class Preprocessing(BaseModel):
         return (fitted_short, fitted_long) if width <= height else (fitted_long, fitted_short)
 
     def fit(self, pixels: Pixels, max_pixels: int | None = None) -> Pixels:
-        """Scales an image down, antialiased, to the size of :meth:`fitted_size`.
-
-        Bicubic, as CLIP's own preprocessing: Pillow widens the kernel by the scale, so nothing aliases, and
-        it rings less than Lanczos, which a quality model could take for over-sharpening.
+        """Scales an image down to the size of :meth:`fitted_size`, as :func:`scaled` does.
 
         Args:
             pixels: ``(H, W, 3)`` uint8.
@@ -101,11 +98,7 @@ class Preprocessing(BaseModel):
         """
         _check(pixels)
         height, width = pixels.shape[:2]
-        size = self.fitted_size(width, height, max_pixels)
-        if size == (width, height):
-            return pixels
-        resized = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=None)
-        return np.array(resized)
+        return scaled(pixels, self.fitted_size(width, height, max_pixels))
 
     def tensor(self, pixels: Pixels) -> "Tensor":
         """The normalized input of a network.
@@ -125,6 +118,29 @@ class Preprocessing(BaseModel):
         planes = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32))
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return planes.div_(255.0).sub_(mean).div_(std).unsqueeze(0)
+
+
+def scaled(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Scales an image, antialiased, to a width and a height in pixels.
+
+    Bicubic, as CLIP's own preprocessing: Pillow widens the kernel by the scale, so nothing aliases, and it
+    rings less than Lanczos, which a quality model could take for over-sharpening.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8.
+        size: width and height in pixels.
+
+    Returns:
+        ``(h, w, 3)`` uint8; the same array where it has that size already.
+
+    Raises:
+        ValueError: `pixels` has another shape or dtype.
+    """
+    _check(pixels)
+    if size == (pixels.shape[1], pixels.shape[0]):
+        return pixels
+    resized = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=None)
+    return np.array(resized)
 
 
 def _check(pixels: Pixels) -> None:

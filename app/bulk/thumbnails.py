@@ -34,7 +34,7 @@ def thumbnail(path: Path, sha256: str, limits: Limits) -> str | None:
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != sha256:
             return None
-        picture = Image.fromarray(decode.decode(data, limits).pixels)
+        picture = Image.fromarray(decode.decode(data, limits, lambda _: (_SIDE, _SIDE)).pixels)
     except (OSError, ValueError, ServiceError, MemoryError):
         return None
     picture.thumbnail((_SIDE, _SIDE))

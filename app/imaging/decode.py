@@ -8,7 +8,7 @@ bytes claim to be, so no other decoder is exposed.
 import hashlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,6 +24,13 @@ from models.color import UnknownWhite, upright_srgb
 
 # A bomb is an error even below the factor of two at which Pillow itself makes it one.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+Least = Callable[[Size], Size | None]
+"""Returns, for the size of an image, the least size at which its pixels are of use; None for its own."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Picture:
     """A decoded image.
 
     Attributes:
-        pixels: ``(H, W, 3)`` uint8 sRGB.
+        pixels: ``(H, W, 3)`` uint8 sRGB; smaller than the provenance says where less was wanted.
         provenance: where they come from.
         orientation_unknown: why the file's orientation could not be told, in a few words, or ''.
         profile_ignored: why its color profile was not used, in a few words, or ''.
@@ -76,13 +83,26 @@ class Opened:
         self._image = image
         self._frames = frames
 
-    def decode(self) -> Picture:
-        """The first frame as upright sRGB pixels; once."""
+    def decode(self, least: Least | None = None) -> Picture:
+        """The first frame as upright sRGB pixels; once.
+
+        Args:
+            least: for a size, the width and height that are wanted at least. A JPEG file is then decoded at
+                the smallest of the scales 1, 1/2, 1/4 and 1/8 that keeps to it, which saves most of its cost
+                (libjpeg leaves out the higher frequencies of each block). Without it, at its own size.
+        """
+        width, height = self.header.width, self.header.height
+        if least is not None and (wanted := least((width, height))) is not None:
+            self._image.draft(None, wanted)  # does nothing for other formats
+        expected = self._image.size
         upright = upright_srgb(self._image)
-        height, width = upright.pixels.shape[:2]
-        if {width, height} != {self.header.width, self.header.height}:
+        if set(upright.pixels.shape[:2]) != set(expected):
             # Memory was reserved for the header's size, so pixels of another size are not kept.
             raise InvalidImage(f"The {self.header.format} image has another size than its header says.")
+        if expected == (width, height):
+            height, width = upright.pixels.shape[:2]
+        elif upright.sides_swapped:
+            height, width = width, height
         provenance = Provenance(
             width=width,
             height=height,
@@ -138,14 +158,19 @@ def opened(data: bytes, limits: Limits) -> Iterator[Opened]:
         raise InvalidImage(f"The {format.name} image is truncated or damaged.") from error
 
 
-def decode(data: bytes, limits: Limits) -> Picture:
+def decode(data: bytes, limits: Limits, least: Least | None = None) -> Picture:
     """The first frame of an image file as upright sRGB pixels.
+
+    Args:
+        data: the file.
+        limits: of images.
+        least: as :meth:`Opened.decode` takes it.
 
     Raises:
         ServiceError: as :func:`opened`.
     """
     with opened(data, limits) as image:
-        return image.decode()
+        return image.decode(least)
 
 
 def _check_bytes(format: ImageFormat, data: bytes, limits: Limits) -> int | None:

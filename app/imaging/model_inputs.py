@@ -5,7 +5,7 @@ receives only pixels that a model sees.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,15 @@ from PIL import Image
 
 from app.errors import SizeMismatch
 from app.imaging import metering, score_warnings
-from app.imaging.decode import Picture, Provenance
+from app.imaging.decode import Picture, Provenance, Size
 from app.schemas.exposure import MeasuredExposure
-from models.preprocessing import Preprocessing
+from models.preprocessing import Preprocessing, scaled
 
 if TYPE_CHECKING:  # it brings scipy, which takes longer to load than all that decoding needs
     from models.fidelity import Signal
 
-Size = tuple[int, int]  # width, height in pixels
+_LEAST_SCALE: Final = 2
+"""Pixels of that many times the largest input's sides are scaled to it as those of the whole image are."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,14 @@ class Wanted:
         """The size of each model's input for an image of that size, by slot."""
         return {slot: each.fitted_size(*size, self.max_pixels) for slot, each in self.inputs.items()}
 
+    def least(self, size: Size) -> Size | None:
+        """The least size to decode an image of that size at; None where no model's input is wanted."""
+        inputs = self.sizes(size).values()
+        if not inputs:
+            return None
+        widths, heights = zip(*inputs, strict=True)
+        return _LEAST_SCALE * max(widths), _LEAST_SCALE * max(heights)
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -47,7 +56,7 @@ class Fitted:
     Attributes:
         provenance: where it comes from.
         warnings: what to be careful about.
-        exposure: of the whole image at its own size, before it is scaled for any model.
+        exposure: of the whole image as it was decoded, before it is scaled for any model.
         pixels: ``(H, W, 3)`` uint8 by slot; slots of the same size share an array.
     """
 
@@ -82,7 +91,7 @@ def fit(picture: Picture, wanted: Wanted) -> Fitted:
         picture.provenance,
         tuple(score_warnings.of_picture(picture)),
         metering.measure_exposure(picture.pixels),
-        _scaled(picture.pixels, wanted, {}),
+        _scaled(picture.pixels, (picture.provenance.width, picture.provenance.height), wanted, {}),
     )
 
 
@@ -93,7 +102,7 @@ def compare_pair(
 
     Args:
         reference: ``(H, W, 3)`` uint8, at full size.
-        picture: the distorted image.
+        picture: the distorted image, at its own size.
         own: the distorted image, fitted; arrays of the same size are shared with it.
         resize: whether a distorted image of another size is brought to the reference's.
         wanted: whose input is wanted of the distorted image as it is compared.
@@ -106,12 +115,12 @@ def compare_pair(
     size = reference.shape[1], reference.shape[0]
     if own.size == size:
         shared = {(each.shape[1], each.shape[0]): each for each in own.pixels.values()}
-        pixels = _scaled(picture.pixels, wanted, shared)
+        pixels = _scaled(picture.pixels, size, wanted, shared)
         return Comparison(fidelity.measure(reference, picture.pixels), None, pixels)
     if not resize:
         raise mismatch(size, own.size)
     compared = np.array(Image.fromarray(picture.pixels).resize(size, Image.Resampling.BICUBIC))
-    return Comparison(fidelity.measure(reference, compared), own.size, _scaled(compared, wanted, {}))
+    return Comparison(fidelity.measure(reference, compared), own.size, _scaled(compared, size, wanted, {}))
 
 
 def mismatch(reference: Size, distorted: Size) -> SizeMismatch:
@@ -125,13 +134,20 @@ def mismatch(reference: Size, distorted: Size) -> SizeMismatch:
 
 
 def _scaled(
-    pixels: NDArray[np.uint8], wanted: Wanted, shared: dict[Size, NDArray[np.uint8]]
+    pixels: NDArray[np.uint8], size: Size, wanted: Wanted, shared: dict[Size, NDArray[np.uint8]]
 ) -> dict[str, NDArray[np.uint8]]:
-    """By slot; each size is made once, and those of `shared` are taken from there."""
+    """By slot; each size is made once, and those of `shared` are taken from there.
+
+    Args:
+        pixels: of the image, perhaps fewer than it has.
+        size: of the image.
+        wanted: what is made.
+        shared: what is there already, by its size.
+    """
     made = dict(shared)
-    scaled = {}
-    for slot, size in wanted.sizes((pixels.shape[1], pixels.shape[0])).items():
-        if size not in made:
-            made[size] = wanted.inputs[slot].fit(pixels, wanted.max_pixels)
-        scaled[slot] = made[size]
-    return scaled
+    inputs = {}
+    for slot, fitted in wanted.sizes(size).items():
+        if fitted not in made:
+            made[fitted] = scaled(pixels, fitted)
+        inputs[slot] = made[fitted]
+    return inputs

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from app.imaging import score_warnings
-from app.imaging.model_inputs import Size
+from app.imaging.decode import Size
 from app.inference.protocol import State
 from app.inference.tasks import CompareResult, ModelCard, ModelResult, Result, ScoreResult
 from app.schemas import common, compare, score

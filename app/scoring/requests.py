@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from app.errors import ServiceError
 from app.imaging import decode
-from app.imaging.decode import Header, Provenance
+from app.imaging.decode import Header, Provenance, Size
 from app.imaging.limits import Limits
-from app.imaging.model_inputs import Comparison, Fitted, Size, Wanted, compare_pair, fit
+from app.imaging.model_inputs import Comparison, Fitted, Wanted, compare_pair, fit
 from app.inference.protocol import State
 from app.inference.tasks import CompareTask, ModelCard, ScoreTask
 from app.schemas.exposure import MeasuredExposure
@@ -155,8 +155,8 @@ def prepare(data: bytes, limits: Limits, question: Question, state: State) -> Pr
     Raises:
         ServiceError: it cannot be decoded, or is over a limit.
     """
-    picture = decode.decode(data, limits)
-    return prepared(fit(picture, wanted(question.models, state)), question, state)
+    inputs = wanted(question.models, state)
+    return prepared(fit(decode.decode(data, limits, inputs.least), inputs), question, state)
 
 
 def prepare_pair(

@@ -18,9 +18,9 @@ import numpy as np
 
 from app.errors import InternalError, InvalidImage, ServiceError
 from app.imaging import decode, model_inputs
-from app.imaging.decode import Header
+from app.imaging.decode import Header, Size
 from app.imaging.formats.registry import supported_formats
-from app.imaging.model_inputs import Comparison, Fitted, Size
+from app.imaging.model_inputs import Comparison, Fitted
 from app.imaging.sandbox import protocol
 from app.imaging.sandbox.protocol import (
     Channel,
@@ -89,7 +89,9 @@ def _obey(channel: Channel) -> None:
             verdict, _ = channel.receive(protocol.VERDICT)
             if not verdict.go:
                 return
-            picture = image.decode()
+            # PSNR and SSIM, and what is compared with, take the pixels that the file has.
+            whole = order.keep or order.against is not None
+            picture = image.decode(None if whole else order.wanted.least)
         result = model_inputs.fit(picture, order.wanted)
         comparison = None
         if order.against is not None and reference is not None:

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
-from app.imaging.decode import Header, Provenance
+from app.imaging.decode import Header, Provenance, Size
 from app.imaging.limits import Limits
-from app.imaging.model_inputs import Comparison, Fitted, Size, Wanted
+from app.imaging.model_inputs import Comparison, Fitted, Wanted
 from app.schemas.exposure import MeasuredExposure
 
 _T = TypeVar("_T")

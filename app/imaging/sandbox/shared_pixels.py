@@ -11,7 +11,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.imaging.model_inputs import Size
+from app.imaging.decode import Size
 
 if sys.platform == "linux":
     import fcntl

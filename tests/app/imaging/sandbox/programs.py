@@ -10,9 +10,9 @@ from pathlib import Path
 from app.imaging import decode as decoding
 from app.imaging.sandbox import __main__ as child, protocol
 decode = decoding.Opened.decode
-def misbehaving(opened):
+def misbehaving(opened, least):
     {body}
-    return decode(opened)
+    return decode(opened, least)
 decoding.Opened.decode = misbehaving
 sys.exit(child.main(sys.argv[1:]))
 """

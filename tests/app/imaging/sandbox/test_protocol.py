@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.imaging import model_inputs
-from app.imaging.decode import Picture, Provenance
+from app.imaging.decode import Picture, Provenance, Size
 from app.imaging.limits import Limits
-from app.imaging.model_inputs import Size, Wanted
+from app.imaging.model_inputs import Wanted
 from app.imaging.sandbox import protocol
 from app.imaging.sandbox.protocol import (
     Against,
