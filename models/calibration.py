@@ -38,12 +38,20 @@ class Thresholds(_Part):
 
     slight: _Unit
     strong: _Unit
+    strong_from_fair: _Unit | None = Field(
+        default=None,
+        description="In place of `strong` for an image whose score reads fair or better. Null: the same.",
+    )
 
     @model_validator(mode="after")
-    def _slight_first(self) -> Self:
-        if self.slight > self.strong:
-            raise ValueError("a slight fault needs more strength than a strong one")
+    def _ascending(self) -> Self:
+        if not self.slight <= self.strong <= self.strong_for(fair=True):
+            raise ValueError("the thresholds of a fault do not ascend")
         return self
+
+    def strong_for(self, *, fair: bool) -> float:
+        """The threshold of a strong fault, for an image whose score reads fair or better, or does not."""
+        return self.strong_from_fair if fair and self.strong_from_fair is not None else self.strong
 
 
 class Readings(_Part):
@@ -126,11 +134,12 @@ class FoundFault:
 
 
 def find_faults(
-    probabilities: Mapping[str, float], calibration: Calibration | None
+    score: float, probabilities: Mapping[str, float], calibration: Calibration | None
 ) -> tuple[FoundFault, ...]:
     """The faults of an image, the strong ones first, then by strength, the greatest first.
 
     Args:
+        score: of the image, in [0, 1]. What scores well needs more evidence for a strong fault.
         probabilities: of the 40 adjectives, each over its antonym pair, by adjective.
         calibration: of the weights that they come from. Without one, or without probabilities, no fault is
             named; faults that the calibration has no thresholds for are not named either.
@@ -147,7 +156,7 @@ def find_faults(
             continue
         strength = fault.strength(probabilities)
         if strength > thresholds.slight:
-            strong = strength > thresholds.strong
+            strong = strength > thresholds.strong_for(fair=score >= calibration.readings.fair)
             phrase = fault.strong if strong else fault.slight
             found.append(FoundFault(fault.name, fault.dimension, strength, strong, phrase))
     return tuple(sorted(found, key=lambda each: (not each.strong, -each.strength)))
@@ -186,7 +195,7 @@ def describe(
     Raises:
         KeyError: an adjective of a calibrated fault has no probability.
     """
-    faults = find_faults(probabilities, calibration)
+    faults = find_faults(score, probabilities, calibration)
     reading = _reading(_FIFTHS, score) if calibration is None else calibration.reading(score)
     if any(fault.strong for fault in faults):
         reading = max(reading, _BEST_WITH_A_STRONG_FAULT, key=READINGS.index)

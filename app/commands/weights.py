@@ -290,12 +290,23 @@ def _show_calibration(found: "Measured") -> None:
     out.print(f"{calibration.photographs} real photographs; {steps}.", soft_wrap=True, highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("fault", no_wrap=True)
-    for name in ("slight above", "strong above", "clean blamed", "spoilt found", "spoilt strong"):
+    for name in (
+        "slight above",
+        "strong above",
+        "from fair on",
+        "clean blamed",
+        "spoilt found",
+        "spoilt strong",
+        "from fair on",
+    ):
         table.add_column(name, justify="right")
     for fault, rates in found.rates.items():
         limits = calibration.faults.get(fault)
-        texts = ("not named", "") if limits is None else (f"{limits.slight:.3f}", f"{limits.strong:.3f}")
-        shares = (rates.clean, rates.slight, rates.strong)
+        texts = ["not named", "", ""]
+        if limits is not None:
+            thresholds = (limits.slight, limits.strong, limits.strong_for(fair=True))
+            texts = [f"{threshold:.3f}" for threshold in thresholds]
+        shares = (rates.clean, rates.slight, rates.strong, rates.strong_from_fair)
         table.add_row(fault, *texts, *(f"{100 * share:.1f} %" for share in shares))
     out.print(table)
 

@@ -79,12 +79,15 @@ export function closeness(score) {
 
 /** The faults that a model sees, the strong ones first, then by strength: `{dimension, word, strength, strong}`. */
 export function faults(model) {
-  const thresholds = calibrationOf(model)?.faults ?? {};
+  const calibration = calibrationOf(model);
+  const thresholds = calibration?.faults ?? {};
+  const scoresWell = calibration && model.score >= calibration.readings.fair;
   const probability = Object.fromEntries(model.adjectives.map((each) => [each.adjective, each.probability]));
   const found = [];
   for (const fault of faultTable) {
     if (!(fault.name in thresholds) || !model.adjectives.length) continue;
-    const { slight, strong } = thresholds[fault.name];
+    const { slight } = thresholds[fault.name];
+    const strong = (scoresWell && thresholds[fault.name].strong_from_fair) || thresholds[fault.name].strong;
     const sum = fault.adjectives.reduce((total, adjective) => total + probability[adjective], 0);
     const strength = sum / fault.adjectives.length;
     if (strength > slight)

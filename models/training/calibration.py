@@ -3,8 +3,8 @@
 Readings and percentiles come from real photographs, as people take them. Whether a fault may be named comes
 from clean photographs, of which few may be blamed, and from the same photographs distorted on purpose, by
 which the words show that they tell the fault at all. The clean ones are often those that the model learned
-from, which it knows too well: a strong fault must therefore be rare among the best of the real ones, too. The
-limits are our decision.
+from, which it knows too well. An image that scores well is therefore held to a second threshold of a strong
+fault, which few of the best real photographs exceed. The limits are our decision.
 """
 
 import math
@@ -37,7 +37,7 @@ SLIGHT_BLAMED: Final = 0.05
 
 BEST_PERCENTILE: Final = READING_PERCENTILES["good"]
 BEST_BLAMED: Final = 0.005
-"""The maximum share of the real photographs that read good whose strength may exceed the strong threshold."""
+"""The maximum share of the real photographs that read good whose strength may exceed the second threshold."""
 
 LEAST_STRONG: Final = 0.5
 LEAST_SLIGHT: Final = 0.35
@@ -75,13 +75,15 @@ class Rates:
     Attributes:
         clean: share of the clean photographs that the fault is named of, slight or strong.
         slight: share of the photographs distorted by it that it is named of, slight or strong.
-        strong: share of these that it is called strong of.
+        strong: share of these that it is called strong of if they score badly.
+        strong_from_fair: share of these that it is called strong of if they read fair or better.
         named: whether the calibration has the fault; otherwise too few distorted photographs were found.
     """
 
     clean: float
     slight: float
     strong: float
+    strong_from_fair: float
     named: bool
 
 
@@ -123,7 +125,8 @@ def measure_calibration(
         strong = threshold(of_clean, STRONG_BLAMED, LEAST_STRONG)
         limits = Thresholds(
             slight=threshold(of_clean, SLIGHT_BLAMED, LEAST_SLIGHT),
-            strong=threshold(_strengths(fault, best), BEST_BLAMED, strong),
+            strong=strong,
+            strong_from_fair=threshold(_strengths(fault, best), BEST_BLAMED, strong),
         )
         found = float((of_spoilt > limits.slight).mean())
         named = found >= LEAST_FOUND
@@ -131,6 +134,7 @@ def measure_calibration(
             clean=float((of_clean > limits.slight).mean()),
             slight=found,
             strong=float((of_spoilt > limits.strong).mean()),
+            strong_from_fair=float((of_spoilt > limits.strong_for(fair=True)).mean()),
             named=named,
         )
         if named:

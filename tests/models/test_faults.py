@@ -39,7 +39,7 @@ def test_strong_faults_come_first_then_the_stronger_ones() -> None:
     words = SILENT | {
         "overexposed": 0.55, "oversaturated": 0.61, "blocky": 0.7, "dark": 0.5, "underexposed": 0.5,
     }  # fmt: skip
-    found = find_faults(words, calibration())
+    found = find_faults(0.5, words, calibration())
     assert [(fault.name, fault.strong, fault.phrase) for fault in found] == [
         ("compression", True, "blocky"),
         ("oversaturated", True, "oversaturated"),
@@ -50,17 +50,32 @@ def test_strong_faults_come_first_then_the_stronger_ones() -> None:
 
 
 def test_a_strength_at_the_threshold_is_no_fault() -> None:
-    assert find_faults(SILENT | {"blocky": 0.4}, calibration()) == ()
-    (found,) = find_faults(SILENT | {"blocky": 0.6}, calibration())
+    assert find_faults(0.5, SILENT | {"blocky": 0.4}, calibration()) == ()
+    (found,) = find_faults(0.5, SILENT | {"blocky": 0.6}, calibration())
     assert (found.phrase, found.dimension) == ("slightly blocky", "overall")
+
+
+def test_what_scores_well_needs_more_evidence_for_a_strong_fault() -> None:
+    noise = Thresholds(slight=0.4, strong=0.6, strong_from_fair=0.9)
+    found = calibration(faults={"noise": noise})
+    fair = found.readings.fair
+    words = SILENT | {"noisy": 0.8, "grainy": 0.8, "speckled": 0.8}
+
+    def is_strong(score: float) -> bool:
+        (fault,) = find_faults(score, words, found)
+        return fault.strong
+
+    assert (is_strong(fair - 0.001), is_strong(fair)) == (True, False)
+    words |= {"noisy": 1.0, "grainy": 1.0, "speckled": 1.0}
+    assert is_strong(fair)
 
 
 def test_faults_without_thresholds_and_weights_without_a_calibration_name_none() -> None:
     everything = dict.fromkeys(WORDS, 1.0)
-    assert len(find_faults(everything, calibration())) == len(FAULTS)
+    assert len(find_faults(0.5, everything, calibration())) == len(FAULTS)
     only = calibration(faults={"noise": Thresholds(slight=0.4, strong=0.6)})
-    assert [fault.name for fault in find_faults(everything, only)] == ["noise"]
-    assert find_faults(everything, None) == ()
+    assert [fault.name for fault in find_faults(0.5, everything, only)] == ["noise"]
+    assert find_faults(0.5, everything, None) == ()
 
 
 @pytest.mark.process

@@ -76,7 +76,11 @@ def test_the_page_and_the_command_line_agree(page: Page) -> None:
         for _ in range(200)
     ]
     thresholds = {
-        fault.name: Thresholds(slight=0.3 + 0.02 * number, strong=0.5 + 0.02 * number)
+        fault.name: Thresholds(
+            slight=0.3 + 0.02 * number,
+            strong=0.5 + 0.02 * number,
+            strong_from_fair=None if number % 2 else 0.6 + 0.02 * number,
+        )
         for number, fault in enumerate(FAULTS[:-1])
     }
     for found in (calibration(faults=thresholds), None):

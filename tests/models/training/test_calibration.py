@@ -82,9 +82,12 @@ def test_a_strong_fault_is_rare_among_the_best_real_photographs() -> None:
     limits = found.calibration.faults["compression"]
     assert limits.slight == 0.35
     best = real.probabilities[600:, BLOCKY]
-    assert (best > limits.strong - 0.03).sum() > 0
-    assert (best > limits.strong).mean() <= 0.005
-    assert limits.strong < 0.85  # the bad ones, all of which look blocky, do not raise it
+    assert limits.strong == 0.5
+    assert limits.strong_from_fair is not None
+    assert (best > limits.strong_from_fair - 0.03).sum() > 0
+    assert (best > limits.strong_from_fair).mean() <= 0.005
+    assert limits.strong_from_fair < 0.85  # the bad ones, all of which look blocky, do not raise it
+    assert found.rates["compression"].strong_from_fair == 1.0
 
 
 def test_where_no_clean_photograph_comes_near_the_words_must_win_all_the_same() -> None:
