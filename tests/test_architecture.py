@@ -277,7 +277,7 @@ def _aliases(module: str) -> set[str]:
 def test_width_and_height_have_one_order_under_one_name() -> None:
     # Once, Size was (width, height) here and (height, width) there, and mypy saw no difference.
     assert _those(_SERVICE + _SCIENCE, _aliases) == {
-        "app/imaging/model_inputs.py": {"Size"},
+        "app/imaging/decode.py": {"Size"},
         "models/ragged.py": {"Shape"},
     }
 
