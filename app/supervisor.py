@@ -248,7 +248,11 @@ class Supervisor:
             "device": device,
             "threads": threads,
         }
-        return lambda restarts: Child.start("app.inference.worker", {**orders, "restarts": restarts})
+        # Each thread that computes would keep freed memory to itself: 0.2 GB more after images of many sizes.
+        environment = {"MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "2")}
+        return lambda restarts: Child.start(
+            "app.inference.worker", {**orders, "restarts": restarts}, environment=environment
+        )
 
     def _front(self) -> Callable[[int], Awaitable[Child]]:
         orders = {

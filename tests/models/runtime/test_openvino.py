@@ -252,3 +252,34 @@ def test_a_process_lives_through_signals_when_models_are_gone(tmp_path: Path) ->
         capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).parents[3],
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
+
+
+_RESIDENT_AFTER_SIZES = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from models.runtime import export
+from models.runtime.openvino import OpenVINOBackend
+from tests.models.runtime.test_openvino import loaded, pictures, score
+
+export.platformdirs.user_cache_path = lambda name: Path(sys.argv[1])
+torch.set_num_threads(1)
+model = OpenVINOBackend("cpu", "float32").place(loaded("qualiclip, lite", 3), "float32")
+sides = iter(np.random.default_rng(0).integers(64, 400, (160, 2)))
+for sizes in (40, 120):
+    for _ in range(sizes):
+        score(model, pictures([tuple(map(int, next(sides)))], 1), [])
+    print(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_memory_settles_whatever_the_sizes(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _RESIDENT_AFTER_SIZES, tmp_path],
+        capture_output=True, text=True, timeout=240, check=True, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    few, many = map(int, done.stdout.split())
+    assert many - few < 100e6  # 35 MB; with as many kernels as OpenVINO keeps by default, 210 MB
