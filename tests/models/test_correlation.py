@@ -50,6 +50,7 @@ def test_rank_correlations_see_only_the_order(values: list[int], random: Random)
     assert srcc([-value for value in values], other) == pytest.approx(-srcc(values, other))
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(scores, st.randoms(use_true_random=False))
 def test_the_fit_is_never_worse_than_a_line(values: list[int], random: Random) -> None:

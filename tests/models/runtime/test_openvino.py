@@ -23,6 +23,8 @@ from models.runtime.eager import EagerBackend, InferenceModel
 from models.runtime.openvino import OpenVINOBackend, OpenVINOModel
 from tests.models.runtime.lively import MODELS, NO_REFERENCE, PREPROCESSING, lively, pictures
 
+pytestmark = pytest.mark.slow  # graphs are traced and compiled
+
 SIZES = [(64, 96), (97, 61), (32, 32), (150, 110), (64, 96), (40, 224)]
 
 
@@ -65,7 +67,6 @@ def score(model: Executable, images: list[Pixels], mapped: list[int]) -> list[Sa
     return model.score(model.encoder.encode(images), [()] * len(images), mapped)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NO_REFERENCE)
 def test_single_images_are_scored_alike(name: str) -> None:
     eager, other = both(name)
@@ -75,7 +76,6 @@ def test_single_images_are_scored_alike(name: str) -> None:
     assert apart(alone, score(other, images, [])) <= 1e-5  # small ones of one size share a tensor
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in NO_REFERENCE and "-fr" in name])
 def test_pairs_are_scored_alike(name: str) -> None:
     eager, other = both(name)
@@ -92,7 +92,6 @@ def test_pairs_are_scored_alike(name: str) -> None:
     assert kept[0].nbytes > 0
 
 
-@pytest.mark.slow
 def test_equal_encoders_are_shared() -> None:
     backend = OpenVINOBackend("cpu", "float32")
     first, second = (backend.place(loaded("bpclip, lite"), "float32") for _ in range(2))
@@ -100,7 +99,6 @@ def test_equal_encoders_are_shared() -> None:
     assert backend.place(loaded("bpclip, lite", 2), "float32").encoder is not first.encoder
 
 
-@pytest.mark.slow
 def test_several_threads_compute_images_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     model = OpenVINOBackend("cpu", "float32").place(loaded("bpclip, lite, open masks"), "float32")
@@ -281,7 +279,6 @@ for sizes in (40, 120):
 
 
 @pytest.mark.process
-@pytest.mark.slow
 def test_memory_settles_whatever_the_sizes(tmp_path: Path) -> None:
     few, many = map(int, _printed(_RESIDENT_AFTER_SIZES, tmp_path).split())
     assert many - few < 100e6  # 35 MB; with as many kernels as OpenVINO keeps by default, 210 MB

@@ -26,6 +26,7 @@ def scored(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_measures_are_those_of_the_written_scores(
     scored: Path, tmp_path: Path, weights_environment: dict[str, str]
 ) -> None:
@@ -152,6 +153,7 @@ def test_only_the_split_is_measured(scored: Path, weights_environment: dict[str,
     assert counts == {"all": 30, "train": 30 - len(held_out), "holdout": len(held_out)}
 
 
+@pytest.mark.slow
 def test_a_damaged_photograph_is_left_out_and_named(
     scored: Path, tmp_path: Path, weights_environment: dict[str, str]
 ) -> None:
@@ -165,6 +167,7 @@ def test_a_damaged_photograph_is_left_out_and_named(
     assert "010.jpg" not in out.read_text()
 
 
+@pytest.mark.slow
 def test_a_table_elsewhere_can_be_named(
     scored: Path, tmp_path: Path, weights_environment: dict[str, str]
 ) -> None:
