@@ -1,5 +1,6 @@
 # The service as an image: what it needs, its weights and its code, each in a layer of its own, so that a change of one
 # moves nothing else. Builds with docker and with buildah (--format docker: OCI images know no HEALTHCHECK).
+# --target slim leaves PyTorch out: for CPUs, with the bundled weights.
 #
 #   BASE_IMAGE           any Debian or what comes from it, with or without Python; 3.11 or newer it has to be
 #   PYTHON               what of that to use, as a command and as a package of Debian's
@@ -76,18 +77,32 @@ ARG PIP_INDEX_URL
 ARG EXTRAS=heic
 COPY pyproject.toml ./
 COPY docker/requirements.py docker/
-# setuptools is for the next stage alone.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
     "${PYTHON}" docker/requirements.py "${EXTRAS}" >requirements.txt; \
     "${PYTHON}" -m pip --python /opt/venv/bin/python install -q \
         --constraint docker/constraints.txt --requirement requirements.txt; \
-    "${PYTHON}" -m pip install -q --target /opt/setuptools --constraint docker/constraints.txt setuptools; \
     "${PYTHON}" docker/tidy.py /opt/venv
 
 
-FROM dependencies AS service
+FROM builder AS slim-dependencies
 ARG PYTHON
-COPY README.md LICENSE ./
+ARG PIP_INDEX_URL
+ARG EXTRAS=heic
+COPY pyproject.toml ./
+COPY docker/requirements.py docker/
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
+    "${PYTHON}" docker/requirements.py --slim "${EXTRAS}" >requirements.txt; \
+    "${PYTHON}" -m pip --python /opt/venv/bin/python install -q \
+        --constraint docker/constraints.txt --requirement requirements.txt; \
+    "${PYTHON}" docker/tidy.py /opt/venv
+
+
+FROM builder AS service
+ARG PYTHON
+ARG PIP_INDEX_URL
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
+    "${PYTHON}" -m pip install -q --target /opt/setuptools --constraint docker/constraints.txt setuptools
+COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY models models
 COPY docker/ready.py docker/
@@ -98,14 +113,14 @@ RUN mv models/weights /weights; \
     "${PYTHON}" docker/tidy.py /opt/iqa /weights
 
 
-# The models as graphs, which the first start would otherwise trace. What is compiled of them suits the processor that
-# the image is built on; on another one it is compiled at the start.
-FROM service AS graphs
+# The models compiled for the processor that the image is built on; on another one they are compiled at the start.
+FROM slim-dependencies AS graphs
+COPY --from=service /opt/iqa /opt/iqa
 COPY --from=service /weights /opt/iqa/models/weights
 RUN XDG_CACHE_HOME=/graphs PYTHONPATH=/opt/iqa /opt/venv/bin/python -m app.cli weights export --devices cpu
 
 
-FROM base
+FROM base AS image
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 ARG LICENSES=Apache-2.0
@@ -114,12 +129,6 @@ LABEL org.opencontainers.image.title="iqa-service" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="${LICENSES}"
-
-COPY --from=torch /opt/torch /opt/torch
-COPY --from=dependencies /opt/venv /opt/venv
-COPY --from=service /weights /opt/iqa/models/weights
-COPY --from=graphs --chown=10001:10001 /graphs /var/lib/iqa
-COPY --from=service /opt/iqa /opt/iqa
 
 # Modules are compiled already, and the root may be read-only. Sockets and metrics lie below /tmp, downloaded weights
 # (IQA_QUALICLIP_WEIGHTS=official) below /var/lib/iqa.
@@ -137,3 +146,18 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=120s --retries=2 CMD ["ready"]
 ENTRYPOINT ["tini", "--", "iqa"]
 CMD ["serve"]
+
+
+FROM image AS slim
+COPY --from=slim-dependencies /opt/venv /opt/venv
+COPY --from=service /weights /opt/iqa/models/weights
+COPY --from=graphs --chown=10001:10001 /graphs /var/lib/iqa
+COPY --from=service /opt/iqa /opt/iqa
+
+
+FROM image
+COPY --from=torch /opt/torch /opt/torch
+COPY --from=dependencies /opt/venv /opt/venv
+COPY --from=service /weights /opt/iqa/models/weights
+COPY --from=graphs --chown=10001:10001 /graphs /var/lib/iqa
+COPY --from=service /opt/iqa /opt/iqa

@@ -1,4 +1,5 @@
 # make serve   sets up .venv, installs the service in it, and starts it: PORT=9000, HOST=0.0.0.0, MODELS=bpclip, ...
+#              With SLIM=1 in .venv-slim and without PyTorch: for CPUs, with the bundled weights.
 # make test    the same with what the tests need, and runs them, several files at a time: ARGS="-k weights"
 # make test-fast  only the tests that start no process and are not slow: ARGS="tests/app"
 # make client  builds the Python client as a wheel of its own, dist/iqa_client-*.whl
@@ -6,13 +7,15 @@
 # make lint    ruff and mypy, and for the page eslint and tsc, which need Node.js 18.18 or newer and npm
 # make train-bundled DATA=folder   trains the bundled weights again, from DATA/pristine and DATA/biq2021 (with
 #              scores.csv); interrupted, the same command goes on. WORKERS=8 encodes by so many processes.
+# make graphs  makes the graphs of the bundled weights again, which run without PyTorch; after new weights
 #
 # PYTHON=python3.12 chooses the interpreter that .venv is made with. CONSTRAINTS=/dev/null installs the newest
 # libraries in place of those that are tested.
 
 PYTHON ?= python3
 CONSTRAINTS ?= docker/constraints.txt
-VENV := .venv
+SLIM ?=
+VENV := .venv$(if $(SLIM),-slim)
 ARGS ?=
 DATA ?=
 WORKERS ?= 2
@@ -25,17 +28,19 @@ install = $(pip) install --constraint $(CONSTRAINTS)
 # Whatever is set on make's command line is a setting of the service: PORT=9000 becomes IQA_PORT=9000. From the
 # environment only IQA_* counts: HOST, for one, is set there by many a shell.
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
-settings = $(foreach name,$(filter-out ARGS CONSTRAINTS DATA PYTHON VENV WORKERS IQA_%,$(given)),IQA_$(name)='$(subst ','\'',$($(name)))')
+settings = $(foreach name,$(filter-out ARGS CONSTRAINTS DATA PYTHON SLIM VENV WORKERS IQA_%,$(given)),IQA_$(name)='$(subst ','\'',$($(name)))')
 
-.PHONY: serve test test-fast format client lint lint-web train-bundled clean
+.PHONY: serve test test-fast format client lint lint-web train-bundled graphs clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/installed
+	@echo '$(installation)' >&2
 	@exec env $(settings) $(VENV)/bin/iqa serve $(ARGS)
 
-# After a crash of a worker pytest-xdist may wait for ever for the tests that it had.
-pytest = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
-	--max-worker-restart 0
+# After a crash of a worker pytest-xdist may wait for ever for the tests that it had. Bytecode is kept, whatever the
+# environment says: otherwise each of the hundreds of processes that tests start compiles the service again.
+pytest = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/bin/python -m pytest \
+	--numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test: $(VENV)/installed-dev
 	$(pytest) $(ARGS)
@@ -70,17 +75,28 @@ tests/web/node_modules/.package-lock.json: tests/web/package.json tests/web/pack
 # What the encoder sees is kept once for all three, which so share their encoder, too.
 iqa_train = $(VENV)/bin/iqa train $(1) --pristine '$(DATA)/pristine' --run runs/$(1) --cells runs/cells --workers $(WORKERS) \
 	--out models/weights/$(1)-compact.safetensors --license 'Trained on BIQ2021 photographs, which were published for \
-	research without a licence of their own, and on freely licensed photographs (CC0, CC BY-SA 4.0, Unsplash); \
+	research without a license of their own, and on freely licensed photographs (CC0, CC BY-SA 4.0, Unsplash); \
 	encoder: EfficientNet-Lite0, Apache-2.0'
 
 train-bundled: $(VENV)/installed-dev
 	@test -d '$(DATA)/pristine' || { echo "Say where the photographs are: make train-bundled DATA=folder" >&2; exit 1; }
-	$(call iqa_train,qualiclip) --unlabelled '$(DATA)/biq2021' --minutes 20
+	$(call iqa_train,qualiclip) --unlabeled '$(DATA)/biq2021' --minutes 20
 	$(call iqa_train,bpclip) --scored '$(DATA)/biq2021' --minutes 40
-	$(call iqa_train,bpclip-fr) --unlabelled '$(DATA)/biq2021' --minutes 20
+	$(call iqa_train,bpclip-fr) --unlabeled '$(DATA)/biq2021' --minutes 20
+	$(MAKE) graphs
+
+graphs: $(VENV)/installed-dev
+	$(VENV)/bin/python -m models.runtime.shipping
+
+# What generates clients, for a test: it wants another typer than the service.
+.venv-generator/ready: VENV := .venv-generator
+.venv-generator/ready: tests/app/api/generator.txt
+	@$(MAKE) --no-print-directory VENV=$(VENV) $(VENV)/bin/python
+	@$(pip) install --requirement $<
+	@touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf .venv .venv-generator .venv-slim
 
 # Debian's Python comes without what puts pip into a new environment; pip can install into it from outside then.
 $(VENV)/bin/python:
@@ -90,9 +106,19 @@ $(VENV)/bin/python:
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
 
+ifeq ($(SLIM),)
+installation := The full installation, with PyTorch. SLIM=1 installs the service without: for CPUs, with the bundled weights.
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@$(install) --editable .
 	@touch $@
+else
+installation := The slim installation: CPUs and the bundled weights. Without SLIM=1 it is the full one, with PyTorch.
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS) docker/requirements.py | $(VENV)/bin/python
+	@$(PYTHON) docker/requirements.py --slim '' >$(VENV)/requirements.txt
+	@$(install) --requirement $(VENV)/requirements.txt
+	@$(install) --no-deps --editable .
+	@touch $@
+endif
 
 $(VENV)/installed-dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@$(install) --editable '.[dev]'

@@ -1,4 +1,4 @@
-"""The commands of ``iqa``: ``serve``, ``score``, ``compare``, ``evaluate``, ``train``, ``policies`` and more.
+"""The commands of ``iqa``: ``serve``, ``score``, ``compare``, ``pick``, ``evaluate``, ``train``, and more.
 
 Only the commands themselves import torch, when they run; ``--help`` does not wait for it.
 """
@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 
 from app.commands import keys, weights
+from app.commands.calibrate import calibrate_policy
 from app.commands.compare import compare_files
 from app.commands.evaluate.labels import evaluate
+from app.commands.pick.command import pick_files
 from app.commands.policies import show_policies
 from app.commands.score import score_files
 from app.commands.serve import serve_command
@@ -31,9 +33,11 @@ for _name, _command in {
     "serve": serve_command,
     "score": score_files,
     "compare": compare_files,
+    "pick": pick_files,
     "evaluate": evaluate,
     "train": train_model,
     "policies": show_policies,
+    "calibrate": calibrate_policy,
 }.items():
     app.command(_name)(_command)
 app.add_typer(weights.weights_app, name="weights")

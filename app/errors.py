@@ -3,6 +3,7 @@
     ServiceError
     ├── MalformedRequest          400  malformed-request
     ├── Unauthorized              401  unauthorized
+    ├── FetchNotAllowed           403  fetch-not-allowed
     ├── NotFound                  404  not-found
     ├── MethodNotAllowed          405  method-not-allowed
     ├── BodyTimeout               408  body-timeout
@@ -23,6 +24,7 @@
     │   └── WorkerUnavailable     503  worker-unavailable
     ├── InternalError             500  internal-error
     ├── PoisonInput               500  poison-input
+    ├── FetchFailed               502  fetch-failed
     └── DeadlineExceeded          504  deadline-exceeded
 
 A detail is written by us for the caller: never a library's message, a path or a stack trace.
@@ -63,10 +65,15 @@ class ServiceError(Exception):
         if "slug" in vars(cls):
             PROBLEMS[cls.slug] = cls
 
-    def body(self, request_id: str) -> dict[str, Any]:
-        """The RFC 9457 object of this occurrence."""
+    def body(self, request_id: str, prefix: str = "") -> dict[str, Any]:
+        """The RFC 9457 object of this occurrence.
+
+        Args:
+            request_id: of the request that fails.
+            prefix: the path below which its client sees the service.
+        """
         return {
-            "type": f"/problems/{self.slug}",
+            "type": f"{prefix}/problems/{self.slug}",
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
@@ -99,6 +106,17 @@ class Unauthorized(ServiceError):
         super().__init__(detail, **fields)
         reason = ', error="invalid_token"' if wrong_key else ""
         self.headers["WWW-Authenticate"] = f'Bearer realm="iqa-service"{reason}'
+
+
+class FetchNotAllowed(ServiceError):
+    status = 403
+    slug = "fetch-not-allowed"
+    title = "The address is not one that this server fetches from"
+    explanation = (
+        "Images are fetched only from hosts that the server's settings name, and only from public addresses "
+        "unless those are named, too; a redirect is held to the same rules. Send the image itself, or ask "
+        "the server's operator to name the host (IQA_FETCH_HOSTS)."
+    )
 
 
 class NotFound(ServiceError):
@@ -140,7 +158,8 @@ class UnsupportedMediaType(ServiceError):
         "The bytes are not an image in one of the formats that the server reads. The content decides, "
         "not the label or the file name. `supported` names the formats. `reason` is `unknown-format`, "
         "`decoder-missing` (this server lacks what reads it), `no-image` (a video, for example), "
-        "`compression` (of a TIFF file) or `encoded-body` (a Content-Encoding)."
+        "`compression` (of a TIFF file), `kind` (such as a JPEG of 12 bits a sample), `camera-raw` "
+        "(a camera's own format: develop it first) or `encoded-body` (a Content-Encoding)."
     )
 
 
@@ -278,6 +297,16 @@ class WorkerUnavailable(TemporaryError):
     explanation = (
         "The process that runs the models has ended or does not answer, and is being restarted. Come "
         "again after the seconds in Retry-After."
+    )
+
+
+class FetchFailed(ServiceError):
+    status = 502
+    slug = "fetch-failed"
+    title = "The image could not be fetched"
+    explanation = (
+        "The address was allowed, but what it names could not be brought: the host does not answer, or "
+        "answers too slowly, with another status than 200 (`host_status` says which), or redirects too often."
     )
 
 

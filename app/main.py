@@ -1,8 +1,11 @@
 """The ASGI application: only routes, lifespan and middleware."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,8 +18,12 @@ from app.api import openapi
 from app.api.dependencies import KEY, STRICT
 from app.api.routes import RouteAccess, routers
 from app.auth import access as keys
+from app.fetching import Allowed, AllowedBuckets, Fetcher
 from app.http.cors import Cors
+from app.http.health import Liveness
+from app.http.holdings import Holdings
 from app.http.middleware import RequestScope, allowed, problem, record_of
+from app.inference.endpoint import Endpoint
 from app.logs import log_fields
 from app.policies import Policy, load, usable
 from app.scoring.service import Service
@@ -25,31 +32,35 @@ from app.version import version
 
 _log = logging.getLogger("iqa.service")
 
+_LOOK_AT_KEYS_S: Final = 0.5
+
 
 def create_app(
-    settings: Settings, endpoints: Sequence[str], policies: Mapping[str, Policy] | None = None
+    settings: Settings, endpoints: Sequence[Endpoint], policies: Mapping[str, Policy] | None = None
 ) -> FastAPI:
     """The application of one HTTP process.
 
     Args:
         settings: of the process.
-        endpoints: the workers' ipc addresses.
+        endpoints: of the workers.
         policies: by name; None for those of the settings.
 
     Raises:
-        KeysError: the API keys cannot be used.
         PoliciesError: the policies of the settings cannot be used.
     """
     access = keys.Access(settings)
     if policies is None:
         policies = load(settings.policies_file)
-    names = list(usable(policies, settings.models))
     service = Service(settings, endpoints, policies)
+    fetcher = _fetcher(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await service.open()
-        yield
+        watching = asyncio.create_task(_watch_keys(access, service))
+        async with fetcher.opened():
+            yield
+        watching.cancel()
         await service.close()
 
     app = FastAPI(
@@ -61,10 +72,14 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,  # generated clients name their methods by it
     )
     app.state.service = service
     app.state.access = access
-    app.openapi = lambda: openapi.document(app, access.locked, settings.models, names)  # type: ignore[method-assign]
+    app.state.fetcher = fetcher
+    app.state.holdings = Holdings(service.intake)
+    app.state.health = Liveness(lambda: service.pool.ready and service.decoders.able, settings)
+    app.openapi = partial(_document, app)  # type: ignore[method-assign]
     conditions: dict[RouteAccess, list[Depends]] = {
         "key": [KEY, STRICT],
         "metrics": [KEY] if settings.metrics_key else [],
@@ -77,8 +92,37 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
-    app.add_middleware(RequestScope, metrics=service.metrics, phase=service)
+    app.add_middleware(RequestScope, metrics=service.metrics, phase=service, root_path=settings.root_path)
     return app
+
+
+def _fetcher(settings: Settings) -> Fetcher:
+    return Fetcher(
+        Allowed.of(settings.fetch_hosts),
+        settings.max_body_bytes,
+        settings.body_timeout_s,
+        buckets=AllowedBuckets.of(settings.fetch_buckets),
+    )
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with what can be asked for, as far as it is known by now."""
+    service: Service = app.state.service
+    models = service.settings.models
+    found = usable(service.policies, models).values()
+    policies = openapi.OfferedPolicies(
+        of_images=tuple(policy.name for policy in found if not policy.needs_reference),
+        of_pairs=tuple(policy.name for policy in found if policy.grade is None or service.has_grades),
+    )
+    words = service.pool.compares_words
+    return openapi.document(app, app.state.access.locked, models, policies, words=words)
+
+
+async def _watch_keys(access: keys.Access, service: Service) -> None:
+    """Takes over a changed file of keys also where no request comes, and keeps the gauge of its faults."""
+    while True:
+        service.metrics.key_faults.set(access.faults())
+        await asyncio.sleep(_LOOK_AT_KEYS_S)
 
 
 def _include(app: FastAPI, router: APIRouter, conditions: Sequence[Depends]) -> None:
@@ -102,10 +146,12 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     match error.status_code:
         case 404:
-            ours: errors.ServiceError = errors.NotFound("No route has this path.")
+            hint = " Leave out the slash at its end." if request.url.path.endswith("/") else ""
+            ours: errors.ServiceError = errors.NotFound(f"No route has this path.{hint}")
         case 405:
-            ours = errors.MethodNotAllowed("The route does not take this method.")
-            ours.headers["Allow"] = allowed((error.headers or {}).get("Allow", ""))
+            methods = allowed((error.headers or {}).get("Allow", ""))
+            ours = errors.MethodNotAllowed(f"The route takes {methods} only.")
+            ours.headers["Allow"] = methods
         case _:
             ours = errors.MalformedRequest("The request cannot be read.")
     return problem(ours, record_of(request))

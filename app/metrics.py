@@ -1,7 +1,7 @@
 """Every metric of the service.
 
-With one HTTP process they live in its memory. With several, prometheus_client keeps them in files of the
-folder PROMETHEUS_MULTIPROC_DIR, which the supervisor sets, and any of the processes answers for all.
+With one HTTP process they live in its memory. With several, prometheus_client keeps them in the files of
+:mod:`app.processes.metric_files`, and any of the processes answers for all.
 """
 
 import os
@@ -17,18 +17,19 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
     generate_latest,
+    values,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.errors import PROBLEMS
 from app.policies import OUTCOMES
+from app.processes.metric_files import FOLDER_VARIABLE, PLACE_VARIABLE
 from app.version import version
 
 if TYPE_CHECKING:  # the supervisor, which needs only a name from here, is not to load what those stand on
     from app.inference.protocol import Done, State
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _IMAGES: Final = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -55,6 +56,9 @@ class Metrics:
     """
 
     def __init__(self, policies: Iterable[str] = ()) -> None:
+        if FOLDER_VARIABLE in os.environ:
+            place = os.environ[PLACE_VARIABLE]
+            values.ValueClass = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._told: dict[tuple[Gauge, str], set[tuple[str, ...]]] = {}
         self._declare_requests()
@@ -92,7 +96,8 @@ class Metrics:
         self.unauthorized = self._counter("iqa_unauthorized", "Requests without a key or with a wrong one.")
         self.refused_connections = self._counter(
             "iqa_refused_connections",
-            "Connections closed for a limit: large-head, slow-head, slow-body, stalled-reader, too-many.",
+            "Connections closed for a limit: large-head, heads, slow-head, slow-body, stalled-reader, "
+            "too-many.",
             "reason",
         )
 
@@ -133,9 +138,20 @@ class Metrics:
         )
 
     def _declare_held(self) -> None:
-        """Of these, the values of all HTTP processes add up."""
+        """What is held and waits."""
         self.queued_pixels = self._gauge(
             "iqa_queued_pixels", "Pixels accepted and not yet answered.", "livesum"
+        )
+        self.queued_seconds = self._gauge(
+            "iqa_queued_seconds",
+            "How long a new request waits for the decoders or the device, whichever takes longer; of several "
+            "HTTP processes the longest.",
+            "livemax",
+        )
+        self.work_bytes = self._gauge(
+            "iqa_work_bytes",
+            "Bytes that accepted work holds: files, images being decoded, references, pixels that wait.",
+            "livesum",
         )
         self.cache_bytes = self._gauge("iqa_cache_bytes", "Bytes of what is remembered.", "livesum", "cache")
         self.intake_bytes = self._gauge(
@@ -143,7 +159,9 @@ class Metrics:
         )
 
     def _declare_state(self) -> None:
-        self.pixels_per_second = self._heard("iqa_pixels_per_second", "Measured rate of all workers.")
+        self.pixels_per_second = self._heard(
+            "iqa_pixels_per_second", "Measured rate of all workers, for images of a million pixels."
+        )
         self.worker_restarts = self._of_worker("iqa_worker_restarts", "How often the worker was restarted.")
         self.waiting = self._of_worker("iqa_waiting_requests", "Requests in the worker's line.")
         self.budget_pixels = self._of_worker(
@@ -173,6 +191,11 @@ class Metrics:
         self.start_time = self._gauge(
             "iqa_start_time_seconds",
             "When the HTTP process started, in Unix time; of several, the newest.",
+            "livemax",
+        )
+        self.key_faults = self._gauge(
+            "iqa_key_faults",
+            "Faults of the lists of API keys: lines that are not in force, or a list without any key.",
             "livemax",
         )
         self.ready = self._gauge("iqa_ready", "1 where /readyz answers 200.", "livemin")
@@ -264,7 +287,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """The text that Prometheus reads, of all HTTP processes."""
-        if MULTIPROCESS_DIR not in os.environ:
+        if FOLDER_VARIABLE not in os.environ:
             return generate_latest(self._registry)
         everyone = CollectorRegistry()
         MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]

@@ -8,20 +8,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import uvicorn
 import uvloop
 
-from app.auth.api_keys import KeysError
 from app.cpu import SWITCH_INTERVAL_S
-from app.http.connections import Connection, ConnectionLimits, Door
+from app.http.admin import AdminPort
+from app.http.connections import Connection
+from app.http.door import ConnectionLimits, Door
 from app.http.file_descriptors import most_connections, raise_limit
-from app.http.listener import accepted, turn_newcomers_away
+from app.http.health import Liveness
+from app.http.listener import accepted, end_of_handshakes, turn_newcomers_away
+from app.inference.endpoint import Endpoint
 from app.logs import configure_logging
 from app.main import create_app
 from app.policies import Policy, uncalibrated, usable
-from app.processes.parent_link import Lifeline
+from app.processes.parent_link import BEAT_S, Lifeline
 from app.scoring.answers import weights_used
 from app.scoring.service import Service
 from app.settings import Settings
@@ -29,8 +32,11 @@ from app.settings import Settings
 _log = logging.getLogger("iqa.serving")
 
 _KEEP_ALIVE_S: Final = 75
-_HANDSHAKE_S: Final = 0.1
-"""Clients that are connecting when the listener is about to close have this long to finish."""
+_NEWCOMERS: Final = 64
+"""Connections that are accepted in one turn of a busy event loop."""
+_HANDSHAKES_S: Final = 2.0
+"""Clients that are connecting when the listener is about to close have this long to finish: a packet of
+theirs may be lost, and is sent again after a second."""
 _SILENT_S: Final = 1.0
 """A connection from before that without a request is closed after this time."""
 
@@ -38,27 +44,41 @@ _SILENT_S: Final = 1.0
 class Server(uvicorn.Server):
     """uvicorn without its signals: the supervisor says when to drain, and a drained process exits with 0."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._welcoming: set[asyncio.Task[Any]] = set()
+
+    def take_newcomers(self, listener: socket.socket) -> None:
+        """Accepts many connections at once."""
+        for connection in accepted(listener, _NEWCOMERS):
+            self._welcome(connection)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Closes the listener, then answers the clients that are connected: uvicorn alone resets them."""
-        loop = asyncio.get_running_loop()
         for listener in sockets or []:
             turn_newcomers_away(listener)
-            await asyncio.sleep(_HANDSHAKE_S)
+            await end_of_handshakes(listener, _HANDSHAKES_S)
             last = accepted(listener)
             for server in self.servers:
                 server.close()
-            for connection in last:
-                connection.setblocking(False)
-                await loop.connect_accepted_socket(self._protocol, connection)
+            await asyncio.gather(*(self._welcome(connection) for connection in last))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SILENT_S):
                 while any(getattr(each, "cycle", each) is None for each in self.server_state.connections):
                     await asyncio.sleep(0.01)
         await super().shutdown(sockets)
+
+    def _welcome(self, connection: socket.socket) -> "asyncio.Task[Any]":
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
+        self._welcoming.add(task)
+        task.add_done_callback(self._welcoming.discard)
+        return task
 
     def _protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -67,29 +87,22 @@ class Server(uvicorn.Server):
 
 
 def main() -> int:
-    """Serves by the orders on standard input until the parent says ``drain`` or dies.
-
-    Returns:
-        The exit code: 1 where the API keys cannot be used (any more), after telling the parent why.
-    """
+    """Serves by the orders on standard input until the parent says ``drain`` or dies; the exit code."""
     lifeline = Lifeline()
     orders = lifeline.orders
     settings = Settings.model_validate(orders["settings"])
     configure_logging(settings.log_format, settings.log_level)
     # The event loop is not to wait five milliseconds, Python's default, for a thread that decodes.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
-        uvloop.run(_serve(lifeline, settings, socket.socket(fileno=orders["socket"])))
-    except KeysError as error:
-        lifeline.report("failed", reason=str(error))
-        return 1
+    uvloop.run(_serve(lifeline, settings, socket.socket(fileno=orders["socket"])))
     return 0
 
 
 async def _serve(lifeline: Lifeline, settings: Settings, listener: socket.socket) -> None:
     orders = lifeline.orders
     policies = {name: Policy.model_validate(policy) for name, policy in orders["policies"].items()}
-    app = create_app(settings, orders["endpoints"], policies)
+    endpoints = [Endpoint(**endpoint) for endpoint in orders["endpoints"]]
+    app = create_app(settings, endpoints, policies)
     service: Service = app.state.service
     files = raise_limit(settings.max_connections)
     limits = ConnectionLimits(
@@ -97,7 +110,7 @@ async def _serve(lifeline: Lifeline, settings: Settings, listener: socket.socket
         head_s=settings.head_timeout_s,
         body_s=settings.body_timeout_s,
     )
-    door = Door(limits, service.metrics.refused_connections)
+    door = app.state.holdings.door = Door(limits, service.metrics.refused_connections)
     server = Server(
         uvicorn.Config(
             app,
@@ -106,12 +119,17 @@ async def _serve(lifeline: Lifeline, settings: Settings, listener: socket.socket
             log_config=None,
             access_log=False,
             server_header=False,
+            # Of a proxy that is not named here, what it says of the client is not believed.
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
             lifespan="on",
             # Longer than proxies keep idle connections, so that they close them and never meet a closed one.
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
         )
     )
+    if settings.http_processes == 1:  # of several, one that is not busy takes them
+        door.turns.on_busy = partial(server.take_newcomers, listener)
     drain, hurry = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -123,8 +141,13 @@ async def _serve(lifeline: Lifeline, settings: Settings, listener: socket.socket
     lifeline.watch(on_command)
     shutdown = asyncio.create_task(_shut_down(server, service, drain, hurry, settings.drain_delay_s))
     announce = asyncio.create_task(_announce(lifeline, server, service))
+    beat = asyncio.create_task(_beat(lifeline, app.state.health))
+    if orders["admin_socket"] is not None:
+        AdminPort(
+            app, socket.socket(fileno=orders["admin_socket"]), service.metrics.refused_connections
+        ).open()
     await server.serve(sockets=[listener])
-    for task in (shutdown, announce):
+    for task in (shutdown, announce, beat):
         task.cancel()
 
 
@@ -138,6 +161,13 @@ async def _announce(lifeline: Lifeline, server: Server, service: Service) -> Non
         # Built-in policies may never be used; a client that uses one is warned in its answer.
         for sentence in () if policy.built_in else uncalibrated(policy, weights):
             _log.warning(sentence)
+
+
+async def _beat(lifeline: Lifeline, health: Liveness) -> None:
+    """Tells the parent about once a second that this event loop turns, and whether the service is able."""
+    while True:
+        lifeline.report("beat", ready=health.look())
+        await asyncio.sleep(BEAT_S)
 
 
 async def _shut_down(

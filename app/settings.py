@@ -1,6 +1,7 @@
 """One tree of settings, read from ``IQA_*`` variables; flags of the command line win over them."""
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -11,13 +12,19 @@ from pydantic import Field, ValidationError, create_model, field_validator, mode
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.cpu import cores
+from app.fetching import Allowed, AllowedBuckets
+from app.memory import installed_bytes
+from app.processes.cgroup import ControlGroup
 from models.registry import BUILT_IN, FULL_REFERENCE, no_reference, spec_of, specs
 
 PREFIX: Final = "IQA_"
 
 _MEBI: Final = 2**20
+_MOST_WORK_BYTES: Final = 2_000_000_000
 # As browsers send it: in small letters, and nothing after the port.
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\sA-Z/?#@*,]+")
+PATH_PREFIX: Final = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)+")
+"""A path that can stand in front of others: no host, no parent folder, and no letter that needs escaping."""
 
 
 class SettingsError(Exception):
@@ -33,6 +40,15 @@ class _Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    root_path: str = Field(
+        "", description="Path below which clients see the service, such as /iqa; X-Forwarded-Prefix wins."
+    )
+    admin_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Further port, for /livez, /readyz and /metrics alone; unset has none.",
+    )
     http_processes: int = Field(
         1, ge=1, le=64, description="Processes that speak HTTP; they share the workers."
     )
@@ -65,7 +81,7 @@ class _Settings(BaseSettings):
 
     max_body_bytes: int = Field(20 * _MEBI, ge=1024, description="Largest file.")
     max_pixels: int = Field(
-        50_000_000, ge=1024, description="Most pixels of an image, checked before decoding."
+        120_000_000, ge=1024, description="Most pixels of an image, checked before decoding."
     )
     max_side: int = Field(30_000, ge=32, description="Longest side of an image.")
     min_side: int = Field(
@@ -109,6 +125,11 @@ class _Settings(BaseSettings):
         30.0, gt=0, le=3600, description="Time in which work must start, without X-Timeout-Ms."
     )
     body_timeout_s: float = Field(30.0, gt=0, le=3600, description="Time in which a body must arrive.")
+    body_min_rate: int = Field(
+        1024,
+        ge=0,
+        description="Bytes per second that a body must bring, in each 7 s of waiting for it; 0 is no limit.",
+    )
     head_timeout_s: float = Field(
         15.0,
         gt=0,
@@ -120,6 +141,18 @@ class _Settings(BaseSettings):
         ge=1,
         le=100_000,
         description="Most open connections of each HTTP process; unset suits the limit of open files.",
+    )
+    start_timeout_s: float = Field(
+        600.0,
+        gt=0,
+        le=86_400,
+        description="Time in which a worker must have loaded its models; after that it is restarted.",
+    )
+    unready_exit_s: float = Field(
+        600.0,
+        ge=0,
+        le=86_400,
+        description="Time of not being ready after which the service ends and fails; 0 is never.",
     )
     drain_delay_s: float = Field(
         2.0,
@@ -134,6 +167,17 @@ class _Settings(BaseSettings):
     intake_bytes: int = Field(
         256 * _MEBI, ge=1024, description="Most bytes of files that are held before they are decoded."
     )
+    memory_limit_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="Memory of the control group near which work is refused; unset is the group's own limit.",
+    )
+    memory_bytes: int | None = Field(
+        None,
+        ge=_MEBI,
+        description="Most bytes of accepted work: files, images that are decoded, references and pixels that "
+        "wait; unset takes a third of the memory, at most 2 GB. A single image is always decoded.",
+    )
     max_files: int = Field(64, ge=1, le=10_000, description="Most files of one POST /score/batch.")
 
     cache_bytes: int = Field(64 * _MEBI, ge=0, description="Size of the result cache; 0 is off.")
@@ -146,7 +190,7 @@ class _Settings(BaseSettings):
         None, description="File of policies in TOML, beside the built-in ones; read at the start only."
     )
     api_keys_file: Path | None = Field(
-        None, description="File of API keys, a line each; looked at again every second."
+        None, description="File of API keys, a line each; looked at again twice a second."
     )
     api_keys: str | None = Field(
         None, repr=False, description="The same lines, separated by commas or newlines; they hold hashes."
@@ -155,12 +199,28 @@ class _Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins whose pages may ask from a browser, or * for all; unset lets none."
     )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Proxies (addresses, networks) whose X-Forwarded-For names the client; unset is none.",
+    )
+    fetch_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Hosts from which images are fetched by their address: a name, *.name, name:port, * for "
+        "all, or a network such as 10.1.0.0/16, whose addresses may be private; unset fetches nothing.",
+    )
+    fetch_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Buckets from which images are fetched by their address, such as s3://photos or "
+        "gs://photos/public/; unset reads none.",
+    )
     log_format: Literal["console", "json"] = Field("console", description="Form of the log.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level that is logged."
     )
 
-    @field_validator("devices", "models", "cors_origins", mode="before")
+    @field_validator(
+        "devices", "models", "cors_origins", "trusted_proxies", "fetch_hosts", "fetch_buckets", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -182,6 +242,36 @@ class _Settings(BaseSettings):
         if not value or several_names or not all(_is_device(device) for device in value):
             raise ValueError("must be auto, cpu, or a list such as cuda:0,cuda:1")
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _known_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise ValueError("must be a list such as 127.0.0.1,10.0.0.0/8") from error
+        return value
+
+    @field_validator("fetch_hosts")
+    @classmethod
+    def _known_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Allowed.of(value)
+        return value
+
+    @field_validator("fetch_buckets")
+    @classmethod
+    def _known_buckets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        AllowedBuckets.of(value)
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _plain_path(cls, value: str) -> str:
+        path = value.removesuffix("/")
+        if path and not PATH_PREFIX.fullmatch(path):
+            raise ValueError("must be a path such as /iqa, of letters, digits, and -._~ between slashes")
+        return path
 
     @field_validator("cors_origins")
     @classmethod
@@ -217,6 +307,12 @@ class _Settings(BaseSettings):
         if self.decode_processes is not None:
             return self.decode_processes
         return max(2, min(8, cores() // 2 // self.http_processes))
+
+    def work_bytes(self) -> int:
+        """Most bytes of accepted work, over all HTTP processes."""
+        if self.memory_bytes is not None:
+            return self.memory_bytes
+        return min(_MOST_WORK_BYTES, installed_bytes(ControlGroup()) // 3)
 
     def sources(self) -> dict[str, str]:
         """Where the weights come from, by model to load; full-reference BPCLIP is always among them."""

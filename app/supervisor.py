@@ -5,6 +5,7 @@ import contextlib
 import errno
 import json
 import logging
+import math
 import os
 import signal
 import socket
@@ -12,31 +13,39 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
-
-from prometheus_client import multiprocess
 
 from app import policies
 from app.auth import api_keys
 from app.auth.api_keys import KeysError
 from app.cpu import cores
+from app.inference.endpoint import Endpoint
 from app.logs import configure_logging
-from app.metrics import MULTIPROCESS_DIR
 from app.policies import PoliciesError, Policy
-from app.processes.backoff import restart_pause_s
+from app.processes import metric_files
+from app.processes.cgroup import ControlGroup
 from app.processes.child import Child
+from app.processes.idleness import Idleness
+from app.processes.linux import hide_memory
+from app.processes.post import Post, ProcessLimits
 from app.processes.runtime_dir import PrivateFolder
 from app.settings import Settings, nearest_variable, unknown_variables
+from models.runtime.device import has_gpu
 
 _log = logging.getLogger("iqa.supervisor")
 
-_HEALTHY_S: Final = 1.0
-"""A process that was ready for so long is restarted at once when it dies; quick deaths have a pause after."""
+_SECRET_BYTES: Final = 32
 _SILENCE_S: Final = 10.0
 """A worker that was ready and is silent for so long is killed, early enough for what it had to be done by
 another in time; it reports twice a second."""
+_LONG_SILENCE_S: Final = 15.0
+"""The same of a process that starts, and of an HTTP process: its death costs the requests that it answers."""
+_LOOK_S: Final = 1.0
+_LATE_S: Final = 3.0
+"""A look that comes so much too late: this process was stopped itself, or the machine was."""
 
 
 def serve(settings: Settings) -> int:
@@ -45,22 +54,28 @@ def serve(settings: Settings) -> int:
     Returns:
         The exit code: 0 after draining, 1 if it could not start, with the reason on standard error.
     """
+    hide_memory()
     configure_logging(settings.log_format, settings.log_level)
     for name in unknown_variables():
         nearest = nearest_variable(name)
         _log.warning("unknown variable %s is ignored; the nearest setting is %s", name, nearest)
     try:
-        api_keys.load_keys(settings.api_keys_file, settings.api_keys)
+        api_keys.check_keys(settings.api_keys_file, settings.api_keys)
         known = policies.load(settings.policies_file)
         policies.usable(known, settings.models)
     except (KeysError, PoliciesError) as error:
         return _refuse(str(error))
-    try:
-        listener = _bind(settings.host, settings.port)
-    except OSError as error:
-        return _refuse(_why_not_bound(settings, error))
-    with listener, contextlib.suppress(KeyboardInterrupt):
-        return asyncio.run(Supervisor(settings, listener, known).run())
+    with contextlib.ExitStack() as stack:
+        listeners = []
+        for name, port in (("PORT", settings.port), ("ADMIN_PORT", settings.admin_port)):
+            if port is None:
+                continue
+            try:
+                listeners.append(stack.enter_context(_bind(settings.host, port)))
+            except OSError as error:
+                return _refuse(_why_not_bound(f"{settings.host}:{port}", name, error))
+        with contextlib.suppress(KeyboardInterrupt):
+            return asyncio.run(Supervisor(settings, listeners, known).run())
     return 130  # interrupted before anything was started
 
 
@@ -68,80 +83,70 @@ class CannotStart(Exception):
     """The service cannot start; the message is one sentence for the person who started it."""
 
 
-@dataclass(eq=False)
-class _Post:
-    """A place that is always to be filled by a process."""
-
-    name: str
-    start: Callable[[int], Awaitable[Child]]  # told how often it was restarted
-    child: Child | None = None
-    code: int = 0  # that the last one ended with
-    ready: bool = False
-    ready_at: float = 0.0
-    heard_at: float = 0.0
-    restarts: int = 0
-    quick_deaths: int = 0
-
-    def died(self, now: float) -> float:
-        """Counts a death; the seconds to wait before the process is started again."""
-        healthy = self.ready and now - self.ready_at >= _HEALTHY_S
-        self.quick_deaths = 0 if healthy else self.quick_deaths + 1
-        self.ready = False
-        self.restarts += 1
-        if healthy:
-            return 0.0
-        return restart_pause_s(self.quick_deaths)
-
-
 class Supervisor:
     """The processes of one service.
 
     Args:
         settings: of all of them.
-        listener: the bound socket that the HTTP processes share.
+        listeners: the bound sockets that the HTTP processes share: for clients, and one for probes if wanted.
         known: the policies, by name.
     """
 
-    def __init__(self, settings: Settings, listener: socket.socket, known: Mapping[str, Policy]) -> None:
+    def __init__(
+        self, settings: Settings, listeners: Sequence[socket.socket], known: Mapping[str, Policy]
+    ) -> None:
         self._settings = settings
         # Read once: an HTTP process that is restarted later judges as the others do.
         self._policies = {name: policy.model_dump(mode="json") for name, policy in known.items()}
-        self._listener = listener
+        self._listener, *self._admin = listeners
         devices = _devices(settings.devices)
         self._folder = PrivateFolder()
-        self._endpoints = [f"ipc://{self._folder.path}/worker-{number}" for number in range(len(devices))]
+        self._metrics_shared = False
+        self._share_metrics()
+        secret = token_hex(_SECRET_BYTES)
+        self._endpoints = [
+            Endpoint(f"ipc://{self._folder.path}/worker-{number}", secret) for number in range(len(devices))
+        ]
+        loading = ProcessLimits(_SILENCE_S, _LONG_SILENCE_S, settings.start_timeout_s)
         self._workers = [
-            _Post(f"worker {number} ({device})", self._worker(number, device, len(devices)))
+            Post(f"worker {number} ({device})", self._worker(number, device, len(devices)), loading)
             for number, device in enumerate(devices)
         ]
+        # An HTTP process is ready when the workers are, so its start has no time of its own.
+        serving = ProcessLimits(_LONG_SILENCE_S, _LONG_SILENCE_S, math.inf)
         self._fronts = [
-            _Post(f"http process {number}", self._front()) for number in range(settings.http_processes)
+            Post(f"http process {number}", self._front(number), serving)
+            for number in range(settings.http_processes)
         ]
+        self._group = ControlGroup()
+        self._out_of_memory: set[Post] = set()  # whose last process the kernel ended for want of memory
         self._stopping = asyncio.Event()
+        self._failure: str | None = None
         self._announced = False
 
     async def run(self) -> int:
-        """Starts everything, keeps it running, and drains at SIGTERM or SIGINT; the exit code."""
+        """Starts everything, keeps it running, and drains at a signal or when it gives up; the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         fronts = [asyncio.create_task(self._keep(post)) for post in self._fronts]
         keepers = [*(asyncio.create_task(self._keep(post)) for post in self._workers), *fronts]
         stopping = asyncio.create_task(self._stopping.wait())
+        others = [stopping, asyncio.create_task(self._watch())]
         try:
-            await asyncio.wait([stopping, *keepers], return_when=asyncio.FIRST_COMPLETED)
-            for keeper in keepers:
-                if keeper.done():
-                    keeper.result()
+            await asyncio.wait([*others, *keepers], return_when=asyncio.FIRST_COMPLETED)
+            for task in (*others, *keepers):
+                if task.done():
+                    task.result()
             await self._drain(fronts)
-            return 0
+            return 0 if self._failure is None else _refuse(self._failure)
         except CannotStart as error:
             return _refuse(str(error))
         finally:
-            for task in (*keepers, stopping):
+            for task in (*keepers, *others):
                 task.cancel()
-            await asyncio.gather(*keepers, stopping, return_exceptions=True)
-            children = [post.child for post in (*self._fronts, *self._workers) if post.child is not None]
+            await asyncio.gather(*keepers, *others, return_exceptions=True)
+            children = [post.child for post in self._posts if post.child is not None]
             await asyncio.gather(*(child.stop() for child in children))
             self._folder.remove()
 
@@ -172,19 +177,21 @@ class Supervisor:
         if unfinished or any(post.code for post in self._fronts):
             _log.error("not every HTTP process finished what it had accepted")
 
-    async def _keep(self, post: _Post) -> None:
+    async def _keep(self, post: Post) -> None:
         """Fills a post again and again."""
         while not (self._stopping.is_set() and post in self._fronts):  # the listener is closed then
-            post.child, post.code = await post.start(post.restarts), 0
+            child = await post.start(post.restarts)
+            post.began(child, time.monotonic())
+            self._out_of_memory.discard(post)
+            kills = self._group.out_of_memory_kills()
             if self._stopping.is_set() and post in self._fronts:
-                post.child.command("drain")  # it was not there yet when the others were told
-            watch = asyncio.create_task(self._watch_silence(post))
-            try:
-                reason = await self._listen(post)
-                code = post.code = await post.child.wait()
-            finally:
-                watch.cancel()
-            self._bury(post.child.pid)
+                child.command("drain")  # it was not there yet when the others were told
+            reason = await self._listen(post, child)
+            code = post.code = await child.wait()
+            if code == -signal.SIGKILL and self._group.out_of_memory_kills() > kills:
+                self._out_of_memory.add(post)
+                reason = "the memory of the service is used up"
+            self._bury(post)
             pause_s = post.died(time.monotonic())
             if self._stopping.is_set() and post in self._fronts:
                 return  # drained; the workers are needed until all of them are
@@ -199,7 +206,7 @@ class Supervisor:
             )
             await self._pause(post, pause_s)
 
-    async def _pause(self, post: _Post, seconds: float) -> None:
+    async def _pause(self, post: Post, seconds: float) -> None:
         """Before a post is filled again. An HTTP process need not be once the service is stopping."""
         if post in self._workers:
             await asyncio.sleep(seconds)
@@ -207,21 +214,19 @@ class Supervisor:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
-    async def _listen(self, post: _Post) -> str | None:
+    async def _listen(self, post: Post, child: Child) -> str | None:
         """Reads the reports of a child until it ends; the reason, if it gave one."""
         reason = None
-        assert post.child is not None
-        async for report in post.child.reports():
-            post.heard_at = time.monotonic()
+        async for report in child.reports():
+            post.heard(report, time.monotonic())
             if report["event"] == "ready":
-                post.ready, post.ready_at = True, post.heard_at
                 self._announce()
             elif report["event"] == "failed":
                 reason = report["reason"]
         return reason
 
     def _announce(self) -> None:
-        if not self._announced and all(post.ready for post in (*self._workers, *self._fronts)):
+        if not self._announced and all(post.ready for post in self._posts):
             self._announced = True
             host, port = self._listener.getsockname()[:2]
             host = f"[{host}]" if ":" in host else host
@@ -230,13 +235,67 @@ class Supervisor:
                 flush=True,
             )
 
-    async def _watch_silence(self, post: _Post) -> None:
-        """Kills a worker that hangs. HTTP processes run no model and do not report."""
-        while post in self._workers:
-            await asyncio.sleep(_SILENCE_S / 10)
-            if post.ready and time.monotonic() - post.heard_at > _SILENCE_S and post.child is not None:
-                _log.error("the %s has been silent for %g s and is killed", post.name, _SILENCE_S)
+    async def _watch(self) -> None:
+        """Kills what hangs, restores the folder, and gives up where nothing helps."""
+        looked = time.monotonic()
+        idleness = {post: Idleness() for post in self._posts}
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            now = time.monotonic()
+            if (late_s := now - looked - _LOOK_S) > _LATE_S:
+                for post in self._posts:
+                    post.excuse(late_s)
+            looked = now
+            for post in self._posts:
+                if post.child is None:
+                    continue
+                if fault := post.overdue(now, idleness[post].seconds(post.child.pid, now)):
+                    _log.error("the %s %s and is killed", post.name, fault)
+                    post.child.kill()
+            if not self._stopping.is_set():
+                self._look_after_folder()
+                self._give_up_if_unready(now)
+
+    def _look_after_folder(self) -> None:
+        """Replaces what was deleted from the private folder; sockets are the workers' to make again."""
+        try:
+            restored = self._folder.restore()
+        except OSError as error:
+            self._give_up(f"The private folder {self._folder.path} is gone: {error.strerror or error}.")
+            return
+        if restored:
+            self._share_metrics()
+        affected = [
+            post
+            for post, endpoint in zip(self._workers, self._endpoints, strict=True)
+            if post.ready and not Path(endpoint.address.removeprefix("ipc://")).exists()
+        ]
+        # The files of their metrics went with it.
+        if restored and self._settings.http_processes > 1:
+            affected += self._fronts
+        for post in affected:
+            if post.child is not None:
+                _log.error("files of the %s in %s are gone; it is restarted", post.name, self._folder.path)
+                post.ready = False
                 post.child.kill()
+
+    def _give_up_if_unready(self, now: float) -> None:
+        """Ends a service that does not get well by restarts, so that its operator's tools can act."""
+        limit_s = self._settings.unready_exit_s
+        if not self._announced or not limit_s:
+            return
+        for post in self._posts:
+            if post.unwell_s(now) > limit_s:
+                self._give_up(f"The {post.name} has not been ready for {limit_s:g} s (IQA_UNREADY_EXIT_S).")
+                return
+
+    def _give_up(self, why: str) -> None:
+        self._failure = why
+        self._stopping.set()
+
+    @property
+    def _posts(self) -> list[Post]:
+        return [*self._workers, *self._fronts]
 
     def _worker(self, number: int, device: str, count: int) -> Callable[[int], Awaitable[Child]]:
         threads = self._settings.threads
@@ -244,34 +303,58 @@ class Supervisor:
             threads = max(1, cores() // count)
         orders = {
             "settings": json.loads(self._settings.model_dump_json()),
-            "endpoint": self._endpoints[number],
+            "endpoint": asdict(self._endpoints[number]),
             "device": device,
             "threads": threads,
         }
         # Each thread that computes would keep freed memory to itself: 0.2 GB more after images of many sizes.
         environment = {"MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "2")}
-        return lambda restarts: Child.start(
-            "app.inference.worker", {**orders, "restarts": restarts}, environment=environment
-        )
 
-    def _front(self) -> Callable[[int], Awaitable[Child]]:
+        def start(restarts: int) -> Awaitable[Child]:
+            starved = self._workers[number] in self._out_of_memory
+            told = {**orders, "restarts": restarts, "out_of_memory": starved}
+            return Child.start("app.inference.worker", told, environment=environment)
+
+        return start
+
+    def _share_metrics(self) -> None:
+        """Reserves the files of the metrics, where there are several HTTP processes."""
+        if self._settings.http_processes == 1:
+            return
+        try:
+            metric_files.reserve_files(self._folder.path, self._settings.http_processes)
+            self._metrics_shared = True
+        except OSError as error:
+            self._metrics_shared = False
+            _log.error(
+                "the HTTP processes cannot share metrics in %s, so each answers /metrics for itself: %s",
+                self._folder.path,
+                error.strerror or error,
+            )
+
+    def _front(self, place: int) -> Callable[[int], Awaitable[Child]]:
         orders = {
             "settings": json.loads(self._settings.model_dump_json()),
-            "endpoints": self._endpoints,
+            "endpoints": [asdict(endpoint) for endpoint in self._endpoints],
             "policies": self._policies,
             "socket": self._listener.fileno(),
+            "admin_socket": self._admin[0].fileno() if self._admin else None,
         }
-        environment = {}
-        if self._settings.http_processes > 1:
-            environment[MULTIPROCESS_DIR] = str(self._folder.path)
-        return lambda restarts: Child.start(
-            "app.server", orders, sockets=(self._listener.fileno(),), environment=environment
-        )
 
-    def _bury(self, pid: int) -> None:
-        """Takes a dead process's gauges out of the metrics."""
-        if self._settings.http_processes > 1:
-            multiprocess.mark_process_dead(pid, str(self._folder.path))  # type: ignore[no-untyped-call]
+        async def start(restarts: int) -> Child:
+            environment = {}
+            if self._metrics_shared:
+                environment[metric_files.FOLDER_VARIABLE] = str(self._folder.path)
+                environment[metric_files.PLACE_VARIABLE] = str(place)
+            sockets = [each.fileno() for each in (self._listener, *self._admin)]
+            return await Child.start("app.server", orders, sockets=sockets, environment=environment)
+
+        return start
+
+    def _bury(self, post: Post) -> None:
+        """Takes a dead HTTP process's gauges out of the metrics."""
+        if self._metrics_shared and post in self._fronts:
+            metric_files.forget_gauges(self._folder.path, self._fronts.index(post))
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -286,11 +369,11 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _why_not_bound(settings: Settings, error: OSError) -> str:
-    where = f"{settings.host}:{settings.port}"
+def _why_not_bound(where: str, name: str, error: OSError) -> str:
+    flag = name.lower().replace("_", "-")
     match error.errno:
         case errno.EADDRINUSE:
-            return f"{where} is already in use; choose another port with IQA_PORT or --port."
+            return f"{where} is already in use; choose another port with IQA_{name} or --{flag}."
         case errno.EACCES:
             return f"Listening on {where} is not permitted; ports under 1024 need privileges, choose another."
         case _:
@@ -307,8 +390,7 @@ def _devices(names: tuple[str, ...]) -> list[str]:
     if names != ("auto",):
         return list(names)
     # Only a machine with a GPU pays for asking torch, which takes seconds and is not needed here otherwise.
-    nodes = (*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("dxg"))
-    if not nodes:
+    if not has_gpu():
         return ["cpu"]
     command = [sys.executable, "-P", "-c", "import torch; print(torch.cuda.device_count())"]
     with contextlib.suppress(OSError, ValueError):

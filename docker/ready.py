@@ -26,4 +26,4 @@ def is_ready(port: int) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(not is_ready(int(os.environ.get("IQA_PORT") or 8000)))
+    sys.exit(not is_ready(int(os.environ.get("IQA_ADMIN_PORT") or os.environ.get("IQA_PORT") or 8000)))

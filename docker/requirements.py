@@ -1,6 +1,8 @@
 """Prints what the service needs to run, a line each: pyproject.toml's dependencies and those of extras.
 
-python docker/requirements.py heic,train
+python docker/requirements.py [--slim] heic,train
+
+With --slim without those that only full installations have.
 """
 
 import sys
@@ -19,15 +21,18 @@ def extras() -> list[str]:
     return list(project()["project"]["optional-dependencies"])
 
 
-def requirements(chosen: list[str]) -> list[str]:
+def requirements(chosen: list[str], *, slim: bool = False) -> list[str]:
     """The lines; a KeyError if there is no such extra."""
-    declared = project()["project"]
+    told = project()
+    declared = told["project"]
     lines = list(declared["dependencies"])
     for extra in chosen:
         lines += declared["optional-dependencies"][extra]
     # An extra that holds others names the project itself, which no index has.
-    return [line for line in lines if not line.startswith(declared["name"])]
+    without = (declared["name"], *(told["tool"]["iqa"]["not-in-slim"] if slim else ()))
+    return [line for line in lines if not line.startswith(without)]
 
 
 if __name__ == "__main__":
-    print(*requirements([extra for extra in sys.argv[1].split(",") if extra]), sep="\n")
+    *flags, names = sys.argv[1:]
+    print(*requirements([extra for extra in names.split(",") if extra], slim="--slim" in flags), sep="\n")

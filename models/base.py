@@ -84,6 +84,17 @@ class QualityModel(nn.Module):
     def let_encoder_go(self, dtype: torch.dtype) -> None:
         """Makes the rest ready for inference, in `dtype` where that does no harm, and drops the encoder."""
 
+    def forward(self, images: Tensor) -> ReadOut:
+        """Score normalized images of one size, ``(B, 3, H, W)`` float32.
+
+        What the runtimes are held to. Its own `forward` has a model whose encoder gives maps only after
+        :func:`models.backbones.folding.for_inference`.
+        """
+        size = (images.shape[-2], images.shape[-1])
+        levels = self.encoder(images, Extents((size,) * len(images), size))
+        maps = FeatureMaps([values for values, _ in levels], [extents for _, extents in levels])
+        return self.read_out(self.embed_maps(maps, ())[0])
+
     @abstractmethod
     def embed_maps(self, maps: FeatureMaps, mapped: Sequence[int]) -> tuple[Tensor, Sequence[Tensor]]:
         """From feature maps to what :meth:`read_out` reads.

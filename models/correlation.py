@@ -259,9 +259,9 @@ def _pearson(x: _Array, y: _Array, weights: _Array | None) -> float:
 
 def _standard(values: _Array, weights: _Array | None) -> _Array:
     """Zero mean, unit deviation."""
-    centred = values - _mean(values, weights)
-    centred = centred / np.abs(centred).max()  # squares of tiny differences would vanish
-    standard: _Array = centred / np.sqrt(_mean(centred**2, weights))
+    centered = values - _mean(values, weights)
+    centered = centered / np.abs(centered).max()  # squares of tiny differences would vanish
+    standard: _Array = centered / np.sqrt(_mean(centered**2, weights))
     return standard
 
 

@@ -23,6 +23,23 @@ FaultName = Literal[
     "compression",
 ]
 
+Region = Literal["whole", "left", "right", "top", "bottom", "center", "background"]
+"""The part of a picture that has a fault; "whole" where it has no place of its own."""
+
+_PLACES: Final[Mapping[Region, str]] = {
+    "left": "the left half",
+    "right": "the right half",
+    "top": "the top half",
+    "bottom": "the bottom half",
+    "center": "the center",
+    "background": "the background",
+}
+
+
+def placed(phrase: str, region: Region) -> str:
+    """The phrase for a fault with its place: "the right half is slightly soft"."""
+    return phrase if region == "whole" else f"{_PLACES[region]} is {phrase}"
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -55,7 +72,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("blur", "sharpness", ("blurry", "soft", "defocused", "smeared"), "slightly soft", "blurry"),
     Fault("underexposed", "brightness", ("dark", "underexposed"), "slightly underexposed", "underexposed"),
     Fault("overexposed", "brightness", ("overexposed",), "slightly overexposed", "overexposed"),
-    Fault("noise", "noisiness", ("noisy", "grainy", "speckled"), "slightly noisy", "noisy"),
+    Fault("noise", "cleanness", ("noisy", "grainy", "speckled"), "slightly noisy", "noisy"),
     Fault(
         "low-contrast",
         "contrast",
@@ -63,8 +80,14 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "slightly low in contrast",
         "low in contrast",
     ),
-    Fault("dull", "colorfulness", ("dull", "faded"), "slightly dull in colour", "dull in colour"),
+    Fault("dull", "colorfulness", ("dull", "faded"), "slightly dull in color", "dull in color"),
     Fault("oversaturated", "colorfulness", ("oversaturated",), "slightly oversaturated", "oversaturated"),
     Fault("compression", "overall", ("blocky",), "slightly blocky", "blocky"),
 )
 """All faults that can be named."""
+
+EXCLUSIVE: Final[tuple[tuple[FaultName, FaultName], ...]] = (
+    ("underexposed", "overexposed"),
+    ("dull", "oversaturated"),
+)
+"""Faults of which one place has one at most, though their words may all come true of a ruined picture."""

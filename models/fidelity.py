@@ -13,35 +13,51 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d
+
+from models.alignment import Displacement, displacement
 
 _PEAK: Final = 255.0
 _RADIUS: Final = 5
 _SIGMA: Final = 1.5
 _C1: Final = (0.01 * _PEAK) ** 2
 _C2: Final = (0.03 * _PEAK) ** 2
-_LUMA: Final = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as the paper's own code converts to grey
+LUMA: Final = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as the paper's own code converts to gray
 _OFFSETS: Final = np.arange(-_RADIUS, _RADIUS + 1)
+WINDOW_SIDE: Final = 2 * _RADIUS + 1
 _WINDOW: Final = np.exp(-(_OFFSETS**2) / (2 * _SIGMA**2)) / np.exp(-(_OFFSETS**2) / (2 * _SIGMA**2)).sum()
+_NO_SHIFT_ABOVE_DB: Final = 45.0  # a shift of what has any texture costs more
 _STRIP_PIXELS: Final = 2**20
 """Images are gone through in strips of about this many pixels, so that a large one takes little memory."""
 
 
 @dataclass(frozen=True)
 class Signal:
-    """``psnr_db``: in decibels, None where the images are identical; ``ssim``: at most 1."""
+    """How far the samples of two images are apart.
+
+    Attributes:
+        psnr_db: in decibels; None where the images are identical.
+        ssim: at most 1.
+        displacement: of the distorted image; None where it lies on the reference.
+    """
 
     psnr_db: float | None
     ssim: float
+    displacement: Displacement | None = None
 
 
 def measure(reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> Signal:
-    """PSNR over RGB and SSIM on luma of two ``(H, W, 3)`` uint8 images.
+    """PSNR over RGB, SSIM on luma, and the displacement of two ``(H, W, 3)`` uint8 images.
 
     Raises:
         ValueError: the shapes differ, or a side is under the 11 pixels of the window.
     """
-    return Signal(psnr(reference, distorted), ssim(reference, distorted))
+    decibels = psnr(reference, distorted)
+    near = decibels is None or decibels > _NO_SHIFT_ABOVE_DB
+    return Signal(
+        decibels,
+        ssim(reference, distorted),
+        None if near else displacement(reference, distorted),
+    )
 
 
 def psnr(reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> float | None:
@@ -67,34 +83,52 @@ def ssim(reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> float:
         ValueError: the shapes differ, or a side is under the 11 pixels of the window.
     """
     _check(reference, distorted)
-    if min(reference.shape[:2]) < _OFFSETS.size:
-        raise ValueError(f"SSIM needs sides of at least {_OFFSETS.size} pixels, not {reference.shape[:2]}.")
-    total, count = 0.0, 0
-    for rows in _strips(reference, overlap=2 * _RADIUS):
-        similarity = _ssim_map(reference[rows] @ _LUMA, distorted[rows] @ _LUMA)
-        total += float(similarity.sum())
-        count += similarity.size
-    return total / count
+    if min(reference.shape[:2]) < WINDOW_SIDE:
+        raise ValueError(f"SSIM needs sides of at least {WINDOW_SIDE} pixels, not {reference.shape[:2]}.")
+    return mean_similarities(reference, distorted)[0]
 
 
-def _ssim_map(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The index of each whole window: ``(h, w)`` luma -> ``(h - 10, w - 10)``."""
+def mean_similarities(x: NDArray[np.generic], y: NDArray[np.generic]) -> tuple[float, float]:
+    """The means over all whole windows of SSIM, and of its contrast and structure without the luminance.
+
+    Args:
+        x: ``(H, W, 3)`` RGB or ``(H, W)`` luma, in [0, 255], with sides of at least 11 pixels.
+        y: the same shape.
+    """
+    whole, structure, count = 0.0, 0.0, 0
+    for rows in _strips(x, overlap=2 * _RADIUS):
+        luminances, structures = _ssim_maps(_luma(x[rows]), _luma(y[rows]))
+        whole += float((luminances * structures).sum())
+        structure += float(structures.sum())
+        count += structures.size
+    return whole / count, structure / count
+
+
+def _luma(image: NDArray[np.generic]) -> NDArray[np.float64]:
+    luma: NDArray[np.float64] = image @ LUMA if image.ndim == 3 else image.astype(np.float64)
+    return luma
+
+
+def _ssim_maps(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """The two factors of SSIM of each whole window: ``(h, w)`` luma -> ``(h - 10, w - 10)`` each."""
     mean_x, mean_y = _blur(x), _blur(y)
     variance_x = _blur(x * x) - mean_x**2
     variance_y = _blur(y * y) - mean_y**2
     covariance = _blur(x * y) - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
     structure = (2 * covariance + _C2) / (variance_x + variance_y + _C2)
-    return luminance * structure
+    return luminance, structure
 
 
 def _blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.ndimage import correlate1d  # here: HTTP processes name Signal, and never measure one
+
     down = correlate1d(values, _WINDOW, axis=0)[_RADIUS:-_RADIUS]
     across: NDArray[np.float64] = correlate1d(down, _WINDOW, axis=1)[:, _RADIUS:-_RADIUS]
     return across
 
 
-def _strips(image: NDArray[np.uint8], overlap: int) -> Iterator[slice]:
+def _strips(image: NDArray[np.generic], overlap: int) -> Iterator[slice]:
     """Slices of rows that cover the image; each reaches `overlap` rows into the next."""
     height, width = image.shape[:2]
     step = max(1, _STRIP_PIXELS // width)

@@ -1,7 +1,7 @@
 """From a decoded image to what a network sees: upright sRGB pixels, a size, a normalized tensor.
 
 Training, evaluation and the service all come through here, so a model is asked about the same pixels that
-it learnt from. What differs between weights (mean, standard deviation, longest side) is data,
+it learned from. What differs between weights (mean, standard deviation, longest side) is data,
 :class:`Preprocessing`, and travels in the weights' metadata.
 """
 

@@ -142,7 +142,7 @@ def pack(images: Sequence[NDArray[np.uint8]], multiple: int = 1) -> tuple[Tensor
     return torch.from_numpy(batch).permute(0, 3, 1, 2), extents
 
 
-def normalise(pixels: Tensor, extents: Extents, mean: Tensor, std: Tensor) -> Tensor:
+def normalize(pixels: Tensor, extents: Extents, mean: Tensor, std: Tensor) -> Tensor:
     """``(pixels / 255 - mean) / std`` of ``(B, 3, H, W)`` uint8, float32, with zero beyond the extents.
 
     Args:

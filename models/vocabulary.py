@@ -6,14 +6,18 @@ their polarity from here. The dimensions follow the attributes of SPAQ and CLIP-
 decision.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray  # clients read the table, and have no need of numpy
 
-Dimension = Literal["sharpness", "brightness", "colorfulness", "contrast", "noisiness", "overall"]
+Dimension = Literal["sharpness", "brightness", "colorfulness", "contrast", "cleanness", "overall"]
 Polarity = Literal["positive", "negative"]
+
+FORMER_DIMENSIONS: Final[Mapping[str, Dimension]] = {"noisiness": "cleanness"}
+"""Names of dimensions in what earlier versions wrote, and the names that replaced them."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ _TABLE: dict[Dimension, str] = {
     "brightness": "bright/dark well-exposed/overexposed well-lit/underexposed",
     "colorfulness": "colorful/dull vivid/faded natural/oversaturated",
     "contrast": "contrasty/flat punchy/washed-out distinct/murky",
-    "noisiness": "clean/noisy smooth/grainy pristine/speckled",
+    "cleanness": "clean/noisy smooth/grainy pristine/speckled",
     "overall": "good/bad intact/distorted artifact-free/blocky stable/shaky",
 }
 

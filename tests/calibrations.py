@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from models.calibration import Calibration, Readings, Thresholds
-from models.checkpoints.format import save
+from models.checkpoints.saving import save
 from models.checkpoints.sources import read
 from models.faults import FAULTS
 from models.vocabulary import DIMENSIONS

@@ -1,31 +1,45 @@
-"""What all tests share: markers, small random weights, and an environment without anybody's settings."""
+"""What all tests share: markers, small random weights, and an environment without anybody's settings.
 
+Nothing here imports torch: the process that hands out the tests to the workers of pytest has no need of it.
+"""
+
+import gc
 import os
 from collections.abc import Generator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from models.bpclip.model import BPCLIP, compact
-from models.checkpoints.architecture import RESNET
-from models.checkpoints.format import save
-from models.checkpoints.metadata import Metadata
-from models.checkpoints.state_dict import stored
-from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
-from models.qualiclip.model import PROMPTS, QualiCLIP, QualiCLIPConfig
-from tests.markers import KINDS, PURE, no_process
+import models.runtime  # noqa: F401  # before any test imports openvino itself
+from app.cpu import cores
+from tests.markers import KINDS, PURE, longest_files_first, no_process
 
-_LONGEST_SIDE = 384
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One for each core, and one more unless all tests are pure: the others often wait for processes."""
+    return cores() + (not config.option.markexpr.startswith("pure"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What collecting makes stays to the end; looking through it for garbage takes a tenth of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that has no mark of a kind as pure."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test that has no mark of a kind as pure; among several workers, long files come first."""
     for item in items:
         if not any(mark.name in KINDS for mark in item.iter_markers()):
             item.add_marker(PURE)
+    if hasattr(config, "workerinput"):
+        longest_files_first(items)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -51,23 +65,10 @@ def _guarded(item: pytest.Item) -> Generator[None, None, None]:
 @pytest.fixture(scope="session")
 def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``MODEL.safetensors`` of random weights in tiny architectures, for the three models."""
+    from tests.tiny_weights import write
+
     folder = tmp_path_factory.mktemp("weights")
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        tiny = QualiCLIPConfig(embed_dim=32, layers=(1, 1, 1, 1), width=8, head_width=32, text_layers=0)
-        _save(folder, "qualiclip", QualiCLIP(tiny), tiny.as_metadata())
-        for name, full_reference in (("bpclip", False), ("bpclip-fr", True)):
-            config = replace(
-                compact(full_reference),
-                encoder=RESNET,
-                rectified=False,
-                layers=(1, 1, 1, 1),
-                channels=(8, 8, 16, 16),
-                stem_channels=8,
-                inner_width=16,
-                text_width=32,
-            )
-            _save(folder, name, BPCLIP(config), config.as_metadata())
+    write(folder)
     return folder
 
 
@@ -86,21 +87,3 @@ def _nobodys_settings() -> None:
     """Tests do not see the settings of whoever runs them, nor the width of a terminal."""
     for name in [name for name in os.environ if name.startswith("IQA_") or name == "COLUMNS"]:
         del os.environ[name]
-
-
-def _save(folder: Path, name: str, model: torch.nn.Module, architecture: dict[str, object]) -> None:
-    tensors = stored(model.state_dict())
-    metadata = Metadata(
-        model=name,
-        name=f"{name}-tiny",
-        architecture=architecture,
-        preprocessing=Preprocessing(mean=CLIP_MEAN, std=CLIP_STD, longest_side=_LONGEST_SIDE),
-        prompts=list(PROMPTS) if name == "qualiclip" else [],
-        text_encoder=False,
-        license="Apache-2.0",
-        source="random numbers",
-        training_data="none",
-        validated_sides=(64, _LONGEST_SIDE),
-        created="2025-01-01",
-    )
-    save(folder / f"{name}.safetensors", tensors, metadata)

@@ -21,6 +21,20 @@ _STARTS: Final[tuple[tuple[Any, str], ...]] = (
 _HARMLESS: Final = frozenset({"uname"})  # cvvdp asks for the machine when it is imported
 
 
+_SECONDS: Final = {PURE: 0.05, "process": 1.5, "system": 2.5, "slow": 4.0}
+"""Of a test with that marker, roughly: in which order files are run follows from it, and nothing else."""
+
+
+def longest_files_first(items: list[pytest.Item]) -> None:
+    """Sort tests so that a worker is not left with a long file when the others have nothing left to do."""
+    expected: dict[object, float] = {}
+    for item in items:
+        names = {mark.name for mark in item.iter_markers()}
+        seconds = sum(cost for name, cost in _SECONDS.items() if name in names)
+        expected[item.path] = expected.get(item.path, 0.0) + seconds
+    items.sort(key=lambda item: -expected[item.path])
+
+
 @contextmanager
 def no_process(test: str) -> Iterator[None]:
     """Fail a test that starts a process.

@@ -5,7 +5,8 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from itertools import chain
 from pathlib import Path
@@ -21,16 +22,16 @@ _FLOORS = (
     {"app.cli"},
     {"app.commands"},
     {"app.main", "app.server", "app.supervisor"},
-    {"app.api", "app.bulk"},
+    {"app.api", "app.bulk", "app.local"},
     {"app.http"},
     {"app.scoring"},
     {"app.metrics"},
     {"app.inference"},
     {"app.imaging"},
-    {"app.auth", "app.client", "app.policies"},
+    {"app.auth", "app.client", "app.picking", "app.policies"},
     {"app.schemas", "app.settings"},
     {
-        *("app.cpu", "app.errors", "app.logs", "app.printable"),
+        *("app.cost", "app.cpu", "app.errors", "app.fetching", "app.logs", "app.memory", "app.printable"),
         *("app.processes", "app.text_file", "app.version"),
     },
     {"models"},
@@ -60,18 +61,22 @@ def _those(modules: list[str], fault: Callable[[str], object]) -> dict[str, obje
     return {module: found for module in modules if (found := fault(module))}
 
 
+@cache
 def _tree(module: str) -> ast.Module:
     return ast.parse((_ROOT / module).read_text(encoding="utf-8"), module)
 
 
-def _imports(module: str) -> Iterator[str]:
+@cache
+def _imports(module: str) -> frozenset[str]:
     """Full names of what a module imports, wherever in it."""
+    names: set[str] = set()
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: imports are absolute"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(names)
 
 
 def _packages(module: str) -> set[str]:

@@ -3,6 +3,8 @@
 A word or phrase that is hard to read in technical prose is listed once, with what to write in its place. The
 documents contain none of them. In comments, docstrings and other strings of the code, some still occur; a
 phrase that has disappeared there is added to ``_GONE_FROM_CODE`` and must not return.
+
+The spelling is American, in names too: the dictionary of codespell knows the British one.
 """
 
 import io
@@ -10,6 +12,7 @@ import re
 import tokenize
 from collections import Counter
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -63,19 +66,20 @@ _INSTEAD: Final = {
     "are to": "must, may, can",
     "has to": "must",
     "have to": "must",
-    "colour": "color",
-    "colours": "colors",
-    "normalise": "normalize",
-    "normalised": "normalized",
-    "optimise": "optimize",
-    "optimised": "optimized",
 }
 """Words and phrases to avoid, and what to write in their place."""
 
 _GONE_FROM_CODE: Final = frozenset({
-    "going on", "went on", "spoiled", "holds against", "lay to", "normalise", "optimised",
+    "going on", "went on", "spoiled", "holds against", "lay to",
 })  # fmt: skip
 """Phrases that comments, docstrings and strings of app/ and models/ no longer contain."""
+
+_SPELLED_SO: Final = frozenset({"cancelled", "cancelling", "writeable"})
+"""By asyncio and NumPy."""
+_NAMES_OF_DISTORTIONS: Final = re.compile("colour-(?:diffusion|blocks)")
+"""They keep their spelling (:mod:`models.training.distortions.table`)."""
+_WORD: Final = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+"""Also in ``snake_case`` and ``camelCase``."""
 
 _OF_PEOPLE: Final = re.compile(r"\b(anyone|person|people)\s+who\b", re.IGNORECASE)
 """Where the actor is named, and a person."""
@@ -126,6 +130,28 @@ def _code() -> Iterator[tuple[str, str]]:
             yield path.relative_to(_ROOT).as_posix(), said(path.read_text(encoding="utf-8"))
 
 
+def _spellings() -> dict[str, str]:
+    """American spellings by British ones."""
+    known = files("codespell_lib").joinpath("data/dictionary_en-GB_to_en-US.txt").read_text(encoding="utf-8")
+    pairs = (line.split("->") for line in known.splitlines())
+    return {british: american.rstrip(",") for british, american in pairs if british not in _SPELLED_SO}
+
+
+def british(text: str, spellings: dict[str, str]) -> set[str]:
+    """The words of a text, or the parts of its names, that have an American spelling."""
+    words = {word.lower() for word in _WORD.findall(_NAMES_OF_DISTORTIONS.sub("", text))}
+    return words & spellings.keys()
+
+
+def _texts() -> Iterator[Path]:
+    yield from (_ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"))
+    yield _ROOT / "Makefile"
+    for folder in ("app", "docker", "docs", "models"):
+        for path in sorted((_ROOT / folder).rglob("*")):
+            if path.suffix in {".css", ".html", ".js", ".md", ".py", ".toml", ".yaml", ".yml"}:
+                yield path
+
+
 def _shown(hits: dict[str, Counter[str]]) -> dict[str, list[str]]:
     return {
         name: [f"{phrase!r}: write {_INSTEAD[phrase]}" for phrase in phrases]
@@ -141,6 +167,28 @@ def test_the_documents_avoid_what_is_hard_to_read() -> None:
 def test_what_has_disappeared_from_the_code_does_not_return() -> None:
     assert set(_INSTEAD) >= _GONE_FROM_CODE
     assert _shown({name: found(text, sorted(_GONE_FROM_CODE)) for name, text in _code()}) == {}
+
+
+def test_the_spelling_is_american() -> None:
+    spellings = _spellings()
+    found_in = {
+        path.relative_to(_ROOT).as_posix(): british(path.read_text(encoding="utf-8"), spellings)
+        for path in _texts()
+    }
+    assert {name: words for name, words in found_in.items() if words} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Grey, in\ncolour.", {"grey", "colour"}),
+        ("def _normalise_all(greyLevel): ...", {"normalise", "grey"}),
+        ("colour-diffusion, GREY", {"grey"}),
+        ("Fine: gray, otherwise, cancelled, compare", set()),
+    ],
+)
+def test_british_spellings_are_found_in_names_too(text: str, words: set[str]) -> None:
+    assert british(text, _spellings()) == words
 
 
 @pytest.mark.parametrize(

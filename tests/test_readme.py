@@ -31,6 +31,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from app.settings import Settings
+from tests.app.command_line import save_crops
 from tests.app.running import running
 from tests.photographs import named
 from tests.test_architecture import _FLOORS as FLOORS
@@ -170,7 +171,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a reader of the pages would be, with photographs of their own.
 
     ``photo.jpg``; ``a.jpg`` and ``b.jpg``, ``reference.jpg`` and ``distorted.jpg``, ``original.png`` and
-    ``compressed.jpg``, the second a blurred or compressed first; ``photos/`` with ``scores.csv``.
+    ``compressed.jpg``, the second a blurred or compressed first; ``photos/`` with ``scores.csv``;
+    ``accepted/`` and ``rejected/``, the second blurred; ``originals/`` and ``copies/``.
     """
     folder = tmp_path_factory.mktemp("reader")
     first, *others = (Image.fromarray(pixels) for pixels in named().values())
@@ -188,6 +190,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             rows.append([name, 0.9 - 0.3 * level - 0.01 * number])
     with (folder / "photos" / "scores.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["image", "mos"], *rows])
+    (folder / "copies").mkdir()
+    for path in save_crops(folder / "originals", 3):
+        with Image.open(path) as crop:
+            crop.save(folder / "copies" / f"{path.stem}.webp", quality=30)
+    save_crops(folder / "accepted", 20)
+    for path in save_crops(folder / "rejected", 10):
+        with Image.open(path) as crop:
+            crop.filter(ImageFilter.GaussianBlur(4)).save(path)
     return folder
 
 

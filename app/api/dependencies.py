@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.dependencies.models import Dependant
@@ -15,12 +15,15 @@ from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import Headers
 
-from app.auth.access import Access, Caller
+from app.api.openapi import WORDS_PARAMETER
+from app.auth.access import Access, Bill, Caller
 from app.errors import InvalidParameter, TextEncoderMissing, UnknownModel, UnsupportedMediaType
 from app.http.middleware import Record, record_of
 from app.http.request_body import ClientGone
-from app.policies import Policy, PolicyRefused, choose
-from app.scoring.requests import Question
+from app.imaging.sandbox.work import Asker
+from app.policies import Policy, PolicyRefused, choose, require_grades
+from app.schemas.measured.pair_measures import PublishedName
+from app.scoring.requests import Question, card
 from app.scoring.service import Service
 from app.settings import answering
 from models.registry import FULL_REFERENCE
@@ -73,9 +76,13 @@ async def _strict(request: Request) -> None:
     """
     dependants = list(_all_dependants(request.scope["route"]))
     known = list(dict.fromkeys(field.alias for each in dependants for field in each.query_params))
+    request.state.options = known  # for forms that have them as fields
     sent = Counter(name for name, _ in request.query_params.multi_items())
     for name, times in sent.items():
         if name not in known:
+            service: Service = request.app.state.service
+            if not service.pool.compares_words:
+                known = [each for each in known if each != WORDS_PARAMETER]
             shown, there_are = name[:_LONGEST_NAME], ", ".join(f"`{each}`" for each in known) or "none"
             raise InvalidParameter(
                 f"There is no parameter `{shown}` here; there are: {there_are}.", parameter=shown, known=known
@@ -97,9 +104,10 @@ STRICT: Final = Depends(_strict)
 """Of a route: mistakes in its parameters are refused, and not overlooked."""
 
 
-async def _room(service: ServiceDep, caller: CallerDep) -> None:
+async def _room(request: Request, service: ServiceDep, caller: CallerDep) -> None:
+    service.guard.require(comparison="/compare" in request.scope["route"].path)
     caller.require_budget()
-    service.admission.look()
+    service.admission.look(_share_of(request, caller))
 
 
 ROOM: Final = Depends(_room)
@@ -132,8 +140,14 @@ class Asked:
         models: names of no-reference models.
         words: beyond the 40.
         timeout_s: to start within.
-        caller: who asks, and pays for it.
+        caller: who pays for it.
+        asker: who asks, as far as shares are concerned.
         quality_map: whether local quality is wanted too.
+        embedding: whether the embedding is wanted too.
+        brief: whether the answer is a summary.
+        detail_crops: whether tiles at native size are wanted too.
+        difference_map: whether it is wanted too where a pair differs.
+        measures: names of the published measures of a pair that are wanted too.
         policy: by which a verdict is wanted, if one is.
     """
 
@@ -141,7 +155,13 @@ class Asked:
     words: tuple[str, ...]
     timeout_s: float
     caller: Caller
+    asker: Asker
     quality_map: bool = False
+    embedding: bool = False
+    brief: bool = False
+    detail_crops: bool = False
+    difference_map: bool = False
+    measures: tuple[PublishedName, ...] = ()
     policy: Policy | None = None
 
     def from_now(self) -> Question:
@@ -151,11 +171,34 @@ class Asked:
             words=self.words,
             deadline=time.monotonic() + self.timeout_s,
             quality_map=answering(self.models) if self.quality_map else None,
-            charge=self.caller.charge,
+            embedding=answering(self.models) if self.embedding else None,
+            detail=answering(self.models) if self.detail_crops else None,
+            difference_map=self.difference_map,
+            measures=self.measures,
+            bill=Bill(self.caller),
+            asker=self.asker,
         )
 
 
+_TimeoutHeader = Annotated[
+    Annotated[int, Field(ge=1, le=_LONGEST_TIMEOUT_MS)] | SkipJsonSchema[None],
+    Header(description="Milliseconds, from the arrival of the body, in which the work must start."),
+]
+
+
+async def _asked_of_no_model(
+    request: Request, service: ServiceDep, caller: CallerDep, x_timeout_ms: _TimeoutHeader = None
+) -> Asked:
+    asker = Asker(_share_of(request, caller))
+    return Asked((), (), _timeout_s(service, x_timeout_ms), caller, asker)
+
+
+AskedOfNoModelDep = Annotated[Asked, Depends(_asked_of_no_model)]
+"""What is asked where no model answers."""
+
+
 async def _asked(
+    request: Request,
     service: ServiceDep,
     caller: CallerDep,
     models: Annotated[
@@ -176,25 +219,78 @@ async def _asked(
             json_schema_extra={"pattern": f"^{_WORDS}$"},
         ),
     ] = None,
-    x_timeout_ms: Annotated[
-        Annotated[int, Field(ge=1, le=_LONGEST_TIMEOUT_MS)] | SkipJsonSchema[None],
-        Header(description="Milliseconds, from the arrival of the body, in which the work must start."),
-    ] = None,
+    x_timeout_ms: _TimeoutHeader = None,
 ) -> Asked:
     cards = service.loaded().cards
-    loaded = tuple(card.name for card in cards if card.name != FULL_REFERENCE)
+    loaded = tuple(each.name for each in cards if each.name != FULL_REFERENCE)
     chosen = loaded if models is None else _names(models, loaded)
     words = () if adjectives is None else _words(adjectives)
-    if words and not any(card.text_encoder for card in cards if card.name in chosen):
+    if words and not any(each.text_encoder for each in cards if each.name in chosen):
         raise TextEncoderMissing(
             "None of the models asked carries a text encoder, so only the 40 adjectives are compared.",
             models=list(chosen),
         )
-    timeout_s = service.settings.timeout_s if x_timeout_ms is None else x_timeout_ms / 1000
-    return Asked(chosen, words, timeout_s, caller)
+    timeout_s = _timeout_s(service, x_timeout_ms)
+    return Asked(chosen, words, timeout_s, caller, Asker(_share_of(request, caller)))
+
+
+def _timeout_s(service: Service, x_timeout_ms: int | None) -> float:
+    return service.settings.timeout_s if x_timeout_ms is None else x_timeout_ms / 1000
+
+
+def _share_of(request: Request, caller: Caller) -> str:
+    """Whose share of the service a request uses: its key's, otherwise its address's."""
+    if caller.name is not None:
+        return f"key {caller.name}"
+    return f"address {request.client.host}" if request.client else "nowhere"
 
 
 AskedDep = Annotated[Asked, Depends(_asked)]
+
+
+DetailQuery = Annotated[
+    Literal["full", "summary"],
+    Query(
+        description="`summary` leaves out the adjectives, the prompts and whatever else is not acted on: "
+        "an answer of about 1 KB."
+    ),
+]
+EmbeddingQuery = Annotated[
+    bool,
+    Query(
+        description="Whether the vector is wanted too that the model of the answer reads its score from: "
+        "for finding near duplicates."
+    ),
+]
+
+
+PolicyQuery = Annotated[
+    str | SkipJsonSchema[None],
+    # Which names there are is added to the document, where they are known.
+    Query(description="Policy for a verdict; GET /policies lists them.", examples=["upload"]),
+]
+
+
+async def _asked_of_one_model(
+    request: Request,
+    service: ServiceDep,
+    caller: CallerDep,
+    models: Annotated[
+        str | SkipJsonSchema[None],
+        Query(
+            description="The no-reference model whose score decides; of several, the one "
+            "that POST /score would answer by.",
+            examples=["bpclip"],
+        ),
+    ] = None,
+    x_timeout_ms: _TimeoutHeader = None,
+) -> Asked:
+    asked = await _asked(request, service, caller, models, None, x_timeout_ms)
+    return replace(asked, models=(answering(asked.models),))
+
+
+AskedOfOneModelDep = Annotated[Asked, Depends(_asked_of_one_model)]
+"""A question about many images that are compared by their scores."""
 
 
 async def _asked_of_one(
@@ -203,14 +299,26 @@ async def _asked_of_one(
     quality_map: Annotated[
         bool, Query(description="Whether local quality is wanted too, by the model of the answer.")
     ] = False,
-    policy: Annotated[
-        str | SkipJsonSchema[None],
-        # Which names there are is added to the document, where they are known.
-        Query(description="Policy for a verdict; GET /policies lists them.", examples=["upload"]),
-    ] = None,
+    detail: DetailQuery = "full",
+    embedding: EmbeddingQuery = False,
+    detail_crops: Annotated[
+        bool,
+        Query(
+            description="Whether tiles at native size are scored too, by the model of the answer: they show "
+            "blur and noise of a pixel's size."
+        ),
+    ] = False,
+    policy: PolicyQuery = None,
 ) -> Asked:
-    chosen = None if policy is None else _policy(policy, service, asked.models)
-    return replace(asked, quality_map=quality_map, policy=chosen)
+    chosen = None if policy is None else chosen_policy(policy, service, asked.models)
+    return replace(
+        asked,
+        quality_map=quality_map,
+        embedding=embedding,
+        brief=detail == "summary",
+        detail_crops=detail_crops,
+        policy=chosen,
+    )
 
 
 AskedOfOneDep = Annotated[Asked, Depends(_asked_of_one)]
@@ -238,11 +346,19 @@ def _words(adjectives: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.strip(" ") for word in adjectives.split(",")))
 
 
-def _policy(name: str, service: Service, models: tuple[str, ...]) -> Policy:
+def chosen_policy(name: str, service: Service, models: tuple[str, ...], *, compared: bool = False) -> Policy:
+    """The policy of that name, for an answer of these models.
+
+    Raises:
+        InvalidParameter: there is none, or it cannot be applied.
+    """
     try:
-        return choose(name, service.policies, service.settings.models, models)
+        policy = choose(name, service.policies, service.settings.models, models, compared=compared)
+        if compared:
+            require_grades(policy, card(FULL_REFERENCE, service.loaded()).grades)
     except PolicyRefused as error:
         raise InvalidParameter(str(error), parameter="policy", known=list(error.known)) from error
+    return policy
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, _T]) -> _T:

@@ -1,17 +1,23 @@
 """The OpenAPI document beyond what FastAPI derives: problems and request bodies."""
 
+import copy
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
+from app.api.examples import examples_of
 from app.errors import (
     BodyTimeout,
     BodyTooLarge,
     DeadlineExceeded,
     Draining,
+    FetchFailed,
+    FetchNotAllowed,
     ImageTooLarge,
     ImageTooSmall,
     InternalError,
@@ -32,10 +38,25 @@ from app.errors import (
 )
 from app.http.middleware import PROBLEM_JSON
 from app.imaging.formats.registry import FORMATS
+from app.schemas.addresses import BatchAddresses, ImageAddress, PairAddresses
 from app.schemas.batch import BatchLine
 from app.schemas.problems import ProblemDetails
 
-BODY_PROBLEMS = (MalformedRequest, BodyTimeout, BodyTooLarge)
+
+@dataclass(frozen=True)
+class OfferedPolicies:
+    """Names of the policies that can be asked for.
+
+    Attributes:
+        of_images: about single images.
+        of_pairs: about an image and its reference.
+    """
+
+    of_images: tuple[str, ...]
+    of_pairs: tuple[str, ...]
+
+
+BODY_PROBLEMS = (MalformedRequest, BodyTimeout, BodyTooLarge, FetchNotAllowed, FetchFailed)
 IMAGE_PROBLEMS = (
     UnsupportedMediaType,
     InvalidImage,
@@ -53,6 +74,8 @@ WORK_PROBLEMS = (
     DeadlineExceeded,
 )
 
+WORDS_PARAMETER: Final = "adjectives"
+"""Takes words beyond the 40, which only weights with a text encoder can compare with an image."""
 IMAGE_TYPES: Final = tuple(each.mime for each in FORMATS)
 _BINARY: Final = {"type": "string", "format": "binary"}
 _KEY_SCHEMES: Final = {
@@ -86,6 +109,11 @@ def raw_image() -> dict[str, Any]:
     return {kind: {"schema": _BINARY} for kind in (*IMAGE_TYPES, "application/octet-stream")}
 
 
+def by_address(asking: type[BaseModel]) -> dict[str, Any]:
+    """The content of a request body that says where images lie."""
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{asking.__name__}"}}}
+
+
 def cached() -> dict[str, Any]:
     """What the successful answer of a route has beside its content, if it may have been remembered."""
     return {
@@ -99,14 +127,17 @@ def cached() -> dict[str, Any]:
     }
 
 
-def document(app: FastAPI, locked: bool, models: Sequence[str], policies: Sequence[str]) -> dict[str, Any]:
-    """The OpenAPI document of the application, made once.
+def document(
+    app: FastAPI, locked: bool, models: Sequence[str], policies: OfferedPolicies, *, words: bool
+) -> dict[str, Any]:
+    """The OpenAPI document of the application, made once but for the words.
 
     Args:
         app: whose routes are described.
         locked: whether keys are set.
         models: names of the no-reference models that are loaded.
-        policies: names of those that can be asked for.
+        policies: that can be asked for.
+        words: whether words beyond the 40 can be compared. The parameter for them is left out otherwise.
     """
     if app.openapi_schema is None:
         document = get_openapi(
@@ -120,13 +151,41 @@ def document(app: FastAPI, locked: bool, models: Sequence[str], policies: Sequen
         _tell_of_keys(document, locked)
         _tell_of_models(document, models)
         _tell_of_policies(document, policies)
+        _add_examples(document)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for schema in (ProblemDetails, BatchLine):
+        for schema in (ProblemDetails, BatchLine, ImageAddress, PairAddresses, BatchAddresses):
             own = schema.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
             schemas |= own.pop("$defs", {})
             schemas[schema.__name__] = own
         app.openapi_schema = document
-    return app.openapi_schema
+    return app.openapi_schema if words else _without(app.openapi_schema, WORDS_PARAMETER)
+
+
+def below_prefix(document: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """The document for a client that sees the service below a prefix: its servers and types of problems."""
+    if not prefix:
+        return document
+    document = copy.deepcopy(document)
+    for server in document["servers"]:
+        server["url"] = prefix + server["url"].removesuffix("/")
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for response in operation["responses"].values():
+                for example in response.get("content", {}).get(PROBLEM_JSON, {}).get("examples", {}).values():
+                    example["value"]["type"] = prefix + example["value"]["type"]
+    return document
+
+
+def _without(document: dict[str, Any], parameter: str) -> dict[str, Any]:
+    """The document without a parameter of its operations."""
+    document = copy.deepcopy(document)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "parameters" in operation:
+                operation["parameters"] = [
+                    each for each in operation["parameters"] if each["name"] != parameter
+                ]
+    return document
 
 
 def _drop_validation_errors(document: dict[str, Any]) -> None:
@@ -159,13 +218,22 @@ def _tell_of_models(document: dict[str, Any], models: Sequence[str]) -> None:
                     parameter["schema"]["pattern"] = f"^(?: *,)* *{name} *(?:, *(?:{name} *)?)*$"
 
 
-def _tell_of_policies(document: dict[str, Any], policies: Sequence[str]) -> None:
+def _tell_of_policies(document: dict[str, Any], policies: OfferedPolicies) -> None:
     """Says wherever a policy can be asked for which there are."""
-    for operations in document["paths"].values():
+    for path, operations in document["paths"].items():
+        names = policies.of_pairs if path == "/compare" else policies.of_images
         for operation in operations.values():
             for parameter in operation.get("parameters", []):
-                if parameter["name"] == "policy" and policies:
-                    parameter["schema"]["enum"] = list(policies)
+                if parameter["name"] == "policy" and names:
+                    parameter["schema"]["enum"] = list(names)
+
+
+def _add_examples(document: dict[str, Any]) -> None:
+    """Adds examples of answers. FastAPI would take the fields out that are null."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if examples := examples_of(operation["operationId"]):
+                operation["responses"]["200"]["content"]["application/json"]["examples"] = examples
 
 
 def _response(errors: list[type[ServiceError]]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Caller:
     clock: Callable[[], float] = time.monotonic
 
     def charge(self, pixels: int) -> None:
-        """Takes the pixels to be scored from the budget, which may be overdrawn."""
+        """Takes pixels from the budget, which may be overdrawn."""
         if self.bucket is not None:
             self.bucket.charge(pixels, self.clock())
 
@@ -43,6 +43,38 @@ class Caller:
             raise RateLimited("The budget of this key is spent for the moment.", retry_after=wait_s)
 
 
+class Bill:
+    """What a request costs its caller, in pixels: those decoded or, where they are more, those scored.
+
+    Each image is charged at its header, before a pixel of it is decoded. Threads may use it at the same time.
+
+    Args:
+        caller: who pays.
+    """
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._charged = 0
+
+    def decoding(self, pixels: int) -> None:
+        """Charges an image that is to be decoded.
+
+        Raises:
+            RateLimited: the budget is spent, and this is the first image of the request.
+        """
+        if not self._charged:
+            self._caller.require_budget()
+        self._take(pixels)
+
+    def scoring(self, pixels: int) -> None:
+        """Charges what is scored of all the request's images, as far as it is more than was decoded."""
+        self._take(max(0, pixels - self._charged))
+
+    def _take(self, pixels: int) -> None:
+        self._charged += pixels
+        self._caller.charge(pixels)
+
+
 _MOST_PRESENTED: Final = 2  # one in each header that takes them
 
 EVERYBODY: Final = Caller(None)
@@ -56,8 +88,8 @@ class Access:
         settings: of the process.
         clock: in seconds.
 
-    Raises:
-        KeysError: the keys cannot be used.
+    Attributes:
+        locked: whether keys are asked for; also while none is in force.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -66,7 +98,11 @@ class Access:
         # The kernel deals connections out to the processes, so each grants its share of a budget.
         self._share = 1 / settings.http_processes
         self._callers: dict[str, tuple[ApiKey, Caller]] = {}
-        self.locked = bool(self._ring.current())
+        self.locked = settings.api_keys_file is not None or settings.api_keys is not None
+
+    def faults(self) -> int:
+        """Number of faults in the lists of keys: lines that are not in force, a list without a key."""
+        return len(self._ring.current().faults)
 
     def caller(self, presented: Sequence[bytes]) -> Caller:
         """The client that sent a request with these keys. The first one names it; none of them may be wrong.
@@ -81,7 +117,7 @@ class Access:
         different = list(dict.fromkeys(presented))
         if len(different) > _MOST_PRESENTED:
             raise Unauthorized("The request carries too many API keys.", wrong_key=True)
-        keys = self._ring.current()
+        keys = self._ring.current().keys
         found = [find(keys, key) for key in different]
         known = [key for key in found if key is not None]
         if len(known) < len(found):

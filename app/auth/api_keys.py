@@ -2,6 +2,9 @@
 
 A line of a list is ``NAME:SHA256`` or ``NAME:SHA256:PIXELS_PER_SECOND``; ``#`` begins a comment. Complaints
 name the line and never repeat it: it may hold the key itself where the hash belongs.
+
+A list fails closed, line by line: valid lines are in force, faulty ones are not, and a list without a valid
+line lets no request in.
 """
 
 import hashlib
@@ -22,10 +25,10 @@ MOST_KEYS: Final = 1000
 
 _log = logging.getLogger("iqa.keys")
 
-_PREFIX: Final = "iqa_"  # so that a key that lies around can be recognised as one
+_PREFIX: Final = "iqa_"  # so that a key that lies around can be recognized as one
 _RANDOM_BYTES: Final = 32
 _LARGEST_FILE: Final = 2**20
-_LOOK_EVERY_S: Final = 1.0
+_LOOK_EVERY_S: Final = 0.5
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _LINE: Final = re.compile(rf"({_NAME.pattern})\s*:\s*([0-9A-Fa-f]{{64}})(?:\s*:\s*([1-9][0-9]{{0,14}}))?")
 _SEPARATOR: Final = re.compile(r"[,\r\n]+")
@@ -53,6 +56,19 @@ class ApiKey:
         """The key as it stands in a list."""
         parts = [self.name, self.digest.hex()]
         return ":".join(parts if self.pixels_per_s is None else [*parts, str(self.pixels_per_s)])
+
+
+@dataclass(frozen=True)
+class KeyList:
+    """The keys of a list.
+
+    Attributes:
+        keys: in force, of the valid lines.
+        faults: one sentence for each line that is not in force, or for a list that has no key at all.
+    """
+
+    keys: tuple[ApiKey, ...] = ()
+    faults: tuple[str, ...] = ()
 
 
 def new_key() -> str:
@@ -90,7 +106,10 @@ def parse_keys(text: str, source: str) -> list[ApiKey]:
     Raises:
         KeysError: a line is invalid; the message calls the text `source`.
     """
-    return _parse(text.splitlines(), f"{source}, line")
+    listed = _parse(text.splitlines(), f"{source}, line")
+    if listed.faults:
+        raise KeysError(listed.faults[0])
+    return list(listed.keys)
 
 
 def read_file(path: Path) -> str:
@@ -105,39 +124,38 @@ def read_file(path: Path) -> str:
         raise KeysError(str(error)) from error
 
 
-def load_keys(path: Path | None, entries: str | None) -> tuple[ApiKey, ...]:
-    """The keys of a file and of a text of entries that commas or newlines separate; none where both are None.
+def read_keys(path: Path | None, entries: str | None) -> KeyList:
+    """The keys of a file and of entries that commas or newlines separate; none where both are None."""
+    of_file = KeyList() if path is None else _of_file(path)
+    of_entries = KeyList() if entries is None else _of_entries(entries)
+    keys, faults = list(of_file.keys), [*of_file.faults, *of_entries.faults]
+    taken = {part for key in keys for part in (key.name, key.digest)}
+    added = [key for key in of_entries.keys if not taken & {key.name, key.digest}]
+    if len(added) < len(of_entries.keys):
+        faults.append("IQA_API_KEYS has a name or a key that the file of API keys has too.")
+    keys += added
+    if len(keys) > MOST_KEYS:
+        faults.append(f"There are {len(keys)} API keys; only the first {MOST_KEYS} are in force.")
+    return KeyList(tuple(keys[:MOST_KEYS]), tuple(faults))
+
+
+def check_keys(path: Path | None, entries: str | None) -> None:
+    """Returns where a service can start with these keys. Faulty lines beside valid ones do not prevent it.
 
     Raises:
-        KeysError: one of them cannot be read, is invalid, or holds no key.
+        KeysError: keys are asked for, and no valid one is there.
     """
-    keys: list[ApiKey] = []
-    if path is not None:
-        keys += parse_keys(read_file(path), f"The file of API keys {path}")
-        if not keys:
-            raise KeysError(f"The file of API keys {path} holds none.")
-    if entries is not None:
-        listed = _parse(_SEPARATOR.split(entries), "IQA_API_KEYS, entry")
-        if not listed:
-            raise KeysError("IQA_API_KEYS is set and holds no key.")
-        keys += listed
-    for what in ({key.name for key in keys}, {key.digest for key in keys}):
-        if len(what) < len(keys):
-            raise KeysError("IQA_API_KEYS has a name or a key that the file of API keys has too.")
-    if len(keys) > MOST_KEYS:
-        raise KeysError(f"There are {len(keys)} API keys; at most {MOST_KEYS} are taken.")
-    return tuple(keys)
+    listed = read_keys(path, entries)
+    if (path is not None or entries is not None) and not listed.keys:
+        raise KeysError(listed.faults[0])
 
 
 class KeyRing:
-    """The keys in use. A look-up checks their file for changes, at most once a second.
+    """The keys in force. A look-up checks their file for changes, at most twice a second.
 
     Args:
-        path, entries: as for :func:`load_keys`.
+        path, entries: as for :func:`read_keys`.
         clock: in seconds.
-
-    Raises:
-        KeysError: as :func:`load_keys`.
     """
 
     def __init__(
@@ -147,33 +165,63 @@ class KeyRing:
         self._next_look = clock() + _LOOK_EVERY_S
         # Taken before the file is read: what changes meanwhile is seen at the next look.
         self._seen = _signature(path)
-        self._keys = load_keys(path, entries)
-        self._complaint: str | None = None
+        self._listed = read_keys(path, entries)
+        self._doubtful = bool(self._listed.faults)
+        self._complain()
 
-    def current(self) -> tuple[ApiKey, ...]:
-        """The keys of now, or of before where the file cannot be used any more; none if none are set."""
+    def current(self) -> KeyList:
+        """The keys of now."""
         now = self._clock()
         if self._path is not None and now >= self._next_look:
             self._next_look = now + _LOOK_EVERY_S
-            if (signature := _signature(self._path)) != self._seen:
-                self._reload(signature)
-        return self._keys
+            self._look()
+        return self._listed
 
-    def _reload(self, signature: tuple[int, ...] | None) -> None:
-        try:
-            self._keys = load_keys(self._path, self._entries)
-        except KeysError as error:
-            # The file is read again at every look, since a fault may vanish without a trace on the file.
-            if str(error) != self._complaint:
-                self._complaint = str(error)
-                _log.error("%s The API keys of before stay in use.", error)
+    def _look(self) -> None:
+        signature = _signature(self._path)
+        if signature == self._seen and not self._doubtful:
             return
-        self._seen, self._complaint = signature, None
-        _log.info("the file of API keys has changed; %d keys are in use", len(self._keys))
+        listed = read_keys(self._path, self._entries)
+        if listed.faults and not self._doubtful:
+            # It may be in the middle of being written, or unreadable for a moment: the next look decides.
+            self._doubtful = True
+            return
+        # As long as there are faults the file is read again: one may vanish without a trace on the file.
+        self._seen, self._doubtful = signature, bool(listed.faults)
+        if listed == self._listed:
+            return
+        self._listed = listed
+        self._complain()
+        _log.info("the file of API keys has changed; %d keys are in force", len(listed.keys))
+
+    def _complain(self) -> None:
+        if faults := self._listed.faults:
+            others = f" {len(faults) - 1} further faults." if len(faults) > 1 else ""
+            _log.error("%s%s %d API keys are in force.", faults[0], others, len(self._listed.keys))
 
 
-def _parse(lines: Sequence[str], where: str) -> list[ApiKey]:
+def _of_file(path: Path) -> KeyList:
+    try:
+        listed = _parse(read_file(path).splitlines(), f"The file of API keys {path}, line")
+    except KeysError as error:
+        return KeyList(faults=(str(error),))
+    return (
+        listed
+        if listed.keys or listed.faults
+        else KeyList(faults=(f"The file of API keys {path} holds none.",))
+    )
+
+
+def _of_entries(entries: str) -> KeyList:
+    listed = _parse(_SEPARATOR.split(entries), "IQA_API_KEYS, entry")
+    return (
+        listed if listed.keys or listed.faults else KeyList(faults=("IQA_API_KEYS is set and holds no key.",))
+    )
+
+
+def _parse(lines: Sequence[str], where: str) -> KeyList:
     keys: list[ApiKey] = []
+    faults: list[str] = []
     seen: set[str | bytes] = set()
     for number, line in enumerate(lines, 1):
         content = line.partition("#")[0].strip()
@@ -181,17 +229,19 @@ def _parse(lines: Sequence[str], where: str) -> list[ApiKey]:
             continue
         match = _LINE.fullmatch(content)
         if match is None:
-            raise KeysError(
+            faults.append(
                 f"{where} {number}, is neither NAME:SHA256 nor NAME:SHA256:PIXELS_PER_SECOND, with a name of "
                 "letters, digits and ._@-, and 64 hexadecimal digits."
             )
+            continue
         name, digest, rate = match.groups()
         key = ApiKey(name, bytes.fromhex(digest), None if rate is None else int(rate))
         if seen & {key.name, key.digest}:
-            raise KeysError(f"{where} {number}, has the name or the key of an earlier one.")
+            faults.append(f"{where} {number}, has the name or the key of an earlier one.")
+            continue
         seen |= {key.name, key.digest}
         keys.append(key)
-    return keys
+    return KeyList(tuple(keys), tuple(faults))
 
 
 def _signature(path: Path | None) -> tuple[int, ...] | None:

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
 from app.bulk.errors import OutputError
-from app.bulk.rows import Column, Row
+from app.bulk.rows import Row
+from app.schemas.columns import BETWEEN_TEXTS, Column
+from models.vocabulary import FORMER_DIMENSIONS
 
 if TYPE_CHECKING:
     import pyarrow
 
-_BETWEEN: Final = " | "
 _FORMULAS: Final = (
     "=",
     "+",
@@ -88,7 +89,7 @@ class JsonLines:
         with path.open("rb") as file:
             for line in file:
                 try:
-                    fields = json.loads(line) if line.endswith(b"\n") else None
+                    fields = json.loads(with_names_of_today(line)) if line.endswith(b"\n") else None
                 except ValueError:
                     return
                 if not isinstance(fields, dict) or not isinstance(fields.get("file"), str):
@@ -115,7 +116,7 @@ class Csv:
             with path.open(encoding="utf-8", newline="") as file:
                 reader = csv.DictReader(file, strict=True)
                 if list(reader.fieldnames or ()) != list(kinds):
-                    raise OutputError(f"{path.name} has other columns than this program writes.")
+                    raise _other_columns(path)
                 for cells in reader:
                     yield {name: _value(kinds[name], cell) for name, cell in cells.items()}
         except (csv.Error, KeyError, TypeError, UnicodeDecodeError, ValueError) as error:
@@ -159,7 +160,7 @@ class Parquet:
         try:
             with parquet.ParquetFile(path) as file:
                 if file.schema_arrow.names != [column.name for column in columns]:
-                    raise OutputError(f"{path.name} has other columns than this program writes.")
+                    raise _other_columns(path)
                 for batch in file.iter_batches(_ROWS_OF_GROUP):
                     for row in batch.to_pylist():
                         yield {**row, "file": read_name(row["file"])}
@@ -170,6 +171,15 @@ class Parquet:
 def encoded(row: Row) -> bytes:
     """A line of JSON. Names that are not UTF-8 are kept: JSON escapes what stands for such bytes."""
     return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def with_names_of_today(line: bytes) -> bytes:
+    """A line of JSON in which dimensions that an earlier version named otherwise have the names of today."""
+    for former, today in FORMER_DIMENSIONS.items():
+        # Only keys and the values of `dimension`: JSON escapes the quotation marks within a file's name.
+        line = line.replace(f'{former}":'.encode(), f'{today}":'.encode())
+        line = line.replace(f'"dimension": "{former}"'.encode(), f'"dimension": "{today}"'.encode())
+    return line
 
 
 def written_name(name: str) -> str:
@@ -190,6 +200,13 @@ def read_name(text: str) -> str:
     )
 
 
+def _other_columns(path: Path) -> OutputError:
+    return OutputError(
+        f"{path.name} has other columns than this program writes, as tables of earlier versions have. Give "
+        "another file, or --overwrite."
+    )
+
+
 def _cell(column: Column, value: Any) -> str:
     if value is None:
         return ""
@@ -197,7 +214,7 @@ def _cell(column: Column, value: Any) -> str:
         name = written_name(value)
         return f"./{name}" if name.startswith(_FORMULAS) else name
     if column.kind == "texts":
-        value = _BETWEEN.join(value)
+        value = BETWEEN_TEXTS.join(value)
     text = str(value)
     return f"'{text}" if column.kind in ("text", "texts") and text.startswith(_FORMULAS) else text
 
@@ -211,7 +228,7 @@ def _value(column: Column, cell: str) -> Any:
         return float(cell) if cell else None
     text = cell[1:] if cell.startswith("'") else cell
     if column.kind == "texts":
-        return text.split(_BETWEEN) if text else []
+        return text.split(BETWEEN_TEXTS) if text else []
     return text or None
 
 

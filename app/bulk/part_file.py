@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from app.bulk.errors import OutputError
-from app.bulk.file_formats import encoded
+from app.bulk.file_formats import encoded, with_names_of_today
 from app.bulk.rows import Row
 
 _SYNC_EVERY_S: Final = 5.0
@@ -54,6 +54,7 @@ class PartFile:
                 self._database.execute("CREATE TABLE rows (failed INTEGER NOT NULL, line BLOB NOT NULL)")
                 self._database.executemany(_INSERT, map(_record, before))
                 self._database.execute("COMMIT")
+            self._rename()
             self._sync()
             undo.pop_all()
 
@@ -96,6 +97,11 @@ class PartFile:
     def close(self) -> None:
         """Syncs and unlocks it; a second call does nothing."""
         self._database.close()
+
+    def _rename(self) -> None:
+        """Gives the rows of an earlier version the names of today."""
+        self._database.create_function("of_today", 1, with_names_of_today, deterministic=True)
+        self._database.execute("UPDATE rows SET line = of_today(line) WHERE line <> of_today(line)")
 
     def _sync(self) -> None:
         self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.bulk.charts import Boxes, Histogram
+from app.bulk.html_page import render_page
 from app.bulk.run_manifest import About
 from app.bulk.summary import Distribution, Example, Summary, share
 from app.printable import shown
+from app.schemas.columns import BETWEEN_TEXTS, columns
 from app.settings import answering
 from models.files import appearing
 from models.vocabulary import DIMENSIONS
 
-_TEMPLATE: Final = Path(__file__).with_name("report.html")
-_STYLE: Final = Path(__file__).with_name("report.css")
 _MOST_LINES: Final = 12
 _SHARES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 _WEAK: Final = 0.5
@@ -39,6 +39,7 @@ class Card:
         verdict: on it; None where there is none.
         reasons: of the verdict.
         copies: further files that hold the same.
+        fields: of the table, in its order: name and value, but for those that are empty.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Card:
     verdict: str | None
     reasons: tuple[str, ...]
     copies: int
+    fields: tuple[tuple[str, str], ...]
 
 
 def write_report(path: Path, about: About, summary: Summary) -> None:
@@ -71,23 +73,16 @@ def write_report(path: Path, about: About, summary: Summary) -> None:
 
 def page(about: About, summary: Summary) -> str:
     """The page; the files of the images that it shows are read once more."""
-    from jinja2 import Environment, StrictUndefined
-
-    from app.http.security_headers import inline
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    style = "\n" + _STYLE.read_text(encoding="utf-8")
     best, worst = summary.best_and_worst()
     names = about.basis.names
     model = answering(names)
     scores = summary.scores.get(model, Distribution())
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    return render_page(
+        "report.html",
         about=about,
         began=_moment(about.began),
         ended=_moment(about.ended or datetime.now(UTC)),
-        best=_cards(best),
+        best=_cards(best, names),
         calibration=about.basis.calibrations.get(model),
         boxes=Boxes.of(summary.dimensions),
         dimensions=_table(summary.dimensions),
@@ -101,8 +96,6 @@ def page(about: About, summary: Summary) -> str:
         scores=_table(dict(_answering_first(summary, model))),
         share=share,
         size=_amount(summary.bytes),
-        style=style,
-        style_source=inline(style),
         summary=summary,
         title=f"Quality of {summary.images:,} image{'' if summary.images == 1 else 's'}",
         verdicts={outcome: summary.verdicts[outcome] for outcome in _OUTCOMES},
@@ -111,7 +104,7 @@ def page(about: About, summary: Summary) -> str:
             for warning, count in summary.warnings.most_common(_MOST_LINES)
             for code, _, sentence in (warning.partition(":"),)
         ],
-        worst=_cards(worst),
+        worst=_cards(worst, names),
     )
 
 
@@ -157,16 +150,16 @@ def _table(distributions: Mapping[str, Distribution]) -> list[tuple[str, list[st
     ]
 
 
-def _cards(examples: list[Example]) -> list[Card]:
-    from app.bulk.thumbnails import thumbnail
-    from app.imaging.limits import Limits
+def _cards(examples: list[Example], models: tuple[str, ...]) -> list[Card]:
+    from app.bulk.thumbnails import DECODED_BEFORE, thumbnail
 
-    # They were scored, so they kept to the limits, which need not be these.
-    limits = Limits(max_bytes=2**31, max_pixels=200_000_000, max_side=10**6, max_aspect=10**6)
-    return [_card(example, thumbnail(example.path, example.row["sha256"], limits)) for example in examples]
+    return [
+        _card(example, thumbnail(example.path, example.row["sha256"], DECODED_BEFORE), models)
+        for example in examples
+    ]
 
 
-def _card(example: Example, picture: str | None) -> Card:
+def _card(example: Example, picture: str | None, models: tuple[str, ...]) -> Card:
     row: Mapping[str, Any] = example.row
     dimensions = sorted((row[name], name) for name in DIMENSIONS if row[name] is not None)
     return Card(
@@ -175,12 +168,21 @@ def _card(example: Example, picture: str | None) -> Card:
         size=f"{row['width']} x {row['height']}, {row['format']}",
         picture=picture,
         weak=", ".join(f"{name} {value:.2f}" for value, name in dimensions[:3] if value < _WEAK),
-        reading=row["reading"].capitalize(),
-        faults=", ".join(row["words"]),
+        reading=(row["reading"] or "").capitalize(),
+        faults=", ".join(row.get("faults") or ()),  # rows of an earlier version have no such column
         verdict=row["verdict"],
         reasons=tuple(row["reasons"]),
         copies=example.copies,
+        fields=tuple(_fields(row, models)),
     )
+
+
+def _fields(row: Mapping[str, Any], models: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for column in columns(models, detail="detail_score" in row):
+        value = row.get(column.name)
+        text = BETWEEN_TEXTS.join(value) if column.kind == "texts" and value else value
+        if text not in (None, "", []):
+            yield column.name, shown(str(text))
 
 
 def _moment(moment: datetime) -> str:

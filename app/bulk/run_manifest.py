@@ -48,6 +48,7 @@ class Basis(BaseModel):
         models: in the order asked for.
         max_scored_pixels: what larger images are scaled down to.
         policy: by which there are verdicts; None for none.
+        detail_crops: whether tiles at native size are scored too.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,6 +56,7 @@ class Basis(BaseModel):
     models: tuple[Used, ...]
     max_scored_pixels: int
     policy: Applied | None = None
+    detail_crops: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,19 +76,22 @@ class Basis(BaseModel):
         """
         _refuse(file, self._difference(wanted))
 
-    def check_asked(self, models: Sequence[str] | None, policy: str | None, file: Path) -> None:
+    def check_asked(
+        self, models: Sequence[str] | None, policy: str | None, file: Path, *, detail_crops: bool = False
+    ) -> None:
         """Makes sure of what can be told before any weights are loaded.
 
         Args:
             models: that are asked for by name.
             policy: that is asked for by name.
             file: of scores on this basis.
+            detail_crops: whether tiles are asked for.
 
         Raises:
             OutputError: the file cannot be resumed.
         """
         difference = None if models is None else self._other_models(models)
-        _refuse(file, difference or self._other_policy(policy))
+        _refuse(file, difference or self._other_policy(policy) or self._other_detail(detail_crops))
 
     def _difference(self, wanted: "Basis") -> str | None:
         if (difference := self._other_models(wanted.names)) is not None:
@@ -109,12 +114,18 @@ class Basis(BaseModel):
         if self.policy != wanted.policy:
             name = None if wanted.policy is None else wanted.policy.name
             return self._other_policy(name) or f"the policy {name} has been changed since"
-        return None
+        return self._other_detail(wanted.detail_crops)
 
     def _other_models(self, names: Sequence[str]) -> str | None:
         if set(self.names) == set(names):
             return None
         return f"it has scores of {', '.join(self.names)}, and now {', '.join(names)} would score"
+
+    def _other_detail(self, wanted: bool) -> str | None:
+        if self.detail_crops == wanted:
+            return None
+        before, now = ("with", "without") if self.detail_crops else ("without", "with")
+        return f"its images were scored {before} --detail-crops, and now {now} it"
 
     def _other_policy(self, name: str | None) -> str | None:
         before = None if self.policy is None else self.policy.name
@@ -184,7 +195,7 @@ def beside(out: Path) -> Path:
 
 
 def shown_names(named: Sequence[Path]) -> tuple[str, ...]:
-    """Names for people: what is not UTF-8 in them is spelt out, and of very many only the first are there."""
+    """Names for people: what is not UTF-8 in them is escaped, and of very many only the first are there."""
     shown = tuple(str(path).encode("utf-8", "backslashreplace").decode() for path in named[:_MOST_NAMES])
     more = len(named) - len(shown)
     return (*shown, f"... and {more} more") if more else shown

@@ -11,8 +11,9 @@ from typing import Final
 
 from app.bulk.file_formats import JsonLines, format_of
 from app.bulk.part_file import PartFile, log_of
-from app.bulk.rows import Calibrations, Row, answer_fields, columns, flat
+from app.bulk.rows import Row, answer_fields, flat
 from app.bulk.run_manifest import About, beside
+from app.schemas.columns import Column, columns
 from app.scoring.outcomes import ScoredFile
 from models.files import appearing
 
@@ -36,7 +37,6 @@ class ScoreFile:
         self._part_path = path.with_name(path.name + _PART)
         self._earlier_part = path.with_name(path.name + _EARLIER_PART)
         self._part: PartFile | None = None
-        self._calibrations: Calibrations = {}
 
     @property
     def exists(self) -> bool:
@@ -74,11 +74,10 @@ class ScoreFile:
         """The rows that are there, those of failures too.
 
         Raises:
-            OutputError: they cannot be read, or their origin is unknown.
+            OutputError: they cannot be read.
         """
-        calibrations = self.about().basis.calibrations
         for fields in self._fields():
-            yield flat(fields, calibrations) if "models" in fields else fields
+            yield flat(fields) if "models" in fields else fields
 
     def begin(self, about: About) -> None:
         """Makes ready for the first row.
@@ -88,7 +87,6 @@ class ScoreFile:
             OSError: it cannot be written.
         """
         about.write(self.path)
-        self._calibrations = about.basis.calibrations
         self._part = self._open()
 
     def go_on(self, now: About) -> None:
@@ -104,7 +102,6 @@ class ScoreFile:
         """
         before = self.about()
         before.basis.check(now.basis, self.path)
-        self._calibrations = now.basis.calibrations
         self._part = self._open()
         self._part.drop_failures()
         before.with_names_of(now).write(self.path)
@@ -117,7 +114,7 @@ class ScoreFile:
         """
         assert self._part is not None, "begin or go_on comes first"
         fields = answer_fields(scored)
-        row = flat(fields, self._calibrations)
+        row = flat(fields)
         self._part.append(row if self._format.table else fields)
         return row
 
@@ -135,7 +132,7 @@ class ScoreFile:
         about.write(self.path)
         with appearing(self.path) as file:
             if self._format.table:
-                self._format.write(self._part, columns(about.basis.names), file, about.model_dump_json())
+                self._format.write(self._part, _columns(about), file, about.model_dump_json())
             else:
                 file.writelines(self._part.lines())
         self.close()
@@ -166,8 +163,12 @@ class ScoreFile:
             yield from JsonLines().read(self._earlier_part, ())
         elif self.path.exists():
             # The file stays as it is until the new one takes its place.
-            yield from self._format.read(self.path, columns(self.about().basis.names))
+            yield from self._format.read(self.path, _columns(self.about()))
 
     def _remove_parts(self) -> None:
         for path in (self._earlier_part, self._part_path, log_of(self._part_path)):
             path.unlink(missing_ok=True)
+
+
+def _columns(about: About) -> tuple[Column, ...]:
+    return columns(about.basis.names, detail=about.basis.detail_crops)

@@ -4,6 +4,7 @@ Neither needs the other's libraries: to ask a server, torch is not loaded.
 """
 
 import contextlib
+import sys
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -13,7 +14,7 @@ from app.bulk.rows import weights_of
 from app.bulk.run_manifest import Applied, Basis, Used
 from app.schemas.policies import LoadedPolicy
 from app.schemas.score import UntimedScore
-from app.scoring.outcomes import ScoredFile
+from app.scoring.outcomes import STANDARD_INPUT, ScoredFile
 from app.settings import Settings
 
 SERVER_CONCURRENCY: Final = 8
@@ -53,6 +54,7 @@ class InProcess:
         settings: as for the service.
         policy: name of the policy to judge by.
         threads: that decode; by the settings where it is None.
+        detail_crops: whether tiles at native size are scored too.
 
     Raises:
         PoliciesError: the policy cannot be applied, or the file of policies is not usable.
@@ -61,7 +63,14 @@ class InProcess:
 
     server: str | None = None
 
-    def __init__(self, settings: Settings, policy: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        policy: str | None = None,
+        threads: int | None = None,
+        *,
+        detail_crops: bool = False,
+    ) -> None:
         from app import policies
 
         models = settings.models
@@ -71,7 +80,7 @@ class InProcess:
             self._policy = policies.choose(policy, known, models, models)
         from app.scoring.offline import Scorer
 
-        self._scorer = Scorer(settings)
+        self._scorer = Scorer(settings, detail_crops=detail_crops)
         self._threads = threads
         cards = {card.name: card for card in self._scorer.engine.cards()}
         used = tuple(
@@ -90,7 +99,10 @@ class InProcess:
         if self._policy is not None:
             applied = _applied(policies.described(self._policy, models, {}))
         self.basis = Basis(
-            models=used, max_scored_pixels=self._scorer.engine.max_scored_pixels, policy=applied
+            models=used,
+            max_scored_pixels=self._scorer.engine.max_scored_pixels,
+            policy=applied,
+            detail_crops=detail_crops,
         )
 
     def score(self, paths: Iterable[Path]) -> Generator[ScoredFile]:
@@ -116,6 +128,7 @@ class Remote:
         policy: name of its policy to judge by.
         concurrency: requests at a time.
         patience_s: how long it may answer nothing before it is given up.
+        detail_crops: whether tiles at native size are scored too.
 
     Raises:
         ClientError: it cannot be asked.
@@ -131,12 +144,14 @@ class Remote:
         policy: str | None,
         concurrency: int,
         patience_s: float,
+        detail_crops: bool = False,
     ) -> None:
         from app.client import Client
 
         self._client = Client(url, key=key, patience_s=patience_s)
         self._concurrency = concurrency
         self._policy = policy
+        self._detail_crops = detail_crops
         try:
             self.server = self._client.url
             self.basis = self._basis(models)
@@ -148,12 +163,15 @@ class Remote:
 
     def score(self, paths: Iterable[Path]) -> Generator[ScoredFile]:
         results = self._client.score_many(
-            paths, concurrency=self._concurrency, models=self._models, policy=self._policy
+            (sys.stdin.buffer if path == STANDARD_INPUT else path for path in paths),
+            concurrency=self._concurrency,
+            models=self._models,
+            policy=self._policy,
+            detail_crops=self._detail_crops,
         )
         with contextlib.closing(results):
             for scored in results:
-                path = scored.image
-                assert isinstance(path, Path)
+                path = scored.image if isinstance(scored.image, Path) else STANDARD_INPUT
                 if scored.problem is not None:
                     yield ScoredFile(path, None, scored.problem.detail)
                 elif scored.answer is not None:
@@ -184,6 +202,7 @@ class Remote:
             ),
             max_scored_pixels=loaded.limits.max_scored_pixels,
             policy=None if self._policy is None else _applied(self._find_policy(self._policy)),
+            detail_crops=self._detail_crops,
         )
 
     def _find_policy(self, name: str) -> LoadedPolicy:
@@ -199,6 +218,7 @@ class Remote:
 
 
 def _applied(policy: LoadedPolicy) -> Applied:
-    # Its warnings are about the weights, which stand beside it.
-    definition = policy.model_dump(mode="json", exclude={"warnings"})
+    # Its warnings are about the weights, which stand beside it; what scores files compares with no reference.
+    of_pairs = {"needs_reference", "grade", "misaligned", "comparisons"}
+    definition = policy.model_dump(mode="json", exclude={"warnings", *of_pairs})
     return Applied(name=policy.name, description=policy.description or "", definition=definition)

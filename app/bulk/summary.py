@@ -206,7 +206,7 @@ class Summary:
 
 
 def share(count: int, total: int) -> str:
-    """A part of a whole in per cent, for people: none and all only where that is so."""
+    """A part of a whole in percent, for people: none and all only where that is so."""
     if total == 0 or count == 0:
         return "0 %"
     if count == total:

@@ -12,6 +12,9 @@ from app.errors import ServiceError
 from app.imaging import decode
 from app.imaging.limits import Limits
 
+DECODED_BEFORE: Final = Limits(max_bytes=2**31, max_pixels=200_000_000, max_side=10**6, max_aspect=10**6)
+"""Of images that were scored: they kept to the limits of the settings, which need not be these."""
+
 _SIDE: Final = 320  # pixels: sharp at half the size on screens of double density
 _MOST_BYTES: Final = 15 * 1024  # a third more as an address
 _QUALITIES: Final = (80, 65, 50, 35, 20)

@@ -24,9 +24,12 @@ from app.client.errors import (
 from app.client.requests import Image, Words
 from app.client.sync import Client
 from app.schemas.compare import CompareAnswer
+from app.schemas.compare_summary import CompareSummary
 from app.schemas.models import ModelsAnswer
+from app.schemas.pick import PickAnswer
 from app.schemas.policies import PoliciesAnswer, Reason, Verdict
 from app.schemas.score import AdjectiveResult, ModelAnswer, ScoreAnswer
+from app.schemas.summary import ScoreSummary
 
 __all__ = [
     "AdjectiveResult",
@@ -34,15 +37,18 @@ __all__ = [
     "Client",
     "ClientError",
     "CompareAnswer",
+    "CompareSummary",
     "Image",
     "ImageUnreadable",
     "Misunderstood",
     "ModelAnswer",
     "ModelsAnswer",
+    "PickAnswer",
     "PoliciesAnswer",
     "Problem",
     "Reason",
     "ScoreAnswer",
+    "ScoreSummary",
     "Scored",
     "Unreachable",
     "Untrusted",

@@ -1,24 +1,25 @@
 """The client for coroutines; the blocking client wraps this one."""
 
 import asyncio
-import ipaddress
-import ssl
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
 import httpx
 
-from app.client import requests
+from app.client import connection, requests
 from app.client.concurrency import PacedRun
-from app.client.errors import ClientError, ImageUnreadable, Misunderstood, Unreachable, Untrusted
+from app.client.errors import ClientError, ImageUnreadable, Misunderstood
 from app.client.requests import AnswerT, Call, Image, Words
 from app.client.retry import Attempts, Clock, Patience, is_refusal
 from app.schemas.compare import CompareAnswer
+from app.schemas.compare_summary import CompareSummary
 from app.schemas.models import ModelsAnswer
+from app.schemas.pick import PickAnswer
 from app.schemas.policies import PoliciesAnswer
 from app.schemas.score import ScoreAnswer
+from app.schemas.summary import ScoreSummary
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 TIMEOUT_S: Final = 75.0
@@ -101,7 +102,7 @@ class AsyncClient:
             ),
             # The whole attempt has one limit; only to connect has a shorter one of its own.
             timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
-            trust_env=not _is_here(base_url.host),
+            trust_env=not connection.is_here(base_url.host),
             transport=transport,
         )
 
@@ -115,12 +116,29 @@ class AsyncClient:
         models: Words = None,
         adjectives: Words = None,
         quality_map: bool = False,
+        detail_crops: bool = False,
+        embedding: bool = False,
         policy: str | None = None,
     ) -> ScoreAnswer:
         """As :meth:`app.client.Client.score`."""
-        params = requests.parameters(models, adjectives, quality_map=quality_map, policy=policy)
+        params = requests.parameters(
+            models,
+            adjectives,
+            quality_map=quality_map,
+            detail_crops=detail_crops,
+            embedding=embedding,
+            policy=policy,
+        )
         call = requests.score_request(await self._read(image), params)
         return await self._ask(ScoreAnswer, call)
+
+    async def summarize(
+        self, image: Image, *, models: Words = None, embedding: bool = False, policy: str | None = None
+    ) -> ScoreSummary:
+        """As :meth:`app.client.Client.summarize`."""
+        params = requests.parameters(models, embedding=embedding, brief=True, policy=policy)
+        call = requests.score_request(await self._read(image), params)
+        return await self._ask(ScoreSummary, call)
 
     async def heat_map(self, image: Image, *, models: Words = None) -> bytes:
         """As :meth:`app.client.Client.heat_map`."""
@@ -128,12 +146,57 @@ class AsyncClient:
         return requests.png(await self._answer(call), call)
 
     async def compare(
-        self, reference: Image, distorted: Image, *, models: Words = None, resize: str = "none"
+        self,
+        reference: Image,
+        distorted: Image,
+        *,
+        models: Words = None,
+        resize: str = "none",
+        difference_map: bool = False,
+        measures: Words = None,
+        embedding: bool = False,
+        policy: str | None = None,
     ) -> CompareAnswer:
         """As :meth:`app.client.Client.compare`."""
-        params = requests.parameters(models, resize=resize)
-        call = requests.compare_request(await self._read(reference), await self._read(distorted), params)
-        return await self._ask(CompareAnswer, call)
+        params = requests.parameters(
+            models,
+            resize=resize,
+            difference_map=difference_map,
+            measures=measures,
+            embedding=embedding,
+            policy=policy,
+        )
+        pair = await self._read(reference), await self._read(distorted)
+        return await self._ask(CompareAnswer, requests.compare_request(*pair, params))
+
+    async def summarize_pair(
+        self,
+        reference: Image,
+        distorted: Image,
+        *,
+        models: Words = None,
+        resize: str = "none",
+        policy: str | None = None,
+    ) -> CompareSummary:
+        """As :meth:`app.client.Client.summarize_pair`."""
+        params = requests.parameters(models, resize=resize, brief=True, policy=policy)
+        pair = await self._read(reference), await self._read(distorted)
+        return await self._ask(CompareSummary, requests.compare_request(*pair, params))
+
+    async def difference_picture(self, reference: Image, distorted: Image, *, resize: str = "none") -> bytes:
+        """As :meth:`app.client.Client.difference_picture`."""
+        pair = await self._read(reference), await self._read(distorted)
+        call = requests.difference_request(*pair, requests.parameters(resize=resize))
+        return requests.png(await self._answer(call), call)
+
+    async def pick(self, images: Iterable[Image], *, model: str | None = None) -> PickAnswer:
+        """As :meth:`app.client.Client.pick`."""
+        read = await asyncio.to_thread(requests.named_images, images, self._most_bytes)
+        return await self.pick_named(read, model)
+
+    async def pick_named(self, images: Sequence[tuple[str, bytes]], model: str | None) -> PickAnswer:
+        """The answer about images that were read, by their names."""
+        return await self._ask(PickAnswer, requests.pick_request(images, requests.parameters(model)))
 
     async def models(self) -> ModelsAnswer:
         """As :meth:`app.client.Client.models`."""
@@ -151,6 +214,7 @@ class AsyncClient:
         models: Words = None,
         adjectives: Words = None,
         quality_map: bool = False,
+        detail_crops: bool = False,
         policy: str | None = None,
     ) -> AsyncGenerator[Scored]:
         """As :meth:`app.client.Client.score_many`. `images` is iterated over in the loop.
@@ -158,7 +222,9 @@ class AsyncClient:
         A caller that leaves the loop early closes the generator, as :func:`contextlib.aclosing` does, or
         leaves that to the garbage collector.
         """
-        params = requests.parameters(models, adjectives, quality_map=quality_map, policy=policy)
+        params = requests.parameters(
+            models, adjectives, quality_map=quality_map, detail_crops=detail_crops, policy=policy
+        )
         requests.require_several(images)
         return self._scores(images, params, self.run(concurrency))
 
@@ -201,7 +267,7 @@ class AsyncClient:
             async with asyncio.timeout(self._timeout_s):
                 response = await self._http.send(request, stream=True)
                 try:
-                    body = await _body(response, call)
+                    body = await connection.body_of(response, call)
                 finally:
                     await response.aclose()
         except httpx.DecodingError as error:
@@ -209,27 +275,13 @@ class AsyncClient:
                 "The answer is not encoded as it says.", request_id=call.request_id
             ) from error
         except (httpx.HTTPError, TimeoutError) as error:
-            raise self._unreachable(error, call) from error
+            raise connection.unreachable(error, call, self.url, self._timeout_s) from error
         if response.is_success:
             return body
         failure = requests.failure(response, body, call)
         if response.status_code == 504 and self._deadline_s is not None:
             failure.passing, failure.of_image = False, True
         raise failure
-
-    def _unreachable(self, error: Exception, call: Call) -> Unreachable:
-        match error:
-            case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.ProxyError():
-                if _distrusts(error):
-                    return Untrusted(
-                        f"The certificate of {self.url} is not trusted here.", request_id=call.request_id
-                    )
-                detail = f"There is no connection to {self.url}."
-            case httpx.TimeoutException() | TimeoutError():
-                detail = f"{self.url} did not answer within {self._timeout_s:g} s."
-            case _:
-                detail = f"The connection to {self.url} broke before the answer."
-        return Unreachable(detail, request_id=call.request_id)
 
     def run(self, concurrency: int) -> PacedRun:
         """What the images of one call share.
@@ -323,39 +375,7 @@ class AsyncClient:
         return True
 
 
-async def _body(response: httpx.Response, call: Call) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in response.aiter_bytes():
-        pieces.append(piece)
-        size += len(piece)
-        if size > requests.MOST_ANSWER_BYTES:
-            raise Misunderstood(
-                f"The answer has more than {requests.MOST_ANSWER_BYTES} bytes.", request_id=call.request_id
-            )
-    return b"".join(pieces)
-
-
 def _bare(error: ClientError) -> ClientError:
     """Without traceback and causes: their frames hold the bytes of the image."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
     return error
-
-
-def _is_here(host: str) -> bool:
-    """Whether an address is this machine's own, for which no proxy is used."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _distrusts(error: BaseException) -> bool:
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ssl.SSLCertVerificationError):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False

@@ -1,12 +1,13 @@
 """What is sent for a question, and what the answer to it means; nothing here knows a connection."""
 
+import io
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar, cast
+from typing import Any, BinaryIO, Final, Protocol, TypeVar, cast
 from uuid import uuid4
 
 import httpx
@@ -15,8 +16,16 @@ from pydantic import BaseModel, ValidationError
 from app.client.errors import ClientError, ImageUnreadable, Misunderstood, Problem
 from app.version import version
 
-Image = bytes | str | os.PathLike[str] | BinaryIO
-"""The bytes of an image file, the name of one, or a file that is open for reading bytes."""
+
+class HasPixels(Protocol):
+    """A numpy array ``(H, W)`` or ``(H, W, 3)`` of uint8, or an image of Pillow."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+
+
+Image = bytes | str | os.PathLike[str] | BinaryIO | HasPixels
+"""The bytes of an image file, the name of one, a file that is open for reading bytes, or pixels."""
 
 Words = Sequence[str] | str | None
 """Names in a sequence, or in one string with commas between them; None leaves it to the service."""
@@ -27,7 +36,8 @@ MOST_ANSWER_BYTES: Final = 64 * 2**20
 """The largest answers are heat maps: some megabytes. Whatever sends more is not the service."""
 
 _STANDARD: Final = frozenset({"type", "title", "status", "detail", "request_id"})
-_PROBLEM_TYPE: Final = re.compile(r"/problems/([a-z-]+)")
+_PROBLEM_TYPE: Final = re.compile(r"(?:/[\w.~-]+)*/problems/([a-z-]+)")
+_DEVICES: Final = Path("/dev")
 _SECONDS: Final = re.compile(r"\d{1,9}")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
 _LONGEST_SHOWN: Final = 200  # characters of text from an answer
@@ -42,7 +52,7 @@ class Call:
         path: below the service's address.
         params: of the query.
         content: of the body, if it is one image.
-        files: of the body, if they are several.
+        files: of the body, if they are several: the field, the name and the bytes of each.
         request_id: under which the service logs all attempts.
     """
 
@@ -50,7 +60,7 @@ class Call:
     path: str
     params: dict[str, str] = field(default_factory=dict)
     content: bytes | None = None
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: tuple[tuple[str, str, bytes], ...] = ()
     request_id: str = field(default_factory=lambda: uuid4().hex)
 
     def request(self, client: httpx.AsyncClient, deadline_s: float | None) -> httpx.Request:
@@ -60,7 +70,7 @@ class Call:
             headers["X-Timeout-Ms"] = str(round(deadline_s * 1000))
         if self.content is not None:
             headers["Content-Type"] = "application/octet-stream"
-        files = {name: (name, data, "application/octet-stream") for name, data in self.files.items()}
+        files = [(name, (file, data, "application/octet-stream")) for name, file, data in self.files]
         return client.build_request(
             self.method,
             self.path,
@@ -80,7 +90,37 @@ def heat_map_request(image: bytes, params: dict[str, str]) -> Call:
 
 
 def compare_request(reference: bytes, distorted: bytes, params: dict[str, str]) -> Call:
-    return Call("POST", "v1/compare", params, files={"reference": reference, "distorted": distorted})
+    return Call("POST", "v1/compare", params, files=_pair(reference, distorted))
+
+
+def pick_request(images: Sequence[tuple[str, bytes]], params: dict[str, str]) -> Call:
+    """The images by their names, which need not differ."""
+    return Call("POST", "v1/pick", params, files=tuple(("images", name, data) for name, data in images))
+
+
+def named_images(images: Iterable[Image], most_bytes: int) -> list[tuple[str, bytes]]:
+    """Names of images, numbers where they have none, and their bytes.
+
+    Raises:
+        ImageUnreadable, TypeError: as :func:`content_of`; and where `images` is a single one.
+    """
+    require_several(images)
+    return [
+        (
+            Path(image).name if isinstance(image, str | os.PathLike) else str(number),
+            content_of(image, most_bytes),
+        )
+        for number, image in enumerate(images)
+    ]
+
+
+def difference_request(reference: bytes, distorted: bytes, params: dict[str, str]) -> Call:
+    return Call("POST", "v1/compare/map", params, files=_pair(reference, distorted))
+
+
+def _pair(reference: bytes, distorted: bytes) -> tuple[tuple[str, str, bytes], ...]:
+    pair = {"reference": reference, "distorted": distorted}
+    return tuple((name, name, data) for name, data in pair.items())
 
 
 def parameters(
@@ -88,6 +128,11 @@ def parameters(
     adjectives: Words = None,
     *,
     quality_map: bool = False,
+    detail_crops: bool = False,
+    embedding: bool = False,
+    difference_map: bool = False,
+    measures: Words = None,
+    brief: bool = False,
     policy: str | None = None,
     resize: str = "none",
 ) -> dict[str, str]:
@@ -96,6 +141,11 @@ def parameters(
         "models": _joined(models),
         "adjectives": _joined(adjectives),
         "quality_map": "true" if quality_map else None,
+        "detail_crops": "true" if detail_crops else None,
+        "embedding": "true" if embedding else None,
+        "difference_map": "true" if difference_map else None,
+        "measures": _joined(measures),
+        "detail": "summary" if brief else None,
         "policy": policy,
         "resize": None if resize == "none" else resize,
     }
@@ -158,11 +208,14 @@ def content_of(image: Image, most_bytes: int) -> bytes:
         data, name = bytes(image), ""
     elif isinstance(image, str | os.PathLike):
         data, name = _read_path(Path(image), most_bytes), str(image)
+    elif hasattr(image, "__array_interface__"):
+        data, name = _encoded(image), ""
     elif hasattr(image, "read"):
         data, name = _read_file(image, most_bytes), ""
     else:
         raise TypeError(
-            f"An image is bytes, a path, or a file that is open for bytes; not {type(image).__name__}."
+            "An image is bytes, a path, a file that is open for bytes, an array or an image of Pillow; not "
+            f"{type(image).__name__}."
         )
     if not data:
         raise ImageUnreadable("It is empty.", name=name)
@@ -171,10 +224,42 @@ def content_of(image: Image, most_bytes: int) -> bytes:
     return data
 
 
+def _encoded(pixels: HasPixels) -> bytes:
+    """Pixels as a PNG file, which keeps them as they are.
+
+    Raises:
+        TypeError: they are not of a kind that PNG files have.
+        ModuleNotFoundError: Pillow, which encodes them, is not installed.
+    """
+    import PIL.Image
+
+    picture = pixels
+    if not isinstance(picture, PIL.Image.Image):
+        interface = pixels.__array_interface__
+        if interface["typestr"] != "|u1":
+            raise TypeError(
+                f"An array of pixels has to be uint8, from 0 to 255; it has the type {interface['typestr']}."
+            )
+        try:
+            picture = PIL.Image.fromarray(pixels)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"An array of pixels has the shape (H, W) or (H, W, 3), not {interface['shape']}."
+            ) from error
+    file = io.BytesIO()
+    try:
+        picture.save(file, "PNG", compress_level=1)
+    except OSError as error:
+        raise TypeError(f"An image of the mode {picture.mode} cannot be sent; convert it to RGB.") from error
+    return file.getvalue()
+
+
 def _read_path(path: Path, most_bytes: int) -> bytes:
     try:
-        # Not every name is that of a file with an end, and a pipe may never be written to.
-        if path.exists() and not path.is_file():
+        # Not every name is that of a file with an end, /dev/zero for one. A pipe that the shell has made has
+        # one; others may never be written to.
+        shell = path.is_fifo() and path.is_relative_to(_DEVICES)
+        if path.exists() and not path.is_file() and not shell:
             raise ImageUnreadable("It is not a file.", name=str(path))
         with path.open("rb") as file:
             return file.read(most_bytes + 1)

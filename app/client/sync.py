@@ -28,9 +28,12 @@ from app.client.errors import (
 from app.client.requests import Image, Words
 from app.client.retry import Clock
 from app.schemas.compare import CompareAnswer
+from app.schemas.compare_summary import CompareSummary
 from app.schemas.models import ModelsAnswer
+from app.schemas.pick import PickAnswer
 from app.schemas.policies import PoliciesAnswer
 from app.schemas.score import ScoreAnswer
+from app.schemas.summary import ScoreSummary
 
 _T = TypeVar("_T")
 
@@ -90,6 +93,8 @@ class Client:
         models: Words = None,
         adjectives: Words = None,
         quality_map: bool = False,
+        detail_crops: bool = False,
+        embedding: bool = False,
         policy: str | None = None,
     ) -> ScoreAnswer:
         """How good an image looks: the answer to POST /score.
@@ -99,6 +104,8 @@ class Client:
             models: to ask; by default all that the service has loaded.
             adjectives: words beyond the 40, for weights with a text encoder.
             quality_map: whether local quality is wanted too.
+            detail_crops: whether tiles at native size are scored too.
+            embedding: whether the vector for finding near duplicates is wanted too.
             policy: to judge by; the answer has a verdict then.
 
         Raises:
@@ -110,8 +117,30 @@ class Client:
         data = requests.content_of(image, self._most_bytes)
         return self._do(
             lambda asking: asking.score(
-                data, models=models, adjectives=adjectives, quality_map=quality_map, policy=policy
+                data,
+                models=models,
+                adjectives=adjectives,
+                quality_map=quality_map,
+                detail_crops=detail_crops,
+                embedding=embedding,
+                policy=policy,
             )
+        )
+
+    def summarize(
+        self, image: Image, *, models: Words = None, embedding: bool = False, policy: str | None = None
+    ) -> ScoreSummary:
+        """What is acted on, in about a kilobyte: the answer to POST /score with ``detail=summary``.
+
+        Args:
+            image, models, embedding, policy: as of :meth:`score`.
+
+        Raises:
+            ClientError: as of :meth:`score`.
+        """
+        data = requests.content_of(image, self._most_bytes)
+        return self._do(
+            lambda asking: asking.summarize(data, models=models, embedding=embedding, policy=policy)
         )
 
     def heat_map(self, image: Image, *, models: Words = None) -> bytes:
@@ -124,7 +153,16 @@ class Client:
         return self._do(lambda asking: asking.heat_map(data, models=models))
 
     def compare(
-        self, reference: Image, distorted: Image, *, models: Words = None, resize: str = "none"
+        self,
+        reference: Image,
+        distorted: Image,
+        *,
+        models: Words = None,
+        resize: str = "none",
+        difference_map: bool = False,
+        measures: Words = None,
+        embedding: bool = False,
+        policy: str | None = None,
     ) -> CompareAnswer:
         """How close a distorted image comes to its reference: the answer to POST /compare.
 
@@ -134,15 +172,72 @@ class Client:
             models: no-reference models to ask about both; the full-reference one always answers.
             resize: ``reference`` brings the distorted image to the reference's size; with ``none`` sizes that
                 differ are a Problem.
+            difference_map: whether it is wanted too where they differ.
+            measures: beside PSNR and SSIM: ``ms_ssim``, ``haarpsi``, ``vsi``, ``mdsi``.
+            embedding: whether the vectors of both images are wanted too.
+            policy: to judge by, as ``transcode``; the answer has a verdict then.
 
         Raises:
             ClientError: as of :meth:`score_request`.
         """
-        pair = (
-            requests.content_of(reference, self._most_bytes),
-            requests.content_of(distorted, self._most_bytes),
+        pair = self._contents(reference, distorted)
+        return self._do(
+            lambda asking: asking.compare(
+                *pair,
+                models=models,
+                resize=resize,
+                difference_map=difference_map,
+                measures=measures,
+                embedding=embedding,
+                policy=policy,
+            )
         )
-        return self._do(lambda asking: asking.compare(*pair, models=models, resize=resize))
+
+    def summarize_pair(
+        self,
+        reference: Image,
+        distorted: Image,
+        *,
+        models: Words = None,
+        resize: str = "none",
+        policy: str | None = None,
+    ) -> CompareSummary:
+        """What is acted on, in about a kilobyte: the answer to POST /compare with ``detail=summary``.
+
+        Args:
+            reference, distorted, models, resize, policy: as of :meth:`compare`.
+
+        Raises:
+            ClientError: as of :meth:`score`.
+        """
+        pair = self._contents(reference, distorted)
+        return self._do(
+            lambda asking: asking.summarize_pair(*pair, models=models, resize=resize, policy=policy)
+        )
+
+    def difference_picture(self, reference: Image, distorted: Image, *, resize: str = "none") -> bytes:
+        """Where a distorted image differs from its reference, over it, as a PNG file.
+
+        Raises:
+            ClientError: as of :meth:`score`.
+        """
+        pair = self._contents(reference, distorted)
+        return self._do(lambda asking: asking.difference_picture(*pair, resize=resize))
+
+    def pick(self, images: Iterable[Image], *, model: str | None = None) -> PickAnswer:
+        """Groups of images that show the same, and which one of each to keep: the answer to POST /pick.
+
+        Args:
+            images: 2 to 64 of them; files are named in the answer as they are called, others by their number.
+            model: whose score decides; by default that of :meth:`score`.
+
+        Raises:
+            ClientError: as of :meth:`score_request`. An image that cannot be scored is a problem in the
+                answer.
+            TypeError: `images` is a single one.
+        """
+        read = requests.named_images(images, self._most_bytes)
+        return self._do(lambda asking: asking.pick_named(read, model))
 
     def models(self) -> ModelsAnswer:
         """What the service has loaded.
@@ -168,6 +263,7 @@ class Client:
         models: Words = None,
         adjectives: Words = None,
         quality_map: bool = False,
+        detail_crops: bool = False,
         policy: str | None = None,
     ) -> Generator[Scored]:
         """Scores images as they come, and yields each as it is done, however many there are.
@@ -187,14 +283,16 @@ class Client:
         Args:
             images: as for :meth:`score_request`.
             concurrency: images under way at a time, 1 to 1024.
-            models, adjectives, quality_map, policy: as for :meth:`score_request`.
+            models, adjectives, quality_map, detail_crops, policy: as for :meth:`score_request`.
 
         Raises:
             ClientError: out of the iterator, as told.
             ValueError: `concurrency` is out of range.
             TypeError: `images` is the name of one, or its bytes.
         """
-        params = requests.parameters(models, adjectives, quality_map=quality_map, policy=policy)
+        params = requests.parameters(
+            models, adjectives, quality_map=quality_map, detail_crops=detail_crops, policy=policy
+        )
         requests.require_several(images)
         asking, loop = self._started()
         return self._scores(images, params, asking, loop, asking.run(concurrency))
@@ -227,6 +325,9 @@ class Client:
                 # Also where the client is never closed, and when the interpreter ends.
                 weakref.finalize(self, self._loop.stop)
             return self._asking, self._loop
+
+    def _contents(self, *images: Image) -> list[bytes]:
+        return [requests.content_of(image, self._most_bytes) for image in images]
 
     def _do(self, ask: Callable[[AsyncClient], Coroutine[Any, Any, _T]]) -> _T:
         asking, loop = self._started()

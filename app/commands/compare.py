@@ -1,6 +1,8 @@
 """``iqa compare``: compares a distorted image with its reference, in this process."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -9,17 +11,29 @@ import typer
 from rich import box
 from rich.table import Table
 
-from app.commands.flags import IN_PROCESS, PAIR_WEIGHTS, with_settings
+from app.commands.flags import IN_PROCESS, PAIR_WEIGHTS, with_options, with_settings
 from app.commands.official import fetch_where_asked
-from app.commands.terminal import SOME_FAILED, cell, complain, console, reported
+from app.commands.score import NOT_GOOD_ENOUGH, Verdicts
+from app.commands.table import show_verdict
+from app.commands.terminal import SOME_FAILED, cell, complain, console, fail, reported, require_writable
+from app.printable import shown
 from app.schemas.common import values_of
+from app.schemas.measured.pair_measures import PUBLISHED_MEASURES, PublishedName
 from app.settings import Settings
 
 if TYPE_CHECKING:
+    from app.policies import Policy
     from app.schemas.compare import UntimedCompare
+    from app.scoring.offline import Scorer
 
 _ONLY_OVER_HTTP: Final = {"timing_ms", "batch"}
 _WORDS_SHOWN: Final = 6
+_SHOWN_AS: Final[Mapping[PublishedName, str]] = {
+    "ms_ssim": "MS-SSIM",
+    "haarpsi": "HaarPSI",
+    "vsi": "VSI",
+    "mdsi": "MDSI",
+}
 
 
 class Resize(StrEnum):
@@ -29,42 +43,208 @@ class Resize(StrEnum):
     reference = "reference"
 
 
-@reported
-@with_settings(*IN_PROCESS, PAIR_WEIGHTS)
-def compare_files(
-    reference: Annotated[Path, typer.Argument(help="The image as it should be.", show_default=False)],
-    distorted: Annotated[Path, typer.Argument(help="The image to be judged.", show_default=False)],
-    settings: Settings,
+@dataclass(frozen=True)
+class CompareOptions:
+    """Arguments and options of ``iqa compare``, beside the settings."""
+
+    reference: Annotated[
+        Path, typer.Argument(help="The image as it should be, or a folder of such.", show_default=False)
+    ]
+    distorted: Annotated[
+        Path, typer.Argument(help="The image to be judged, or a folder of such.", show_default=False)
+    ]
     resize: Annotated[
         Resize,
         typer.Option(help="Refuse another size than the reference's, or bring the distorted image to it."),
-    ] = Resize.none,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, as POST /compare answers.")] = False,
-) -> None:
-    """Compare an image with its reference.
+    ] = Resize.none
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print JSON, as POST /compare answers; of folders a line for each pair, as with "
+            "detail=summary.",
+        ),
+    ] = False
+    policy: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Judge by this policy, as `transcode`.", show_default=False),
+    ] = None
+    fail_on: Annotated[
+        Verdicts | None,
+        typer.Option(
+            help="With --policy: exit status 3 if a distorted image fails, or if one does not pass.",
+            show_default=False,
+        ),
+    ] = None
+    measures: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help=f"Measures beside PSNR and SSIM, out of {', '.join(PUBLISHED_MEASURES)}.",
+            show_default=False,
+        ),
+    ] = ""
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--map",
+            metavar="FILE",
+            help="PNG to write of where two images differ, as POST /compare/map answers.",
+            show_default=False,
+        ),
+    ] = None
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write the comparisons of two folders to, the worst first, instead of printing "
+            "them: .jsonl, .csv or .parquet.",
+            show_default=False,
+        ),
+    ] = None
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out where it exists.")] = False
+
+
+@reported
+@with_settings(*IN_PROCESS, PAIR_WEIGHTS, "policies_file")
+@with_options
+def compare_files(options: CompareOptions, settings: Settings) -> None:
+    """Compare an image with its reference, or a folder of images with a folder of references.
 
     The score is 1 where they cannot be told apart. --models chooses the no-reference models that score each
     of the two beside it.
 
-    Exit status: 0; 1 if a file cannot be used; 2 for wrong usage, settings or weights.
+    Images of two folders belong together by their names below them; the extension may differ. What has no
+    partner is named in the table and at the end.
+
+    Exit status: 0; 1 if a file cannot be used or has no partner; 2 for wrong usage, settings or weights; 3
+    for --fail-on, if all were compared; 130 after Ctrl-C.
     """
-    from app.scoring.offline import FileFailure, Scorer
+    folders = _are_folders(options)
+    policy = _policy(options, settings)
+    if folders:
+        bad, failed = _compare_folders(options, settings, policy)
+    else:
+        bad, failed = _compare_two(options, settings, policy), False
+    if failed:
+        raise typer.Exit(SOME_FAILED)
+    if bad:
+        raise typer.Exit(NOT_GOOD_ENOUGH)
+
+
+def _are_folders(options: CompareOptions) -> bool:
+    """Whether two folders are named; refuses what cannot be combined."""
+    folders = [path.is_dir() for path in (options.reference, options.distorted)]
+    if folders[0] != folders[1]:
+        fail("A folder is compared with a folder, and a file with a file.")
+    if options.fail_on is not None and options.policy is None:
+        fail("--fail-on needs --policy.")
+    if options.out is not None and not folders[0]:
+        fail("--out is for two folders; of two files, --json prints the answer.")
+    if options.picture is not None and folders[0]:
+        fail("--map is for two files.")
+    if options.as_json and options.out is not None:
+        fail("--json prints what --out would write: it can only be one of them.")
+    if options.overwrite and options.out is None:
+        fail("--overwrite goes with --out.")
+    for path in (options.out, options.picture):
+        require_writable(path)
+    if options.out is not None and options.out.exists() and not options.overwrite:
+        fail(f"{shown(options.out)} exists already: --overwrite replaces it.")
+    return folders[0]
+
+
+def _policy(options: CompareOptions, settings: Settings) -> "Policy | None":
+    if options.policy is None:
+        return None
+    from app.policies import choose, load
+
+    known = load(settings.policies_file)
+    return choose(options.policy, known, settings.models, settings.models, compared=True)
+
+
+def _measures(options: CompareOptions, policy: "Policy | None") -> tuple[PublishedName, ...]:
+    """The measures that are asked for, and those that the policy limits."""
+    asked = {name.strip() for name in options.measures.split(",") if name.strip()}
+    if unknown := sorted(asked - set(PUBLISHED_MEASURES)):
+        fail(f"There is no measure {unknown[0]!r}; there are {', '.join(PUBLISHED_MEASURES)}.")
+    limited = () if policy is None else policy.published
+    return tuple(name for name in PUBLISHED_MEASURES if name in asked or name in limited)
+
+
+def _scorer(settings: Settings, policy: "Policy | None", measures: tuple[PublishedName, ...]) -> "Scorer":
+    from app.policies import require_grades
+    from app.scoring.offline import Scorer
 
     fetch_where_asked(settings)
-    scorer = Scorer(settings, full_reference=True)
+    scorer = Scorer(settings, full_reference=True, measures=measures)
+    if policy is not None:
+        require_grades(policy, scorer.grades)
+    return scorer
+
+
+def _compare_two(options: CompareOptions, settings: Settings, policy: "Policy | None") -> bool:
+    """Compares two files and shows what came of it; returns whether --fail-on looks for that."""
+    from app.scoring.offline import FileFailure
+
+    scorer = _scorer(settings, policy, _measures(options, policy))
     try:
-        answer = scorer.compare(reference, distorted, resize=resize is Resize.reference)
+        answer, pair = scorer.compare(
+            options.reference,
+            options.distorted,
+            resize=options.resize is Resize.reference,
+            difference_map=options.picture is not None,
+        )
     except FileFailure as failure:
         complain(str(failure))
         raise typer.Exit(SOME_FAILED) from failure
-    if as_json:
-        print(_to_json(reference, distorted, answer))
+    if policy is not None:
+        from app.policies import with_pair_verdict
+
+        answer = with_pair_verdict(policy, answer)
+    if options.picture is not None:
+        options.picture.write_bytes(pair.difference_picture())
+    if options.as_json:
+        print(_to_json(options.reference, options.distorted, answer))
     else:
         _show(answer)
+    return answer.verdict is not None and _is_looked_for(answer.verdict.outcome, options.fail_on)
+
+
+def _compare_folders(
+    options: CompareOptions, settings: Settings, policy: "Policy | None"
+) -> tuple[bool, bool]:
+    """Compares two folders; returns whether --fail-on looks for a verdict, and whether a file is left out."""
+    from app.bulk.comparisons.matching import match
+    from app.bulk.file_formats import format_of
+    from app.commands.compare_run import PairOutput, compare_folders, require_a_table
+
+    folders = options.reference, options.distorted
+    file_format = None if options.out is None else format_of(options.out)
+    measures = _measures(options, policy)
+    output = PairOutput(options.out, file_format, options.as_json, measures)
+    matched = match(*folders)
+    require_a_table(len(matched.pairs), output)
+    run = compare_folders(
+        _scorer(settings, policy, measures),
+        folders,
+        matched,
+        output,
+        resize=options.resize is Resize.reference,
+        policy=policy,
+    )
+    if run.interrupted:
+        raise KeyboardInterrupt("Interrupted; what is shown is of the pairs before that.")
+    return any(_is_looked_for(outcome, options.fail_on) for outcome in run.outcomes), run.failed > 0
+
+
+def _is_looked_for(outcome: str, fail_on: Verdicts | None) -> bool:
+    if fail_on is None:
+        return False
+    return outcome == "fail" or (fail_on is Verdicts.review and outcome == "review")
 
 
 def _to_json(reference: Path, distorted: Path, answer: "UntimedCompare") -> str:
-    image = {"batch", "quality_map"}
+    image = {"batch", "quality_map", "embedding", "detail"}
     fields = answer.model_dump(
         mode="json", exclude={**dict.fromkeys(_ONLY_OVER_HTTP, True), "reference": image, "distorted": image}
     )
@@ -77,8 +257,12 @@ def _show(answer: "UntimedCompare") -> None:
     out.print(
         f"score {answer.score:.3f} (full-reference {answer.model}; 1 is indistinguishable)", soft_wrap=True
     )
+    if answer.grade is not None:
+        out.print(f"The distortion is {answer.grade}.", soft_wrap=True)
     psnr = "identical pixels" if answer.signal.psnr_db is None else f"{answer.signal.psnr_db:.2f} dB"
-    out.print(f"PSNR {psnr}, SSIM {answer.signal.ssim:.4f}", soft_wrap=True)
+    known = {_SHOWN_AS[name]: getattr(answer.signal, name) for name in PUBLISHED_MEASURES}
+    further = "".join(f", {name} {value:.4f}" for name, value in known.items() if value is not None)
+    out.print(f"PSNR {psnr}, SSIM {answer.signal.ssim:.4f}{further}", soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(answer.differences.model)
     for name in ("reference", "distorted", "difference"):
@@ -97,5 +281,7 @@ def _show(answer: "UntimedCompare") -> None:
     )
     if words:
         out.print(f"The distorted image is more {words}.", soft_wrap=True)
+    if answer.verdict is not None:
+        show_verdict(answer.verdict)
     for warning in dict.fromkeys([*answer.warnings, *answer.reference.warnings, *answer.distorted.warnings]):
         out.print(cell(warning), soft_wrap=True)

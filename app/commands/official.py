@@ -1,4 +1,4 @@
-"""The official weights on the command line: their licence is shown, and how far the download is."""
+"""The official weights on the command line: their license is shown, and how far the download is."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def fetch_where_asked(settings: Settings) -> None:
 
 
 def fetch_with_progress(sha256: str | None = None, directory: Path | None = None) -> Path:
-    """Downloads the official weights with a progress bar, and shows the licence before the first byte.
+    """Downloads the official weights with a progress bar, and shows the license before the first byte.
 
     Raises:
         WeightsError: they cannot be had, or are not what they should be.

@@ -12,7 +12,7 @@ from app.commands.terminal import cell, console, reported
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from app.schemas.policies import LeastSize, LoadedPolicy, PolicyLimit
+    from app.schemas.policies import LeastSize, LoadedPolicy, PairPolicyLimit, PolicyLimit
 
 
 @reported
@@ -46,12 +46,24 @@ def _show(policy: "LoadedPolicy") -> None:
         out.print(f"Where its limits come from: {cell(policy.origin)}", soft_wrap=True)
     for model, weights in policy.weights.items():
         out.print(f"For the weights {cell(weights)} of {model}.", soft_wrap=True)
+    from app.policies.pair_limits import MISALIGNED
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("what", "of", "fails", "goes to review", "message"):
         table.add_column(name, overflow="fold")
     for what, size in (("shorter side, px", policy.side), ("pixels", policy.pixels)):
         if size is not None:
             table.add_row(what, "the image", *_bounds(size, "below"), cell(size.message))
+    if policy.grade is not None:
+        grades = (policy.grade.fail, policy.grade.review)
+        shown = ("-" if grade is None else f"from {grade}" for grade in grades)
+        table.add_row("grade", "the pair", *shown, cell(policy.grade.message))
+    if policy.misaligned is not None:
+        outcomes = ("above 0 px" if policy.misaligned == outcome else "-" for outcome in ("fail", "review"))
+        table.add_row("displacement", "the pair", *outcomes, cell(MISALIGNED))
+    for comparison in policy.comparisons:
+        bounds = _bounds(comparison, comparison.bad)
+        table.add_row(comparison.measure, "the pair", *bounds, cell(comparison.message))
     for limit in policy.limits:
         what = limit.dimension or limit.adjective or limit.exposure or "score"
         of = "the image" if limit.exposure is not None else limit.model or "the answer"
@@ -59,6 +71,6 @@ def _show(policy: "LoadedPolicy") -> None:
     out.print(table)
 
 
-def _bounds(limit: "LeastSize | PolicyLimit", side: str) -> tuple[str, str]:
+def _bounds(limit: "LeastSize | PolicyLimit | PairPolicyLimit", side: str) -> tuple[str, str]:
     fail, review = ("-" if bound is None else f"{side} {bound:.12g}" for bound in (limit.fail, limit.review))
     return fail, review

@@ -1,7 +1,6 @@
 """``iqa score``: image files scored in this process or by a server, a few of them or very many."""
 
 import contextlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +18,14 @@ from app.bulk.summary import Summary
 from app.commands.flags import IN_PROCESS, with_options, with_settings
 from app.commands.official import fetch_where_asked
 from app.commands.score_run import Run
-from app.commands.terminal import SOME_FAILED, CommandFailure, complain, fail, reported
+from app.commands.terminal import (
+    SOME_FAILED,
+    CommandFailure,
+    complain,
+    fail,
+    reported,
+    require_writable,
+)
 from app.printable import shown
 from app.scoring.outcomes import ScoredFile
 from app.settings import Settings
@@ -47,7 +53,11 @@ class ScoreOptions:
 
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE", help="Image files, and folders of them.", show_default=False),
+        typer.Argument(
+            metavar="FILE",
+            help="Image files, and folders of them; - is the standard input.",
+            show_default=False,
+        ),
     ]
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Look into the folders within folders too.")
@@ -64,6 +74,14 @@ class ScoreOptions:
             show_default=False,
         ),
     ] = None
+    detail_crops: Annotated[
+        bool,
+        typer.Option(
+            "--detail-crops",
+            help="Score parts of each image at its native size too: they show blur and noise of a pixel's "
+            "size. Each image is decoded whole then.",
+        ),
+    ] = False
     resume: Annotated[
         bool,
         typer.Option(
@@ -183,7 +201,7 @@ def _check_combinations(options: ScoreOptions) -> None:
 def _output_of(options: ScoreOptions) -> ScoreFile | None:
     """Return the file of --out, once it is known that all that is to be written can be written."""
     for path in (options.out, options.report):
-        _require_writable(path)
+        require_writable(path)
     if options.out is None:
         return None
     output = ScoreFile(options.out)
@@ -199,7 +217,7 @@ def _score(options: ScoreOptions, settings: Settings, run: Run) -> "Meant":
     models = settings.models if "models" in settings.model_fields_set else None
     done = run.take_over()
     if run.about is not None and options.out is not None:
-        run.about.basis.check_asked(models, options.policy, options.out)
+        run.about.basis.check_asked(models, options.policy, options.out, detail_crops=options.detail_crops)
     meant = Meant(options.files, recursive=options.recursive, done=done)
     total = meant.count()
     if total > _MOST_ROWS and options.out is None and not options.as_json:
@@ -242,23 +260,11 @@ def report_failures(failures: Sequence[ScoredFile], scored: int, count: int | No
         complain(f"{count} could not be scored, {scored} were.")
 
 
-def _require_writable(path: Path | None) -> None:
-    """Finds out now, not after hours, that a result has no place to go."""
-    if path is None:
-        return
-    if path.is_dir():
-        fail(f"{shown(path)} is a folder; name the file to write.")
-    if not path.parent.is_dir():
-        fail(f"There is no folder {shown(path.parent)} to write {shown(path.name)} into.")
-    if not os.access(path.parent, os.W_OK):
-        fail(f"The folder {shown(path.parent)} cannot be written to.")
-
-
 def _source_of(options: ScoreOptions, settings: Settings, models: Sequence[str] | None) -> Source:
     """Return what scores: the service at --server, or this process."""
     if options.server is None:
         fetch_where_asked(settings)
-        return InProcess(settings, options.policy, options.workers)
+        return InProcess(settings, options.policy, options.workers, detail_crops=options.detail_crops)
     try:
         return Remote(
             options.server,
@@ -267,6 +273,7 @@ def _source_of(options: ScoreOptions, settings: Settings, models: Sequence[str] 
             policy=options.policy,
             concurrency=options.workers or SERVER_CONCURRENCY,
             patience_s=options.patience,
+            detail_crops=options.detail_crops,
         )
     except ValueError as error:  # of an address that is none
         fail(str(error))

@@ -130,16 +130,14 @@ class Run:
         if self._output is not None:
             self.summary.add(self._output.append(scored))
             return
-        assert self.about is not None, "score has set it"
-        calibrations = self.about.basis.calibrations
         fields = answer_fields(scored)
-        self.summary.add(flat(fields, calibrations))
+        self.summary.add(flat(fields))
         if scored.answer is None:
             return
         if self._as_json:
             meter.print(to_json(fields))
         else:
-            self._table.add(scored.path, scored.answer, calibrations)
+            self._table.add(scored.path, scored.answer)
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:

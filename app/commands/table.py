@@ -1,6 +1,5 @@
-"""Scores for people: a row for each of several images, all that matters of a single one."""
+"""Scores for people: a row for each of several images, the worst first; all that matters of a single one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -8,12 +7,10 @@ from typing import Final
 from rich import box
 from rich.table import Table as Grid
 
-from app.bulk.rows import Calibrations, described_by
 from app.commands.terminal import cell, console
 from app.schemas.common import values_of
 from app.schemas.policies import Verdict
-from app.schemas.score import UntimedScore
-from models.calibration import Description
+from app.schemas.score import Detail, ModelAnswer, UntimedScore
 from models.vocabulary import DIMENSIONS
 
 _DIMENSIONS_FROM: Final = 100  # columns of the terminal
@@ -36,32 +33,22 @@ class Table:
 
     def __init__(self) -> None:
         self._rows: list[_Row] = []
-        self._last: tuple[Path, UntimedScore, dict[str, Description]] | None = None
+        self._last: tuple[Path, UntimedScore] | None = None
 
-    def add(self, path: Path, answer: UntimedScore, calibrations: Calibrations) -> None:
-        """Adds the answer for a file.
-
-        Args:
-            path: of the file.
-            answer: of its image.
-            calibrations: of the models' weights.
-        """
-        described = {
-            name: described_by(model.model_dump(), calibrations.get(name))
-            for name, model in answer.models.items()
-        }
-        own = described[answer.model]
+    def add(self, path: Path, answer: UntimedScore) -> None:
+        """Adds the answer for the image in a file."""
         models = {name: model.score for name, model in answer.models.items()}
         codes = dict.fromkeys(warning.partition(":")[0] for warning in answer.warnings)
         warnings = ", ".join(code for code in codes if code not in _EXPECTED_WARNINGS)
         texts = {
-            "reading": own.reading,
-            "faults": _faults(own),
+            "reading": answer.reading or "",
+            "faults": _faults(answer.models[answer.model]),
             "verdict": "" if answer.verdict is None else _in_short(answer.verdict),
+            "detail": "" if answer.detail is None else _detail(answer.detail),
             "warnings": warnings,
         }
         self._rows.append(_Row(path, answer.score, models, values_of(answer.dimensions), texts))
-        self._last = (path, answer, described)
+        self._last = (path, answer)
 
     def show(self) -> None:
         """Prints them, unless there are none."""
@@ -86,7 +73,7 @@ class Table:
             grid.add_column(name, justify="right", no_wrap=True)
         for name in shown:
             grid.add_column(name, overflow="fold")
-        for row in self._rows:
+        for row in sorted(self._rows, key=lambda row: row.score):
             values = {"score": row.score, **row.models, **row.dimensions}
             numbers = [f"{values[name]:.3f}" for name in names]
             grid.add_row(cell(row.path), *numbers, *(cell(row.texts[name]) for name in shown))
@@ -99,27 +86,45 @@ def _in_short(verdict: Verdict) -> str:
     return f"{verdict.outcome}: {', '.join(about)}" if about else verdict.outcome
 
 
-def _faults(described: Description) -> str:
+def _faults(model: ModelAnswer) -> str:
     """The phrases of the faults; nothing where none can be named."""
-    if described.percentile is None:
+    if model.percentile is None:
         return ""
-    return ", ".join(described.phrases) or _NO_FAULT
+    return ", ".join(fault.message for fault in model.faults) or _NO_FAULT
 
 
-def _in_words(described: Description) -> str:
+def _detail(detail: Detail) -> str:
+    """The worst of the tiles at native size."""
+    values = {"sharpness": detail.sharpness, "cleanness": detail.cleanness}
+    known = {"score": detail.score} | {name: value for name, value in values.items() if value is not None}
+    return ", ".join(f"{name} {value:.3f}" for name, value in known.items())
+
+
+def _in_words(model: ModelAnswer) -> str:
     """The reading, and where the weights are calibrated, what it is made of."""
-    if described.percentile is None:
-        return f"{described.reading} (its weights carry no calibration, so no faults are named)"
+    if model.percentile is None:
+        return f"{model.reading} (its weights carry no calibration, so no faults are named)"
     return (
-        f"{described.reading}, better than {described.percentile:.0f} of 100 real photographs; "
-        f"faults: {_faults(described)}"
+        f"{model.reading}, better than {model.percentile:.0f} of 100 real photographs; "
+        f"faults: {_faults(model)}"
     )
 
 
-def _show_one(path: Path, answer: UntimedScore, described: Mapping[str, Description]) -> None:
+def show_verdict(verdict: Verdict) -> None:
+    """Prints a verdict and its reasons."""
+    out = console()
+    out.print(f"{cell(verdict.policy)}: {verdict.outcome}", soft_wrap=True)
+    for reason in verdict.reasons:
+        measured = f"{reason.value:.3g} against {reason.limit:.3g}"
+        out.print(f"  {reason.outcome}: {cell(reason.message)} ({measured})", soft_wrap=True)
+
+
+def _show_one(path: Path, answer: UntimedScore) -> None:
     out = console()
     image = answer.image
     out.print(f"{cell(path)}: {image.format}, {image.width} x {image.height}", soft_wrap=True)
+    if answer.reading is not None:
+        out.print(f"[bold]{answer.reading.capitalize()}[/bold]: {answer.summary}", soft_wrap=True)
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
     grid.add_column("")
     for name in answer.models:
@@ -129,8 +134,11 @@ def _show_one(path: Path, answer: UntimedScore, described: Mapping[str, Descript
     for dimension in DIMENSIONS if any(found) else ():
         grid.add_row(dimension, *(f"{values[dimension]:.3f}" if values else "" for values in found))
     out.print(grid)
-    for name, each in described.items():
-        out.print(f"{name}: {_in_words(each)}.", soft_wrap=True)
+    for name, model in answer.models.items():
+        out.print(f"{name}: {_in_words(model)}.", soft_wrap=True)
+    if answer.confidence is not None:
+        for doubt in answer.confidence.reasons:
+            out.print(f"uncertain: {cell(doubt)}", soft_wrap=True)
     if answer.facts is not None:
         light = answer.facts.exposure
         out.print(
@@ -139,10 +147,9 @@ def _show_one(path: Path, answer: UntimedScore, described: Mapping[str, Descript
             f"{light.clipped_highlights:.1%} to white.",
             soft_wrap=True,
         )
+    if answer.detail is not None:
+        out.print(f"worst part at native size: {_detail(answer.detail)}.", soft_wrap=True)
     if answer.verdict is not None:
-        out.print(f"{cell(answer.verdict.policy)}: {answer.verdict.outcome}", soft_wrap=True)
-        for reason in answer.verdict.reasons:
-            measured = f"{reason.value:.3g} against {reason.limit:.3g}"
-            out.print(f"  {reason.outcome}: {cell(reason.message)} ({measured})", soft_wrap=True)
+        show_verdict(answer.verdict)
     for warning in answer.warnings:
         out.print(cell(warning), soft_wrap=True)

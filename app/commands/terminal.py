@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn, Self
 
@@ -52,11 +53,14 @@ _EXPECTED: Final = (
     ("app.supervisor", "CannotStart"),
     ("app.inference.canary", "CanaryFailed"),
     ("models.runtime.backend", "DeviceUnavailable"),
-    ("models.training.optimise", "TrainingError"),
+    ("models.training.optimize", "TrainingError"),
     ("models.training.photos", "DataError"),
     ("models.checkpoints.errors", "WeightsError"),
     ("models.registry", "UnknownModel"),
 )
+
+_NOT_IN_SLIM: Final = {"torch": "PyTorch", "open_clip": "open_clip"}
+"""What the slim installation is without, by the name of its module."""
 
 
 class CommandFailure(Exception):
@@ -121,6 +125,8 @@ def sentence_of(error: Exception) -> str | None:
         return f"{shown(error.filename)}: {reason}." if error.filename else f"{reason}."
     if isinstance(error, MemoryError):
         return "There is not enough memory."
+    if isinstance(error, ModuleNotFoundError) and error.name in _NOT_IN_SLIM:
+        return f"This needs {_NOT_IN_SLIM[error.name]}, which is not installed: install the service in full."
     return None
 
 
@@ -132,6 +138,22 @@ def complain(sentence: str) -> None:
 def fail(sentence: str) -> NoReturn:
     """Ends the command, having done nothing, with a sentence."""
     raise CommandFailure(sentence)
+
+
+def require_writable(path: Path | None) -> None:
+    """Finds out now, not after hours, that a result has no place to go.
+
+    Raises:
+        CommandFailure: it has none.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        fail(f"{shown(path)} is a folder; name the file to write.")
+    if not path.parent.is_dir():
+        fail(f"There is no folder {shown(path.parent)} to write {shown(path.name)} into.")
+    if not os.access(path.parent, os.W_OK):
+        fail(f"The folder {shown(path.parent)} cannot be written to.")
 
 
 def console() -> Console:

@@ -53,9 +53,11 @@ class TrainOptions:
             show_default=False,
         ),
     ] = None
-    unlabelled: Annotated[
+    unlabeled: Annotated[
         Path | None,
         typer.Option(
+            "--unlabeled",
+            "--unlabelled",  # as it was called before
             help="Folder of photographs as people take them, for qualiclip; scores are not read. Without it "
             "only the order of variants is learned. With it, bpclip-fr has the same encoder as the others.",
             show_default=False,
@@ -122,7 +124,7 @@ def _job(options: TrainOptions) -> "TrainingJob":
     from models.checkpoints.sources import resolve
     from models.runtime.device import resolve_device
     from models.training.jobs import TrainingJob
-    from models.training.optimise import TrainingBudget
+    from models.training.optimize import TrainingBudget
 
     model = options.model.value
     device = str(resolve_device(options.device))
@@ -134,7 +136,7 @@ def _job(options: TrainOptions) -> "TrainingJob":
         TrainingBudget(options.minutes, options.steps, workers=options.workers, device=device),
         scored=options.scored,
         init=None if options.init is None else resolve(model, options.init),
-        unlabelled=options.unlabelled,
+        unlabeled=options.unlabeled,
         cells=options.cells,
         license=options.license,
         seed=options.seed,

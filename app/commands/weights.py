@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -15,12 +15,16 @@ from rich.table import Table
 
 from app.commands.flags import IN_PROCESS, PAIR_WEIGHTS, with_settings
 from app.commands.official import SHA256_VARIABLE, fetch_where_asked, fetch_with_progress
-from app.commands.terminal import cell, console, fail, reported
+from app.commands.terminal import cell, complain, console, fail, reported
 from app.printable import shown
 from app.settings import Settings
+from models.grades import GRADES
+from models.registry import spec_of
 
 if TYPE_CHECKING:
+    from models.calibration import Calibration
     from models.checkpoints.metadata import Weights
+    from models.grades import GradeSteps
     from models.training.calibration import Measured
 
 weights_app = typer.Typer(
@@ -48,7 +52,7 @@ def list_weights(as_json: AsJson = False) -> None:
         return
     out = console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("weights", "size", "SHA-256", "licence", "accuracy"):
+    for name in ("weights", "size", "SHA-256", "license", "accuracy"):
         table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
     for entry in entries:
         size = "" if entry["bytes"] is None else f"{entry['bytes'] / 1e6:.1f} MB"
@@ -99,16 +103,23 @@ def export(settings: Settings) -> None:
 @reported
 def inspect(
     source: Annotated[
-        str, typer.Argument(metavar="PATH|bundled|official", help="A weights file, or a source.")
+        str,
+        typer.Argument(
+            metavar="PATH|NAME|bundled|official",
+            help="A weights file, the name of bundled weights or of their model, or a source.",
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
     """Check weights, and print what they say of themselves. `bundled` are three files."""
-    from models.checkpoints.sources import load_weights
+    from models.checkpoints.sources import bundled_path, load_weights
     from models.loading import build
     from models.registry import BUNDLED
 
-    if source == "bundled":
+    named = [name for name in BUNDLED if source in (name, bundled_path(name).stem)]
+    if named:
+        found = [load_weights(name) for name in named]
+    elif source == "bundled":
         found = [load_weights(name, source) for name in BUNDLED]
     elif source == "official":
         found = [load_weights("qualiclip", source)] if _official_is_here() else []
@@ -123,7 +134,7 @@ def inspect(
             "file": str(weights.path),
             "bytes": weights.path.stat().st_size if weights.path is not None else None,
             # Building the model is what shows that the tensors fit the architecture that they name.
-            "parameters": build(weights).parameters,
+            "parameters": sum(parameter.numel() for parameter in build(weights).module.parameters()),
         }
         if as_json:
             print(json.dumps(card, ensure_ascii=False))
@@ -137,14 +148,17 @@ def calibrate_weights(
     file: Annotated[
         Path, typer.Argument(help="A weights file of ours, which is changed.", show_default=False)
     ],
-    real: Annotated[
-        Path,
-        typer.Option(help="Folder of photographs as people take them, good and bad.", show_default=False),
-    ],
     clean: Annotated[
         Path,
         typer.Option(help="Folder of good photographs, without faults.", show_default=False),
     ],
+    real: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of photographs as people take them, good and bad. bpclip-fr needs none.",
+            show_default=False,
+        ),
+    ] = None,
     source: Annotated[
         str | None,
         typer.Option(help="What the real photographs are; else their folder's name.", show_default=False),
@@ -153,7 +167,7 @@ def calibrate_weights(
         int | None,
         typer.Option(
             min=1,
-            help="Maximum of clean photographs, each of which is distorted by every fault; all by default.",
+            help="Maximum of clean photographs, which are distorted in many ways; all by default.",
             show_default=False,
         ),
     ] = None,
@@ -162,34 +176,81 @@ def calibrate_weights(
     """Measure what scores and words of weights amount to, and write it into their file.
 
     The file gets percentiles of the scores, the readings (excellent to bad) and the thresholds of the faults
-    that the page, `iqa score` and reports show. The tensors stay as they are; the SHA-256 changes and is
-    printed. Of each folder, the files that are held out for `iqa evaluate --split holdout` are left out.
+    that the page, `iqa score` and reports show; that of a full-reference model gets the grades of a
+    distortion. The tensors stay as they are; the SHA-256 changes and is printed. Of each folder, the files
+    that are held out for `iqa evaluate --split holdout` are left out.
     """
-    from models.checkpoints.format import save
-    from models.loading import build
-    from models.training.calibration import calibrate as measured
+    from models.checkpoints.saving import save
     from models.training.photos import list_photos
 
     path = file.expanduser().resolve()  # a link stays one
     weights = _read_any(path)
     if not _is_safetensors(path):
         fail(f"{shown(path)} is the official checkpoint, which has no room for a calibration.")
-    if weights.metadata.model == "bpclip-fr":
-        fail("bpclip-fr compares pairs of images: its scores have no readings to calibrate.")
-    found = measured(
-        build(weights).module.eval(),
+    good = list_photos(clean.expanduser(), "train")
+    update: dict[str, object]
+    if spec_of(weights.metadata.model).full_reference:
+        update = {"grades": _grades(weights, good, source or _named(clean), photographs, seed)}
+    elif real is None:
+        fail("Readings are measured on photographs as people take them: --real FOLDER.")
+    else:
+        people = list_photos(real.expanduser(), "train")
+        update = {
+            "calibration": _calibration(weights, people, good, source or _named(real), photographs, seed)
+        }
+    print(save(path, weights.tensors, weights.metadata.model_copy(update=update), dtype=None))
+
+
+def _named(folder: Path) -> str:
+    return f"photographs of the folder {shown(folder.resolve().name)}"
+
+
+def _grades(
+    weights: "Weights", good: Sequence[Path], source: str, photographs: int | None, seed: int
+) -> "GradeSteps":
+    from models.bpclip.model import BPCLIP
+    from models.loading import build
+    from models.training.grading import measure_grades
+
+    model = build(weights).module.eval()
+    assert isinstance(model, BPCLIP)
+    found = measure_grades(
+        model,
         weights.metadata.preprocessing,
-        list_photos(real.expanduser(), "train"),
-        list_photos(clean.expanduser(), "train"),
-        source=source or f"photographs of the folder {shown(real.resolve().name)}",
+        good,
+        source=source,
         photographs=photographs,
         seed=seed,
         quiet=not sys.stderr.isatty(),
     )
-    metadata = weights.metadata.model_copy(update={"calibration": found.calibration})
-    digest = save(path, weights.tensors, metadata, dtype=None)
+    named = ", ".join(f"{name} from {step:.3f}" for name, step in zip(GRADES, found.steps, strict=False))
+    complain(f"{found.photographs} good photographs; {named}.")
+    return found
+
+
+def _calibration(
+    weights: "Weights",
+    real: Sequence[Path],
+    good: Sequence[Path],
+    source: str,
+    photographs: int | None,
+    seed: int,
+) -> "Calibration":
+    from models.loading import build
+    from models.training.calibration import calibrate
+
+    found = calibrate(
+        build(weights).module.eval(),
+        weights.metadata.preprocessing,
+        real,
+        good,
+        source=source,
+        photographs=photographs,
+        seed=seed,
+        quiet=not sys.stderr.isatty(),
+    )
     _show_calibration(found)
-    print(digest)
+    return found.calibration
 
 
 def _bundled() -> Iterator[dict[str, Any]]:

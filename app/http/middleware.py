@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import InternalError, ServiceError, Unauthorized
+from app.http.prefix import below, prefix_of
 from app.http.request_body import ClientGone
 from app.http.security_headers import secure
 from app.logs import log_fields, request_id
@@ -43,6 +44,7 @@ class Record:
 
     Attributes:
         request_id: taken over from the client, or made.
+        prefix: the path below which the client sees the service.
         started: on the clock of ``time.monotonic()``.
         slug: of the problem it was answered with.
         timing_ms: parts of the time it took, by name.
@@ -50,6 +52,7 @@ class Record:
     """
 
     request_id: str
+    prefix: str = ""
     started: float = field(default_factory=time.monotonic)
     slug: str | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
@@ -75,7 +78,7 @@ def problem(error: ServiceError, record: Record) -> Response:
     """The answer to a failed request."""
     record.slug = error.slug
     return JSONResponse(
-        error.body(record.request_id),
+        error.body(record.request_id, record.prefix),
         status_code=error.status,
         headers=error.headers,
         media_type=PROBLEM_JSON,
@@ -83,12 +86,20 @@ def problem(error: ServiceError, record: Record) -> Response:
 
 
 class RequestScope:
-    """The outermost layer of the application; plain ASGI: it neither buffers nor hides a disconnect."""
+    """The outermost layer of the application; plain ASGI: it neither buffers nor hides a disconnect.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, phase: HasPhase) -> None:
+    Args:
+        app: the layer below.
+        metrics: of the process.
+        phase: whether it drains.
+        root_path: the path below which clients see the service, as the settings say.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, phase: HasPhase, root_path: str = "") -> None:
         self._app = app
         self._metrics = metrics
         self._phase = phase
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,16 +107,17 @@ class RequestScope:
             return
         # HEAD is answered as GET is, without the body; uvicorn must see in its own scope that it was HEAD.
         bodiless = scope["method"] == "HEAD"
-        inner = {**scope, "method": "GET"} if bodiless else scope
+        path = below(scope["path"], self._root_path)
+        inner = {**scope, "path": path, "method": "GET" if bodiless else scope["method"]}
         headers = Headers(scope=scope)
-        record = Record(_request_id(headers.get("x-request-id")))
+        record = Record(_request_id(headers.get("x-request-id")), prefix_of(headers, self._root_path))
         request_id.set(record.request_id)  # uvicorn runs each request in a context of its own
         inner["state"] = {**inner.get("state", {}), "record": record}
         body = _Body(receive)
         leaves = headers.get("connection", "").lower() == "close" or scope["http_version"] == "1.0"
         answer = _Answer(send, record, body, lambda: leaves or self._phase.draining, bodiless)
         try:
-            await self._app(inner, body, answer)
+            await (self._app if path else _to_page)(inner, body, answer)
         except ClientGone:
             answer.status = _CLIENT_GONE
         except Exception as error:
@@ -117,9 +129,9 @@ class RequestScope:
                 ours = error if isinstance(error, ServiceError) else InternalError()
                 await problem(ours, record)(inner, body, answer)
         finally:
-            self._conclude(inner, scope["method"], record, answer.status)
+            self._conclude(inner, scope, record, answer.status)
 
-    def _conclude(self, scope: Scope, method: str, record: Record, status: int) -> None:
+    def _conclude(self, scope: Scope, asked: Scope, record: Record, status: int) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
         elapsed_ms = record.elapsed_ms()
         self._metrics.requests.labels(route, str(status), record.slug or "").inc()
@@ -136,14 +148,22 @@ class RequestScope:
                 level,
                 "request",
                 id=record.request_id,
-                method=method,
-                path=scope["path"],
+                client=client[0] if (client := scope.get("client")) else None,
+                method=asked["method"],
+                path=asked["path"],
                 status=status or None,
                 slug=record.slug,
                 **record.fields,
                 **{f"{name}_ms": round(value, 1) for name, value in record.timing_ms.items()},
                 total_ms=round(elapsed_ms, 1),
             )
+
+
+async def _to_page(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers a request for the prefix alone: links of the page are relative, and need the slash."""
+    query = f"?{text}" if (text := scope["query_string"].decode("latin-1")) else ""
+    location = f"{scope['state']['record'].prefix}/{query}"
+    await Response(status_code=308, headers={"Location": location})(scope, receive, send)
 
 
 class _Body:

@@ -5,8 +5,9 @@ nothing over the limits is kept, exactly the named fields are taken, and each ca
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
@@ -14,8 +15,12 @@ from typing import TYPE_CHECKING, Final, Self
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
+from starlette.types import Message, Receive
 
-from app.errors import BodyTimeout, BodyTooLarge, MalformedRequest
+from app.errors import BodyTimeout, BodyTooLarge, MalformedRequest, ServiceError
+from app.http.door import PROGRESS
+from app.http.holdings import Holdings
+from app.http.parts import Preamble, TransferDecoder, filename_of
 from app.scoring.uploads import Account, Arriving, Upload
 from app.settings import Settings
 
@@ -26,7 +31,8 @@ _FRAMING_BYTES: Final = 64 * 1024
 """What boundaries and part headers may add to the files of a body."""
 _PART_BYTES: Final = 1024
 """The same for each further file of a batch."""
-_LONGEST_FILENAME: Final = 255
+_RATED_S: Final = 7.0
+_LONGEST_NAME: Final = 40  # of a field, as far as it is repeated
 
 
 class ClientGone(Exception):
@@ -35,22 +41,29 @@ class ClientGone(Exception):
 
 @dataclass(frozen=True)
 class BodyBounds:
-    """What a body may be: bytes of a file, and seconds that are spent waiting for it."""
+    """What a body may be.
+
+    Attributes:
+        max_bytes: of a file.
+        timeout_s: that are spent waiting for it.
+        min_rate: bytes per second that must come on average, in each 7 s of waiting.
+    """
 
     max_bytes: int
     timeout_s: float
+    min_rate: int = 0
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        return cls(settings.max_body_bytes, settings.body_timeout_s)
+        return cls(settings.max_body_bytes, settings.body_timeout_s, settings.body_min_rate)
 
 
 @dataclass(frozen=True)
 class RefusedFile:
-    """A file of a batch that was over the limit; it is not kept, and the others are read all the same."""
+    """A file of a batch that is not taken, for its size for example; the others are read all the same."""
 
     filename: str | None
-    error: BodyTooLarge
+    error: ServiceError
 
 
 async def read_image(request: Request, reading: BodyBounds, account: Account) -> Upload:
@@ -66,7 +79,7 @@ async def read_image(request: Request, reading: BodyBounds, account: Account) ->
     if _is_form(request):
         return (await read_files(request, ("image",), reading, account))["image"]
     arriving = Arriving(account)
-    async with aclosing(_chunks(request, reading.max_bytes, reading.max_bytes, reading.timeout_s)) as chunks:
+    async with aclosing(_chunks(request, reading.max_bytes, reading.timeout_s, reading, account)) as chunks:
         async for chunk in chunks:
             arriving.add(chunk)
     if not arriving.size:
@@ -85,7 +98,7 @@ async def read_files(
         MalformedRequest, BodyTooLarge, BodyTimeout, Overloaded, ClientGone: as :func:`read_image`.
     """
     wanted = " and ".join(f"`{name}`" for name in names)
-    form = _Form(names, 1, reading.max_bytes, account)
+    form = _Form(names, 1, reading, account, _options(request))
     files: dict[str, Upload] = {}
     most = len(names) * reading.max_bytes + _FRAMING_BYTES
     async with aclosing(_parts(request, form, most, reading.timeout_s)) as parts:
@@ -110,14 +123,15 @@ async def read_batch(
         name: of the field.
         most_files: that it may carry.
         most_bytes: of all files together; `reading` is about each of them.
-        reading: the limits of a file; a body of several has its time for each file's worth of bytes.
+        reading: the limits of a file; a body of several has its time again for each file's worth of bytes
+            that has arrived.
         account: of the request.
 
     Raises:
         MalformedRequest, BodyTooLarge, BodyTimeout, Overloaded, ClientGone: as :func:`read_image`, about the
             body as a whole.
     """
-    form = _Form((name,), most_files, reading.max_bytes, account)
+    form = _Form((name,), most_files, reading, account, _options(request))
     timeout_s = reading.timeout_s * max(1, most_bytes // reading.max_bytes)
     most = most_bytes + most_files * _PART_BYTES + _FRAMING_BYTES
     count = 0
@@ -130,15 +144,32 @@ async def read_batch(
 
 
 class _Form:
-    """Collects the files that the parser finds, and rejects other parts."""
+    """Collects the files that the parser finds, and rejects other parts.
 
-    def __init__(self, names: Sequence[str], most_files: int, max_bytes: int, account: Account) -> None:
+    Args:
+        names: of the fields that are wanted.
+        most_files: of each of them.
+        reading: the limits of a file.
+        account: of the request.
+        options: names of the route's query parameters, which some clients send as fields.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        most_files: int,
+        reading: BodyBounds,
+        account: Account,
+        options: Collection[str],
+    ) -> None:
         self.done: deque[tuple[str, Upload | RefusedFile]] = deque()
         self.complete = False
         self.names = names
         self._most_files = most_files
-        self.max_bytes = max_bytes
-        self._account = account
+        self._options = options
+        self.reading = reading
+        self.max_bytes = reading.max_bytes
+        self.account = account
         self._counts = dict.fromkeys(names, 0)
 
     def callbacks(self) -> "MultipartCallbacks":
@@ -155,7 +186,7 @@ class _Form:
         }
 
     def begin(self) -> None:
-        self._disposition = b""
+        self._disposition, self._encoding = b"", b""
         self._name, self._value = b"", b""
         self._over = False
 
@@ -168,16 +199,15 @@ class _Form:
     def end_header(self) -> None:
         if self._name.lower() == b"content-disposition":
             self._disposition = self._value
+        elif self._name.lower() == b"content-transfer-encoding":
+            self._encoding = self._value
         self._name, self._value = b"", b""
 
     def end_headers(self) -> None:
         _, options = parse_options_header(self._disposition)
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if name not in self.names:
-            raise MalformedRequest(
-                f"There is a field that is not asked for; send only {', '.join(self.names)}.",
-                expected=list(self.names),
-            )
+            raise MalformedRequest(_not_asked(name, self.names, self._options), expected=list(self.names))
         self._counts[name] += 1
         if self._counts[name] > self._most_files:
             more = "one file" if self._most_files == 1 else f"{self._most_files} files"
@@ -185,21 +215,25 @@ class _Form:
                 f"The field `{name}` carries more than {more}.", field=name, max_files=self._most_files
             )
         self._field = name
-        self._file = Arriving(self._account, _filename(options.get(b"filename")))
+        self._decoder = TransferDecoder(self._encoding)
+        self._file = Arriving(self.account, filename_of(self._disposition, options.get(b"filename")))
 
     def data(self, data: bytes, start: int, end: int) -> None:
         if self._over:
             return
-        if self._file.size + end - start > self.max_bytes:
+        decoded = self._decoder.decode(data[start:end])
+        if self._file.size + len(decoded) > self.max_bytes:
             self._over = True
             self._file.drop()
             # Where each field carries one file, the rest of the body need not be read.
             if self._most_files == 1:
                 raise _too_large(self.max_bytes)
             return
-        self._file.add(data[start:end])
+        self._file.add(decoded)
 
     def end_part(self) -> None:
+        if not self._over:
+            self._decoder.end()
         refused = RefusedFile(self._file.filename, _too_large(self.max_bytes))
         self.done.append((self._field, refused if self._over else self._file.complete()))
 
@@ -217,12 +251,14 @@ async def _parts(
     _, options = parse_options_header(request.headers["content-type"])
     boundary = options.get(b"boundary")
     if not boundary:
-        raise MalformedRequest("The Content-Type names no boundary.")
+        raise MalformedRequest(
+            "The Content-Type names no boundary. Leave that header to the library that makes the form."
+        )
     try:
-        parser = MultipartParser(boundary, form.callbacks())
-        async with aclosing(_chunks(request, most, form.max_bytes, timeout_s)) as chunks:
+        parser, preamble = MultipartParser(boundary, form.callbacks()), Preamble(boundary)
+        async with aclosing(_chunks(request, most, timeout_s, form.reading, form.account)) as chunks:
             async for chunk in chunks:
-                parser.write(chunk)
+                parser.write(preamble.strip(chunk))
                 while form.done:
                     yield form.done.popleft()
     except FormParserError as error:
@@ -231,44 +267,108 @@ async def _parts(
         raise MalformedRequest("The multipart body ends before its last boundary.")
 
 
-async def _chunks(request: Request, most: int, limit: int, timeout_s: float) -> AsyncGenerator[bytes]:
-    """The body as it arrives, at most `most` bytes; `limit` is what one file may have."""
+async def _chunks(
+    request: Request, most: int, most_s: float, reading: BodyBounds, account: Account
+) -> AsyncGenerator[bytes]:
+    """The body as it arrives, at most `most` bytes in at most `most_s` seconds of waiting for the client."""
     announced = request.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced) > most:
-        raise _too_large(limit)
+        raise _too_large(reading.max_bytes)
+    holdings = holdings_of(request, account)
+    pace = _Pace(reading, most_s)
     received = 0
-    loop = asyncio.get_running_loop()
-    left_s = timeout_s
     more = True
     while more:
-        began = loop.time()
-        try:
-            async with asyncio.timeout(max(0.0, left_s)):
-                message = await request.receive()
-        except TimeoutError as error:
-            raise BodyTimeout(f"The body did not arrive within {timeout_s:g} s.") from error
-        left_s -= loop.time() - began
+        message = await pace.next(request.receive)
         if message["type"] == "http.disconnect":
             raise ClientGone
         chunk: bytes = message.get("body", b"")
         received += len(chunk)
         if received > most:
-            raise _too_large(limit)
+            raise _too_large(reading.max_bytes)
         if chunk:
+            if holdings is not None:
+                await holdings.make_room(account, len(chunk))
             yield chunk
         more = message.get("more_body", False)
 
 
+class _Pace:
+    """How long a client may still be waited for: only that time counts, not the service's own."""
+
+    def __init__(self, reading: BodyBounds, most_s: float) -> None:
+        self._reading = reading
+        self._most_s = most_s
+        self._received = 0
+        self._waited_s = 0.0
+        self._rated_s, self._rated_bytes = 0.0, 0
+
+    async def next(self, receive: Receive) -> Message:
+        """The next message.
+
+        Raises:
+            BodyTimeout: the body has taken too long, or comes too slowly.
+        """
+        loop = asyncio.get_running_loop()
+        # A body of several files has its time again for each file's worth that has arrived.
+        worth = 1 + self._received / self._reading.max_bytes
+        allowed_s = min(self._most_s, self._reading.timeout_s * worth)
+        while True:
+            left_s, rated_s = allowed_s - self._waited_s, _RATED_S - self._rated_s
+            began = loop.time()
+            message: Message | None = None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, min(left_s, rated_s))):
+                    message = await receive()
+            waited_s = loop.time() - began
+            self._waited_s += waited_s
+            self._rated_s += waited_s
+            if message is not None:
+                self._received += (count := len(message.get("body", b"")))
+                self._rated_bytes += count
+                return message
+            if left_s <= rated_s:
+                raise BodyTimeout(f"The body did not arrive within {allowed_s:g} s.")
+            if self._rated_bytes < self._reading.min_rate * _RATED_S:
+                raise BodyTimeout(
+                    f"The body came more slowly than {self._reading.min_rate} bytes per second."
+                )
+            self._rated_s, self._rated_bytes = 0.0, 0
+
+
+def holdings_of(request: Request, account: Account) -> Holdings | None:
+    """The list that the account is entered in from now on; None where the application has none."""
+    app = request.scope.get("app")
+    holdings: Holdings | None = getattr(app.state, "holdings", None) if app is not None else None
+    if holdings is not None:
+        key = request.state.record.fields.get("key")
+        caller = f"key {key}" if key is not None else request.client.host if request.client else ""
+        holdings.enter(account, caller, request.scope["state"].get(PROGRESS))
+    return holdings
+
+
+def _options(request: Request) -> Collection[str]:
+    """Names of the parameters that the route takes in the query; none where the application says none."""
+    names: Collection[str] = getattr(request.state, "options", ())
+    return names
+
+
+def _not_asked(name: str, wanted: Sequence[str], options: Collection[str]) -> str:
+    """What to say of a field that the route does not have."""
+    files = " and ".join(f"`{each}`" for each in wanted)
+    if not name:
+        return f"A part of the form has no name; send the file field(s) {files}."
+    shown = "".join(letter for letter in name[:_LONGEST_NAME] if letter.isprintable())
+    if name in options:
+        return (
+            f"`{shown}` is no field of the form: it belongs in the query of the address, as ?{shown}=VALUE. "
+            f"The form has only the file field(s) {files}."
+        )
+    return f"There is no field `{shown}` here; send the file field(s) {files}, and options in the query."
+
+
 def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"A file may have {limit} bytes.", limit_bytes=limit)
-
-
-def _filename(sent: bytes | None) -> str | None:
-    """What the client calls the file, for it to be known again; without what would break a line of a log."""
-    if sent is None:
-        return None
-    name = sent.decode("utf-8", "replace")[:_LONGEST_FILENAME]
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
 
 
 def _is_form(request: Request) -> bool:

@@ -11,16 +11,23 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from app.errors import BodyTooLarge, InvalidImage, MalformedRequest, ServiceError
+from app.imaging.drawn import is_uniform
 from app.imaging.formats import registry
 from app.imaging.formats.image_format import ImageFormat, Unreadable
-from app.imaging.limits import Limits, check_frames, check_size, too_many_pixels
-from models.color import UnknownWhite, upright_srgb
+from app.imaging.formats.structure.capture_time import capture_time
+from app.imaging.formats.structure.jpeg_quality import NOT_JPEG, JpegEncoding, encoding_of
+from app.imaging.limits import Limits, check_frames, check_memory, check_size, too_many_pixels
+from app.imaging.metering import is_monochrome
+from app.imaging.photograph import is_photograph
+from models.color.colorimetry import DynamicRange
+from models.color.upright import ASSUMED_SRGB, ColorRead, UnknownWhite, upright_srgb
 
 # A bomb is an error even below the factor of two at which Pillow itself makes it one.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
@@ -44,7 +51,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What was decoded: the upright size in pixels, and what had to be done to the file's own pixels."""
+    """What was decoded: the upright size in pixels, what was done to the file's own pixels, and its kind."""
 
     width: int
     height: int
@@ -54,6 +61,10 @@ class Provenance:
     frames: int
     orientation_applied: bool
     color_converted: bool
+    color_space: str = "sRGB (assumed)"
+    dynamic_range: DynamicRange = "sdr"
+    monochrome: bool = False
+    photograph: bool = True
 
 
 @dataclass(frozen=True)
@@ -64,24 +75,37 @@ class Picture:
         pixels: ``(H, W, 3)`` uint8 sRGB; smaller than the provenance says where less was wanted.
         provenance: where they come from.
         orientation_unknown: why the file's orientation could not be told, in a few words, or ''.
-        profile_ignored: why its color profile was not used, in a few words, or ''.
+        guessed_bits: how many of 16 bits the samples use, where white was taken from that; otherwise None.
+        color: what its colors mean, and what was done to them.
+        notes: coded warnings about the file.
+        uniform: whether there is next to nothing in it.
+        encoding: of a JPEG file.
+        taken: when the photograph was taken, by the camera's clock; None where the file does not say it.
     """
 
     pixels: NDArray[np.uint8]
     provenance: Provenance
+    color: ColorRead = ASSUMED_SRGB
     orientation_unknown: str = ""
-    profile_ignored: str = ""
+    guessed_bits: int | None = None
+    notes: tuple[str, ...] = ()
+    uniform: bool = False
+    encoding: JpegEncoding = NOT_JPEG
+    taken: datetime | None = None
 
 
 class Opened:
     """An image file whose header was read and is within the limits. See :func:`opened`."""
 
-    def __init__(self, data: bytes, format: ImageFormat, image: Image.Image, frames: int) -> None:
+    def __init__(
+        self, data: bytes, format: ImageFormat, image: Image.Image, frames: int, limits: Limits
+    ) -> None:
         self.header = Header(format.answered_name(image.format), image.width, image.height)
         self._data = data
         self._format = format
         self._image = image
         self._frames = frames
+        self._limits = limits
 
     def decode(self, least: Least | None = None) -> Picture:
         """The first frame as upright sRGB pixels; once.
@@ -95,7 +119,10 @@ class Opened:
         if least is not None and (wanted := least((width, height))) is not None:
             self._image.draft(None, wanted)  # does nothing for other formats
         expected = self._image.size
-        upright = upright_srgb(self._image)
+        if expected == (width, height):
+            check_memory(self.header.format, width, height, self._format.bytes_per_pixel, self._limits)
+        decoded, notes = self._format.decode(self._image, self._data)
+        upright = upright_srgb(decoded, self._format.code_points(self._data), self._reopen)
         if set(upright.pixels.shape[:2]) != set(expected):
             # Memory was reserved for the header's size, so pixels of another size are not kept.
             raise InvalidImage(f"The {self.header.format} image has another size than its header says.")
@@ -103,6 +130,7 @@ class Opened:
             height, width = upright.pixels.shape[:2]
         elif upright.sides_swapped:
             height, width = width, height
+        uniform = is_uniform(upright.pixels)
         provenance = Provenance(
             width=width,
             height=height,
@@ -111,9 +139,26 @@ class Opened:
             sha256=hashlib.sha256(self._data).hexdigest(),
             frames=self._frames,
             orientation_applied=upright.orientation_applied or self._format.is_turned(self._data),
-            color_converted=upright.color_converted,
+            color_converted=upright.color.converted,
+            color_space=upright.color.space,
+            dynamic_range=upright.color.dynamic_range,
+            monochrome=is_monochrome(upright.pixels),
+            photograph=is_photograph(upright.pixels, uniform=uniform),
         )
-        return Picture(upright.pixels, provenance, upright.orientation_unknown, upright.profile_ignored)
+        return Picture(
+            upright.pixels,
+            provenance,
+            upright.color,
+            upright.orientation_unknown,
+            upright.guessed_bits,
+            notes,
+            uniform,
+            encoding_of(self._image),
+            capture_time(self._image),
+        )
+
+    def _reopen(self) -> Image.Image:
+        return _open(self._data, self._format)
 
 
 @contextmanager
@@ -136,12 +181,14 @@ def opened(data: bytes, limits: Limits) -> Iterator[Opened]:
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     try:
         counted = _check_bytes(format, data, limits)
-        with Image.open(io.BytesIO(data), formats=format.pillow[:1]) as image:
+        with _open(data, format) as image:
             check_size(image.width, image.height, limits)
+            least_bytes = format.reduced_bytes_per_pixel or format.bytes_per_pixel
+            check_memory(format.name, image.width, image.height, least_bytes, limits)
             format.check(image)
             number = counted or int(getattr(image, "n_frames", 1))
             check_frames(number, limits)
-            yield Opened(data, format, image, number)
+            yield Opened(data, format, image, number, limits)
     except Unreadable as error:
         raise registry.unsupported(error.reason, error.sentence) from error
     except ServiceError:
@@ -156,6 +203,10 @@ def opened(data: bytes, limits: Limits) -> Iterator[Opened]:
         raise InvalidImage(str(error)) from error
     except Exception as error:  # damaged files raise whatever their bytes lead Pillow's readers to
         raise InvalidImage(f"The {format.name} image is truncated or damaged.") from error
+
+
+def _open(data: bytes, format: ImageFormat) -> Image.Image:
+    return Image.open(io.BytesIO(format.prepared(data)), formats=format.pillow[:1])
 
 
 def decode(data: bytes, limits: Limits, least: Least | None = None) -> Picture:

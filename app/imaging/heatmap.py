@@ -1,9 +1,9 @@
-"""Local quality as a picture: the map in color over the greyed image, as a PNG.
+"""Local quality, or local differences, as a picture: the map in color over the grayed image, as a PNG.
 
-The scale runs from dark blue (good) over grey to bright yellow (bad), after cividis ("Optimizing colormaps
+The scale runs from dark blue (good) over gray to bright yellow (bad), after cividis ("Optimizing colormaps
 with consideration for color vision deficiency", Nunez, Anderton and Renslow, 2018): blue against yellow is
 told apart by all common kinds of color vision, and the lightness rises all the way, so that the worst parts
-stand out even on a grey print. Its steps are equal in Oklab (Ottosson, 2020), where equal steps look equal.
+stand out even on a gray print. Its steps are equal in Oklab (Ottosson, 2020), where equal steps look equal.
 """
 
 import base64
@@ -34,7 +34,8 @@ _SCALE: Final = base64.b64decode(
 _STEPS: Final = 256
 # How much of a pixel is color rather than photograph: the good parts stay a photograph, the bad ones glow.
 _OPACITY: Final = (0.45, 0.7)
-_COMPRESSION: Final = 3  # of zlib; beyond it, a photograph takes twice the time for a few per cent
+_STRONGEST_DIFFERENCE: Final = 0.25  # in Oklab; half of that is what darkening by two stops does to mid-gray
+_COMPRESSION: Final = 3  # of zlib; beyond it, a photograph takes twice the time for a few percent
 _LEGEND: Final = (96, 8)  # pixels inside its frame
 _LEGEND_MARGIN: Final = 8
 _WHITE: Final = 255
@@ -42,7 +43,7 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def render(pixels: NDArray[np.uint8], values: Sequence[Sequence[float]], stride: int = 32) -> bytes:
-    """A PNG of the image's size, without metadata: the map over the greyed image, and its scale in a corner.
+    """A PNG of the image's size, without metadata: the map over the grayed image, and its scale in a corner.
 
     The same color means the same quality in every picture. In the scale, which runs from good at the left to
     bad at the right, white ticks mark the best and the worst value of this map; images that are hardly larger
@@ -51,7 +52,7 @@ def render(pixels: NDArray[np.uint8], values: Sequence[Sequence[float]], stride:
     Args:
         pixels: ``(H, W, 3)`` uint8 sRGB, at the size that was scored.
         values: rows of local quality in [0, 1].
-        stride: side of a cell in pixels; the first one lies in the top left corner. Between the centres of
+        stride: side of a cell in pixels; the first one lies in the top left corner. Between the centers of
             cells the map is bilinear, beyond the outermost ones it is constant.
 
     Raises:
@@ -70,6 +71,22 @@ def render(pixels: NDArray[np.uint8], values: Sequence[Sequence[float]], stride:
     return file.getvalue()
 
 
+def render_differences(pixels: NDArray[np.uint8], values: Sequence[Sequence[float]], stride: int) -> bytes:
+    """Local differences over the grayed image, as :func:`render` draws local quality.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8 sRGB, of the distorted image as it was compared.
+        values: as of :func:`models.measures.difference.difference_map`.
+        stride: side of a cell in pixels.
+
+    Returns:
+        A PNG: blue where nothing differs, yellow from a distance of 0.25 on. In between the square root
+        counts, so that the slight differences of compression are seen beside strong ones.
+    """
+    badness = np.sqrt(np.array(values, np.float32).clip(0, _STRONGEST_DIFFERENCE) / _STRONGEST_DIFFERENCE)
+    return render(pixels, (1 - badness).tolist(), stride)
+
+
 def scale() -> NDArray[np.uint8]:
     """The colors, ``(256, 3)`` uint8 sRGB, from quality 1 down to 0."""
     return np.frombuffer(_SCALE, np.uint8).reshape(_STEPS, 3)
@@ -80,8 +97,8 @@ def _blended(pixels: NDArray[np.uint8], badness: Floats) -> NDArray[np.uint8]:
     least, most = _OPACITY
     opacity = np.linspace(least, most, _STEPS, dtype=np.float32)
     tints = (scale() * opacity[:, None]).astype(np.float32)
-    grey = (pixels @ _LUMA) * (1 - opacity)[index]
-    return np.rint(tints[index] + grey[:, :, None]).clip(0, _WHITE).astype(np.uint8)
+    gray = (pixels @ _LUMA) * (1 - opacity)[index]
+    return np.rint(tints[index] + gray[:, :, None]).clip(0, _WHITE).astype(np.uint8)
 
 
 def _upsampled(grid: Floats, height: int, width: int, stride: int) -> Floats:
@@ -92,9 +109,9 @@ def _upsampled(grid: Floats, height: int, width: int, stride: int) -> Floats:
 
 def _weights(cells: int, length: int, stride: int) -> Floats:
     """Of each cell on each pixel of one axis, ``(length, cells)``."""
-    centres = (np.arange(cells) + 0.5) * stride - 0.5
+    centers = (np.arange(cells) + 0.5) * stride - 0.5
     pixels = np.arange(length)
-    return np.stack([np.interp(pixels, centres, unit) for unit in np.eye(cells)], axis=1).astype(np.float32)
+    return np.stack([np.interp(pixels, centers, unit) for unit in np.eye(cells)], axis=1).astype(np.float32)
 
 
 def _draw_legend(picture: NDArray[np.uint8], least: float, most: float) -> None:

@@ -14,6 +14,12 @@ if TYPE_CHECKING:  # processes that decode have no settings, and must start quic
 
 MEBI: Final = 2**20
 
+# Memory that decoding one image may take, in bytes per pixel of the limit: enough for every format up to 50
+# million pixels. Beyond, it grows as JPEG files need it, and the other formats are limited to fewer pixels.
+_ALL_FORMATS_PIXELS: Final = 50_000_000
+_ALL_FORMATS_BYTES: Final = 30
+_LARGER_BYTES: Final = 14
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -29,7 +35,7 @@ class Limits:
     """
 
     max_bytes: int = 20 * MEBI
-    max_pixels: int = 50_000_000
+    max_pixels: int = 120_000_000
     max_side: int = 30_000
     min_side: int = 32
     max_aspect: float = 100.0
@@ -44,6 +50,13 @@ class Limits:
             settings.min_side,
             settings.max_aspect,
             settings.max_frames,
+        )
+
+    @property
+    def decoding_bytes(self) -> int:
+        """Memory that the pixels of one image may take while it is decoded."""
+        return max(
+            _ALL_FORMATS_BYTES * min(self.max_pixels, _ALL_FORMATS_PIXELS), _LARGER_BYTES * self.max_pixels
         )
 
 
@@ -69,6 +82,19 @@ def check_size(width: int, height: int, limits: Limits) -> None:
             f"{width} x {height}.",
             max_aspect=limits.max_aspect,
             **size,
+        )
+
+
+def check_memory(format: str, width: int, height: int, bytes_per_pixel: int, limits: Limits) -> None:
+    """Rejects an image whose decoding takes more memory than :attr:`Limits.decoding_bytes`."""
+    most = limits.decoding_bytes // bytes_per_pixel
+    if width * height > most:
+        raise ImageTooLarge(
+            f"A {format} image may have {most} pixels where all of them are decoded; the image is "
+            f"{width} x {height}. Send a smaller one.",
+            max_pixels=most,
+            width=width,
+            height=height,
         )
 
 

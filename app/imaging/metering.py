@@ -1,4 +1,4 @@
-"""How the exposure of a picture is measured: from its pixels, without any model.
+"""How the exposure of a picture is measured, and whether it has colors: from its pixels, without any model.
 
 Luminance is the relative luminance Y of IEC 61966-2-1 (sRGB): each 8-bit sample is linearized by the sRGB
 transfer curve and weighted by ITU-R BT.709 (0.2126 R + 0.7152 G + 0.0722 B). Black is 0, white is 1.
@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.schemas.exposure import MeasuredExposure
+from app.schemas.measured.exposure import MeasuredExposure
 
 BLACK: Final = 2
 """A sample of at most this, of 255, is clipped to black."""
@@ -31,9 +31,51 @@ _SAMPLES: Final = 2**16
 _PERCENTILE: Final = 0.99
 _SCALE: Final = 65_000  # of luminance as a 16-bit integer; the rounded parts of three channels stay within it
 
+# A cut-out stands on pure white that reaches three sides or more, and is not clipped within. Of 1,507
+# photographs of BIQ2021 7 are taken for one, nearly all rightly; of 82 photographs brightened until 59 %
+# were clipped, 2.
+_BACKGROUND_WHITE: Final = 250
+_WHITE_OF_A_SIDE: Final = 0.9
+_MOST_CLIPPED_WITHIN: Final = 0.2
+
+_TONES: Final = 32
+_MOST_COLORED: Final = 0.02
+_COLORED: Final = 8
+_BLOCK: Final = 4
+_BLOCKS: Final = 2**12
+
 _CODES: Final = np.arange(256) / 255
 _LINEAR: Final = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4)
 _PARTS: Final = [np.round(_SCALE * weight * _LINEAR).astype(np.uint16) for weight in (0.2126, 0.7152, 0.0722)]
+
+
+def is_monochrome(pixels: NDArray[np.uint8]) -> bool:
+    """Whether ``(H, W, 3)`` uint8 pixels are shades of one tint: gray, or toned like a sepia print.
+
+    Each tone of such a picture has one color. So 98 % of its blocks of 4 x 4 pixels must be within 8 levels
+    of the mean color of their tone (of 32), in red and in blue against green. JPEG compression of quality 80
+    moves toned pictures by 5 levels at the median and by 8.8 at most (pixels by 17), and gray ones not at
+    all; photographs in color are 47 levels away at the median.
+    """
+    red, green, blue = _block_sums(pixels)
+    tone = ((2 * red + 5 * green + blue) >> 3) * _TONES // (256 * _BLOCK**2)
+    count = np.maximum(np.bincount(tone, minlength=_TONES), 1)
+    colored = np.zeros(tone.shape, bool)
+    for difference in (red - green, blue - green):
+        mean = np.bincount(tone, weights=difference, minlength=_TONES) / count
+        colored |= np.abs(difference - mean.take(tone)) > _COLORED * _BLOCK**2
+    return bool(np.count_nonzero(colored) <= _MOST_COLORED * colored.size)
+
+
+def _block_sums(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """``(3, N)``: sums over evenly spread blocks; none where a side is shorter than a block."""
+    height, width = (side // _BLOCK for side in pixels.shape[:2])
+    step = _BLOCK * max(1, math.ceil(math.sqrt(height * width / _BLOCKS)))
+    whole = pixels[: height * _BLOCK, : width * _BLOCK]
+    sums = np.zeros((-(-height * _BLOCK // step), -(-width * _BLOCK // step), 3), np.int32)
+    for down, across in np.ndindex(_BLOCK, _BLOCK):  # faster than a sum over axes of four
+        sums += whole[down::step, across::step]
+    return sums.reshape(-1, 3).T
 
 
 def measure_exposure(pixels: NDArray[np.uint8]) -> MeasuredExposure:
@@ -41,6 +83,7 @@ def measure_exposure(pixels: NDArray[np.uint8]) -> MeasuredExposure:
 
     Of a picture with more than 65,536 pixels, every n-th pixel of every n-th row is looked at, n as small as
     that bound allows. So the cost is about half a millisecond whatever the size, beyond reading the pixels.
+    The pure white around a cut-out does not count as clipped highlights.
 
     Raises:
         ValueError: there are no pixels.
@@ -48,7 +91,7 @@ def measure_exposure(pixels: NDArray[np.uint8]) -> MeasuredExposure:
     height, width = pixels.shape[:2]
     if not pixels.size:
         raise ValueError(f"A picture of {width} x {height} pixels has no exposure.")
-    step = max(1, math.ceil(math.sqrt(height * width / _SAMPLES)))
+    step = _step_for(pixels, _SAMPLES)
     # A plane at a time: numpy copies and compares whole planes several times faster than interleaved pixels.
     red, green, blue = (np.ascontiguousarray(pixels[::step, ::step, channel]).ravel() for channel in range(3))
     luminance = _PARTS[0].take(red) + _PARTS[1].take(green) + _PARTS[2].take(blue)
@@ -59,5 +102,31 @@ def measure_exposure(pixels: NDArray[np.uint8]) -> MeasuredExposure:
         mean_luminance=min(1.0, float(luminance.mean(dtype=np.float64)) / _SCALE),
         p99_luminance=min(1.0, int(np.partition(luminance, rank)[rank]) / _SCALE),
         clipped_shadows=float(np.count_nonzero(darkest <= BLACK) / darkest.size),
-        clipped_highlights=float(np.count_nonzero(brightest >= WHITE) / brightest.size),
+        clipped_highlights=_clipped_highlights(
+            darkest.reshape(-1, -(-width // step)), int(np.count_nonzero(brightest >= WHITE))
+        ),
     )
+
+
+def _clipped_highlights(darkest: NDArray[np.uint8], clipped: int) -> float:
+    """The share of clipped pixels; of a cut-out, the share within it.
+
+    Args:
+        darkest: ``(h, w)``, the smallest channel of each pixel.
+        clipped: number of pixels with a clipped channel.
+    """
+    sides = sorted(
+        float(np.count_nonzero(side >= _BACKGROUND_WHITE) / side.size)
+        for side in (darkest[0], darkest[-1], darkest[:, 0], darkest[:, -1])
+    )
+    if sides[1] >= _WHITE_OF_A_SIDE:
+        background = int(np.count_nonzero(darkest >= _BACKGROUND_WHITE))
+        within = max(0, clipped - int(np.count_nonzero(darkest >= WHITE)))
+        if within <= _MOST_CLIPPED_WITHIN * (darkest.size - background) and background < darkest.size:
+            return within / (darkest.size - background)
+    return clipped / darkest.size
+
+
+def _step_for(pixels: NDArray[np.uint8], samples: int) -> int:
+    """Every how many rows and columns to look, for no more than that number of pixels."""
+    return max(1, math.ceil(math.sqrt(pixels.shape[0] * pixels.shape[1] / samples)))

@@ -1,46 +1,40 @@
-"""The warnings of an answer: why a score should be read with care, each a code and a sentence.
+"""The warnings of an answer: why a score should be read with care, each a code and a sentence."""
 
-The heuristics look at some ten thousand samples at most, so they cost about a millisecond.
-"""
-
-import math
 from collections.abc import Iterable
-from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Final
 
 from app.imaging.decode import Picture
 from app.imaging.formats.jpeg import MULTI_PICTURE
+from models.color.upright import ColorRead
 
-_SAMPLES: Final = 40_000
-_UNIFORM_DEVIATION: Final = 2.0
-"""Of 255, in every channel: less is a blank wall or a black frame, with nothing in it to judge."""
+if TYPE_CHECKING:  # it brings scipy
+    from models.fidelity import Signal
 
-# Of 1,131 photographs of BIQ2021 some five in a thousand pass both, nearly all of them black or blank frames;
-# plots and screenshots reach 0.94 and more in each, also after JPEG compression at quality 50.
-_FLAT_NEIGHBOURS: Final = 0.80
-_FEW_COLOURS_SHARE: Final = 0.60
-_FEW_COLOURS: Final = 8
+CLEAR_GAIN: Final = 0.05
+"""Of a no-reference score: changes that look the same move it by .01 on average (see the release gate)."""
 
 
 def of_picture(picture: Picture) -> list[str]:
     """What the decoded image itself gives reason to warn about."""
-    cautions = []
+    cautions = list(picture.notes)
     provenance = picture.provenance
     # The further pictures of a multi-picture JPEG are previews and gain maps, not an animation.
     if provenance.frames > 1 and provenance.format != MULTI_PICTURE:
         cautions.append(f"several-frames: the first of {provenance.frames} frames was scored.")
     if reason := picture.orientation_unknown:
         cautions.append(f"orientation-unknown: {reason}, so the image is taken for upright.")
-    if reason := picture.profile_ignored:
-        cautions.append(f"color-profile-ignored: the embedded colour profile was not used, as {reason}.")
-    if _is_uniform(picture.pixels):
-        cautions.append("almost-uniform: there is next to nothing in the image that could be judged.")
-    elif _looks_drawn(picture.pixels):
+    cautions += _of_color(picture.color)
+    if bits := picture.guessed_bits:
         cautions.append(
-            "drawing-or-screenshot: most of the image is exactly flat and of a few colours; "
-            "the models were trained on photographs."
+            f"sample-range-guessed: the 16-bit samples use {bits} bits, "
+            f"so {(1 << bits) - 1} is taken for white."
+        )
+    if picture.uniform:
+        cautions.append("almost-uniform: there is next to nothing in the image that could be judged.")
+    elif not provenance.photograph:
+        cautions.append(
+            "drawing-or-screenshot: the image looks like a screenshot, a document or a drawing, or has a "
+            "caption; the models were trained on photographs."
         )
     return cautions
 
@@ -59,24 +53,46 @@ def of_size(
         )
 
 
-def _is_uniform(pixels: NDArray[np.uint8]) -> bool:
-    step = _step(pixels)
-    samples = pixels[::step, ::step].reshape(-1, 3).astype(np.float32)
-    return bool(samples.std(axis=0).max() < _UNIFORM_DEVIATION)
+def of_pair(size: tuple[int, int], resized_from: tuple[int, int] | None, signal: "Signal") -> Iterable[str]:
+    """What a comparison gives reason to warn about.
+
+    Args:
+        size: of the reference, ``(width, height)`` in pixels.
+        resized_from: the distorted image's own size, where it was brought to the reference's.
+        signal: measured on the pair.
+    """
+    if resized_from is not None:
+        yield (
+            f"resized: the distorted image was brought from {resized_from[0]} x {resized_from[1]} to "
+            f"{size[0]} x {size[1]} pixels for the comparison."
+        )
+    if (found := signal.displacement) is not None:
+        across, down = ("right" if found.x > 0 else "left"), ("down" if found.y > 0 else "up")
+        scaled = "" if found.scale == 1 else f", and scaled to {found.scale:.1%}"
+        yield (
+            f"misaligned: the content of the distorted image lies {abs(found.x):.1f} pixels to the {across} "
+            f"and {abs(found.y):.1f} pixels {down} of where it is in the reference{scaled}; the score counts "
+            "that as a distortion."
+        )
 
 
-def _looks_drawn(pixels: NDArray[np.uint8]) -> bool:
-    step = _step(pixels)
-    rows = pixels[:: step * step]
-    same_as_neighbour = (rows[:, 1:] == rows[:, :-1]).all(axis=2).mean()
-    if same_as_neighbour < _FLAT_NEIGHBOURS:
-        return False
-    samples = pixels[::step, ::step].astype(np.uint32)
-    packed = (samples[..., 0] << 16) | (samples[..., 1] << 8) | samples[..., 2]
-    counts = np.sort(np.unique(packed, return_counts=True)[1])
-    return bool(counts[-_FEW_COLOURS:].sum() / packed.size > _FEW_COLOURS_SHARE)
+def of_gain(model: str, gain: float) -> Iterable[str]:
+    """What it means that a model scores the distorted image above its reference, by `gain`."""
+    if gain >= CLEAR_GAIN:
+        yield (
+            f"may-look-better: {model} scores the distorted image {gain:.2f} above its reference, so it may "
+            "be an improvement rather than a loss."
+        )
 
 
-def _step(pixels: NDArray[np.uint8]) -> int:
-    """Every how many rows and columns to look, for no more than the wanted number of samples."""
-    return max(1, math.ceil(math.sqrt(pixels.shape[0] * pixels.shape[1] / _SAMPLES)))
+def _of_color(color: ColorRead) -> Iterable[str]:
+    if color.ignored:
+        yield f"color-profile-ignored: the embedded color description was not used, as {color.ignored}."
+    if color.guessed:
+        yield f"color-space-guessed: the color space is uncertain, as {color.guessed}."
+    if color.dynamic_range != "sdr":
+        name, share = color.dynamic_range.upper(), color.clipped
+        yield (
+            f"high-dynamic-range: the {name} image was converted to sRGB; {share:.1%} of its pixels are "
+            "brighter than the reference white and were scored as white."
+        )

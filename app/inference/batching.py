@@ -44,12 +44,16 @@ class Waiting(Generic[K]):
         company: None where it may share a batch with any other such request. A number, at least 1, where it
             was aboard when a worker died: it shares a batch with other suspects only, at most so many in all,
             itself included.
+        caller: whose it is, as far as shares are concerned.
+        bulk: whether it is part of a batch of its caller's, which can wait.
     """
 
     key: K
     items: tuple[SizedItem, ...]
     deadline: float
     company: int | None = None
+    caller: str = ""
+    bulk: bool = False
 
     @property
     def pixels(self) -> int:

@@ -9,7 +9,10 @@ from app.settings import Settings
 
 
 def engine_for(
-    settings: Settings, device: str | None = None, models: Collection[str] | None = None
+    settings: Settings,
+    device: str | None = None,
+    models: Collection[str] | None = None,
+    threads: int | None = None,
 ) -> Engine:
     """The engine of the settings.
 
@@ -17,6 +20,7 @@ def engine_for(
         settings: of the service.
         device: as of the engine; None for the first of the settings.
         models: which of those in the settings are loaded; None for all.
+        threads: for computation on a CPU; None for those of the settings.
 
     Raises:
         Exception: what :class:`app.inference.engine.Engine` raises.
@@ -30,6 +34,7 @@ def engine_for(
         settings.allow_untrained,
         settings.encoded_cache_bytes,
         settings.runtime,
+        threads or settings.threads,
     )
 
 

@@ -1,9 +1,9 @@
 """A small image whose score is known: no worker is called ready that scores it otherwise.
 
-It is known twice. At every start the plain modules in float32 score it as well, so folding, packing, half
-precision and the device are compared with the models' own definition, whatever the weights. And for the
-bundled weights the score is written down, so that an installation which computes wrongly altogether is found
-out too.
+It is known twice. The plain modules in float32 score it as well, at every start or, for a model that runs as
+a graph, when that was made; so folding, packing, half precision and the device are compared with the models'
+own definition, whatever the weights. And for the bundled weights the score is written down, so that an
+installation which computes wrongly altogether is found out too.
 """
 
 import json
@@ -12,15 +12,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, Protocol
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from app.inference.tasks import CompareResult, CompareTask, ScoreResult, ScoreTask
-from models.loading import LoadedModel
+from models.canary import canary_pixels, spoilt_pixels
+from models.loading import Model
 from models.registry import FULL_REFERENCE
 
-_SIDE: Final = 224
 _HALF_BOUND: Final = 0.01
 """Most that half precision may differ from float32, by the HTTP contract."""
 _FLOAT_BOUND: Final = 1e-3
@@ -48,35 +44,16 @@ class CanaryFailed(Exception):
     """The models do not score the canary image as they should; the message is one sentence."""
 
 
-def canary_pixels() -> NDArray[np.uint8]:
-    """A smooth, coloured pattern with some edges and dark grain: ``(224, 224, 3)`` uint8, always the same."""
-    rows, columns = np.mgrid[0:_SIDE, 0:_SIDE] / _SIDE
-    waves = np.stack([rows, columns, 0.5 + 0.5 * np.sin(40 * rows * columns)], axis=-1)
-    waves[_SIDE // 3 : _SIDE // 2, _SIDE // 3 : _SIDE // 2] = (0.9, 0.2, 0.1)
-    # Low precision loses dark detail first.
-    grain = np.random.default_rng(1).uniform(0.0, 0.06, (_SIDE // 4, _SIDE, 3))
-    waves[-_SIDE // 4 :] = grain
-    pixels: NDArray[np.uint8] = np.rint(255 * waves).astype(np.uint8)
-    return pixels
-
-
-def spoilt_pixels() -> NDArray[np.uint8]:
-    """The distorted canary, which a full-reference model compares with the canary."""
-    return np.ascontiguousarray(canary_pixels() // 32 * 32)
-
-
-@torch.inference_mode()
-def reference_score(loaded: LoadedModel) -> float:
+def expected_score(loaded: Model) -> float:
     """The canary's score by a model's plain modules, float32 on the CPU.
+
+    Of a model that is run as a graph it was noted when the graph was made.
 
     Raises:
         CanaryFailed: it cannot be computed, or is not the one that is written down for these weights.
     """
-    preprocessing = loaded.metadata.preprocessing
-    pictures = [spoilt_pixels(), canary_pixels()] if loaded.name == FULL_REFERENCE else [canary_pixels()]
     try:
-        inputs = [preprocessing.tensor(preprocessing.fit(picture)) for picture in pictures]
-        score = float(loaded.module(*inputs).score)
+        score = loaded.facts.canary
     except Exception as error:
         raise CanaryFailed(f"{loaded.name} could not score the canary image: {error}") from error
     known = _written_down().get(loaded.sha256, score)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.inference import canary
 from app.inference.encoded_references import References, name_of
@@ -25,7 +26,7 @@ from app.inference.tasks import (
     Task,
 )
 from models.checkpoints.metadata import Metadata
-from models.loading import LoadedModel, load_model
+from models.loading import Model
 from models.preprocessing import Pixels
 from models.registry import FULL_REFERENCE
 from models.runtime.backend import Encoded, Executable, OutOfMemory, Said
@@ -67,6 +68,7 @@ class Engine:
         reference_cache_bytes: how much of the device's memory may hold encoded references, for pairs that
             name theirs; of 0, none are kept. None for what suits the device.
         runtime: one of ``models.runtime.choice.RUNTIMES``.
+        threads: for computation on a CPU; None for what is usual there.
 
     Raises:
         WeightsError: weights cannot be used; the message is one sentence.
@@ -84,8 +86,9 @@ class Engine:
         allow_untrained: bool = False,
         reference_cache_bytes: int | None = None,
         runtime: str = "auto",
+        threads: int | None = None,
     ) -> None:
-        self._backend = open_backend(runtime, device, dtype)
+        self._backend = open_backend(runtime, device, dtype, threads)
         wanted, capabilities = self._backend.dtype, self._backend.capabilities
         kept = capabilities.reference_bytes if reference_cache_bytes is None else reference_cache_bytes
         self.references = References(kept)
@@ -94,10 +97,10 @@ class Engine:
         self._slots: dict[str, _Slot] = {}
         self.expected: dict[str, float] = {}  # the canary's score by each model, as its plain modules give it
         # Only "official" is held to the pin.
-        load = partial(load_model, sha256=qualiclip_sha256, allow_untrained=allow_untrained)
+        load = partial(self._backend.load, sha256=qualiclip_sha256, allow_untrained=allow_untrained)
         for name, source in sources.items():
             loaded = load(name, source)
-            self.expected[name] = canary.reference_score(loaded)
+            self.expected[name] = canary.expected_score(loaded)
             self._slots[name] = self._placed(loaded, wanted)
             if self._backend.automatic and wanted != "float32" and not canary.agrees(self, name):
                 _log.warning("%s is too coarse in %s for its weights; it runs in float32", name, wanted)
@@ -212,7 +215,9 @@ class Engine:
         results: dict[str, ModelResult | Exception] = {}
         for name in item.models:
             mapped = item.mapped if item.mapped == name else None
-            results |= self._isolating([replace(item, models=(name,), mapped=mapped)])[0]
+            embedded = item.embedded if item.embedded == name else None
+            alone = replace(item, models=(name,), mapped=mapped, embedded=embedded)
+            results |= self._isolating([alone])[0]
         return [results]
 
     def _infer(self, items: Sequence[Item]) -> list[dict[str, ModelResult | Exception]]:
@@ -262,7 +267,7 @@ class Engine:
         self.tally = Tally(self.tally.useful + useful, self.tally.padded + encoder.padded_pixels - before)
         return dict(zip(images, found, strict=True))
 
-    def _placed(self, loaded: LoadedModel, dtype: str) -> _Slot:
+    def _placed(self, loaded: Model, dtype: str) -> _Slot:
         card = _card(loaded, dtype)
         return _Slot(self._backend.place(loaded, dtype), loaded.metadata, card)
 
@@ -284,25 +289,35 @@ def _result(slot: _Slot, item: Item, said: Said) -> ModelResult:
         width=item.images[0].shape[1],
         height=item.images[0].shape[0],
         quality_map=said.local,
+        embedding=_unit(said.embedding) if item.embedded == slot.card.name else None,
     )
 
 
-def _card(loaded: LoadedModel, dtype: str) -> ModelCard:
-    metadata, model = loaded.metadata, loaded.module
+def _unit(vector: NDArray[np.float32] | None) -> tuple[float, ...] | None:
+    """A vector brought to length 1, so that the product of two is their cosine."""
+    if vector is None:
+        return None
+    length = float(np.linalg.norm(vector)) or 1.0
+    return tuple((vector / length).tolist())
+
+
+def _card(loaded: Model, dtype: str) -> ModelCard:
+    metadata, facts = loaded.metadata, loaded.facts
     return ModelCard(
         name=loaded.name,
-        weights=loaded.weights_name,
+        weights=metadata.name,
         sha256=loaded.sha256,
         license=metadata.license,
         source=metadata.source,
         training_data=metadata.training_data,
         accuracy=metadata.accuracy,
         validated_sides=metadata.validated_sides,
-        text_encoder=model.has_text_encoder,
-        prompt_pairs=model.prompt_pairs,
+        text_encoder=facts.text_encoder,
+        prompt_pairs=facts.prompt_pairs,
         temperature=metadata.temperature,
         preprocessing=metadata.preprocessing,
-        parameters=loaded.parameters,
+        parameters=facts.parameters,
         dtype=dtype,
         calibration=metadata.calibration,
+        grades=metadata.grades,
     )

@@ -18,8 +18,10 @@ import zmq
 import zmq.asyncio
 from zmq.utils.monitor import recv_monitor_message
 
+from app.cost import Cost
 from app.errors import DeadlineExceeded, InternalError, Starting, WorkerUnavailable
 from app.inference import protocol
+from app.inference.endpoint import Endpoint
 from app.inference.pending import RESTART_S, Pending
 from app.inference.protocol import Casualties, Done, Job, State
 from app.inference.tasks import Task
@@ -39,26 +41,28 @@ class Link:
     """The connection to one worker.
 
     Args:
-        endpoint: its ipc address.
+        endpoint: of the worker.
         on_resend: called with the number of jobs that are sent again.
         on_batch: called once per batch of the worker, by one of all its links to HTTP processes.
 
     Attributes:
         state: what it last said of itself; None before the first word and after the connection broke.
         was_warm: whether it ever was; until then callers are told that the service is starting.
-        pixels_per_s: its measured rate, also while it is restarted; 0 where nothing was measured yet.
+        cost: as measured, also while the worker is restarted; None where nothing was measured yet.
+        precisions: of the models by name, also while the worker is restarted; empty until it was warm.
         outstanding_pixels: of the jobs that are not answered yet.
     """
 
     def __init__(
         self,
-        endpoint: str,
+        endpoint: Endpoint,
         on_resend: Callable[[int], None] = _ignore,
         on_batch: Callable[[Done], None] = _ignore,
     ) -> None:
         self.state: State | None = None
         self.was_warm = False
-        self.pixels_per_s = 0.0
+        self.cost: Cost | None = None
+        self.precisions: tuple[tuple[str, str], ...] = ()
         self.outstanding_pixels = 0
         self._endpoint = endpoint
         self._on_resend = on_resend
@@ -82,7 +86,9 @@ class Link:
         self._monitor = self._socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         )
-        self._socket.connect(self._endpoint)
+        self._socket.plain_username = b"http"
+        self._socket.plain_password = self._endpoint.secret.encode()
+        self._socket.connect(self._endpoint.address)
         steps = (self._hear, self._watch, self._tick)
         self._tasks = [asyncio.create_task(self._forever(step)) for step in steps]
 
@@ -99,7 +105,9 @@ class Link:
         """Whether the worker is warm and has answered lately."""
         return self.state is not None and self.state.warm and time.monotonic() - self._heard_at < _SILENCE_S
 
-    async def ask(self, tasks: Sequence[Task], pixels: int, deadline: float) -> Done:
+    async def ask(
+        self, tasks: Sequence[Task], pixels: int, deadline: float, caller: str = "", bulk: bool = False
+    ) -> Done:
         """Has tasks done as one job. If the caller is cancelled, the worker is told to drop it.
 
         Raises:
@@ -109,7 +117,7 @@ class Link:
             InternalError: a task failed.
         """
         now = time.monotonic()
-        job = Job(next(self._numbers), deadline, pixels, tuple(tasks))
+        job = Job(next(self._numbers), deadline, pixels, tuple(tasks), caller=caller, bulk=bulk)
         pending = Pending(job, asyncio.get_running_loop().create_future(), max(0.0, deadline - now))
         self._pending[job.id] = pending
         self.outstanding_pixels += pixels
@@ -168,7 +176,7 @@ class Link:
             self._conclude(protocol.unpack_done(header))
 
     def _conclude(self, done: Done) -> None:
-        self.pixels_per_s = done.pixels_per_s or self.pixels_per_s
+        self.cost = done.cost or self.cost
         # Also where no caller waits for it any more: it was done.
         if done.first:
             self._on_batch(done)
@@ -179,12 +187,13 @@ class Link:
         if self.state is not None and self.state.boot != state.boot:
             self._forget_worker()
         self.state = state
-        self.pixels_per_s = state.pixels_per_s or self.pixels_per_s
+        self.cost = state.cost or self.cost
         if state.casualties is not None:
             self._blame(state.casualties)
         if not state.warm:
             return
         self.was_warm = True
+        self.precisions = tuple((card.name, card.dtype) for card in state.cards)
         unsent = [pending for pending in self._pending.values() if pending.to_be_sent]
         if again := sum(pending.lost for pending in unsent):
             _log.warning("%d jobs are sent again to a restarted worker", again)
@@ -238,7 +247,7 @@ class Pool:
 
     def __init__(
         self,
-        endpoints: Sequence[str],
+        endpoints: Sequence[Endpoint],
         on_resend: Callable[[int], None] = _ignore,
         on_batch: Callable[[Done], None] = _ignore,
     ) -> None:
@@ -265,11 +274,28 @@ class Pool:
 
     @property
     def pixels_per_s(self) -> float:
-        """The measured rate of all workers together; 0 where nothing was measured yet."""
-        return sum(link.pixels_per_s for link in self.links)
+        """The measured rate of all workers, for images of a million pixels; 0 where none was measured."""
+        return sum(link.cost.pixels_per_s for link in self.links if link.cost is not None)
+
+    @property
+    def cost(self) -> Cost | None:
+        """What requests cost where all workers share them; None where nothing was measured yet."""
+        costs = [link.cost for link in self.links if link.cost is not None]
+        if not costs:
+            return None
+        # They work at the same time: the mean cost, over their number.
+        share = 1 / len(costs) ** 2
+        return Cost(
+            share * sum(cost.request_s for cost in costs), share * sum(cost.pixel_s for cost in costs)
+        )
+
+    @property
+    def precisions(self) -> frozenset[tuple[tuple[str, str], ...]]:
+        """The precisions of all models, as the devices have them: one element where all have the same."""
+        return frozenset(link.precisions for link in self.links if link.precisions)
 
     def state(self) -> State:
-        """What the workers have loaded; it is the same for all.
+        """What the workers have loaded; it is the same for all, but for its precision.
 
         Raises:
             Starting: none has been warm yet.
@@ -282,10 +308,20 @@ class Pool:
             raise Starting("The models are still being loaded.", retry_after=RESTART_S)
         return self._last_state
 
-    async def ask(self, tasks: Sequence[Task], pixels: int, deadline: float) -> Done:
+    @property
+    def compares_words(self) -> bool:
+        """Whether words beyond the 40 can be compared with images; not before the models are loaded."""
+        try:
+            return any(card.text_encoder for card in self.state().cards)
+        except Starting:
+            return False
+
+    async def ask(
+        self, tasks: Sequence[Task], pixels: int, deadline: float, caller: str = "", bulk: bool = False
+    ) -> Done:
         """See :meth:`Link.ask`. A worker that is warm is preferred to one that is not."""
         link = min(self.links, key=lambda link: (not link.warm, link.outstanding_pixels))
-        return await link.ask(tasks, pixels, deadline)
+        return await link.ask(tasks, pixels, deadline, caller, bulk)
 
 
 def _expired(pending: Pending) -> DeadlineExceeded:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from app.cost import Cost
 from app.inference.tasks import CompareTask, ModelCard, Result, ScoreTask, Task
 
 HELLO: Final = b"hello"
@@ -43,6 +44,8 @@ class Job:
         tasks: at least one.
         company: None, or how many jobs may be in a batch with this one, itself included, since it was aboard
             when a worker died (:attr:`app.inference.batching.Waiting.company`).
+        caller: whose it is, as far as shares are concerned.
+        bulk: whether it is part of a batch, which can wait.
     """
 
     id: int
@@ -50,6 +53,8 @@ class Job:
     pixels: int
     tasks: tuple[Task, ...]
     company: int | None = None
+    caller: str = ""
+    bulk: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class State:
         max_scored_pixels: what larger images are scaled down to.
         cards: what is loaded, once warm.
         queued_pixels: of the jobs in line and on the device, of all clients.
-        pixels_per_s: measured over the last batches; 0 before the first.
+        pixels_per_s: measured over the last batches, for images of a million pixels; 0 before the first.
         restarts: how often the worker was restarted.
         waiting: jobs in line, of all clients.
         budget_pixels: what a batch of several jobs may hold at the moment, padding included.
@@ -88,6 +93,7 @@ class State:
         canary_at: when that was found; 0 before the first time.
         casualties: what the worker before this one had on the device, as far as the reader is concerned; None
             where it had nothing.
+        cost: measured over the last batches; None before the first.
     """
 
     boot: str
@@ -105,6 +111,7 @@ class State:
     canary: dict[str, float] = field(default_factory=dict)
     canary_at: float = 0.0
     casualties: Casualties | None = None
+    cost: Cost | None = None
 
 
 JobFailure = Literal["expired", "failed", "memory"]
@@ -127,6 +134,7 @@ class Done:
         padded_pixels: likewise, with the padding around them.
         first: whether this is the batch's first job: who counts batches counts these.
         pixels_per_s: see :attr:`State.pixels_per_s`.
+        cost: see :attr:`State.cost`.
     """
 
     id: int
@@ -140,6 +148,7 @@ class Done:
     padded_pixels: int = 0
     first: bool = False
     pixels_per_s: float = 0.0
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +159,7 @@ class _TaskHeader:
     words: tuple[str, ...] = ()
     quality_map: str | None = None
     reference_key: str = ""
+    embedding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +170,8 @@ class _JobHeader:
     company: int | None
     tasks: tuple[_TaskHeader, ...]
     shapes: tuple[tuple[int, int], ...]
+    caller: str
+    bulk: bool
 
 
 _JOB_HEADER: Final = TypeAdapter(_JobHeader)
@@ -182,13 +194,20 @@ def pack_job(job: Job) -> list[Any]:
     def header(task: Task) -> _TaskHeader:
         if isinstance(task, ScoreTask):
             buffer = number(task.pixels)
-            return _TaskHeader("score", (buffer,), task.models, task.words, quality_map=task.quality_map)
+            return _TaskHeader(
+                "score",
+                (buffer,),
+                task.models,
+                task.words,
+                quality_map=task.quality_map,
+                embedding=task.embedding,
+            )
         both = number(task.reference), number(task.distorted)
         return _TaskHeader("compare", both, reference_key=task.reference_key)
 
     tasks = tuple(header(task) for task in job.tasks)
     shapes = tuple((array.shape[0], array.shape[1]) for array in arrays)
-    head = _JobHeader(job.id, job.deadline, job.pixels, job.company, tasks, shapes)
+    head = _JobHeader(job.id, job.deadline, job.pixels, job.company, tasks, shapes, job.caller, job.bulk)
     return [JOB, _JOB_HEADER.dump_json(head), *(np.ascontiguousarray(array).data for array in arrays)]
 
 
@@ -207,7 +226,7 @@ def unpack_job(header: bytes, buffers: Sequence[Any]) -> Job:
         tasks = tuple(_task(task, [arrays[number] for number in task.buffers]) for task in head.tasks)
     except (ValueError, IndexError) as error:
         raise WireError(f"A job cannot be read: {error}") from error
-    return Job(head.id, head.deadline, head.pixels, tasks, head.company)
+    return Job(head.id, head.deadline, head.pixels, tasks, head.company, head.caller, head.bulk)
 
 
 def pack_state(state: State) -> list[bytes]:
@@ -238,6 +257,6 @@ def unpack_ids(header: bytes) -> list[int]:
 def _task(header: _TaskHeader, pixels: Sequence[NDArray[np.uint8]]) -> Task:
     if header.kind == "score":
         (image,) = pixels
-        return ScoreTask(image, header.models, header.words, header.quality_map)
+        return ScoreTask(image, header.models, header.words, header.quality_map, header.embedding)
     reference, distorted = pixels
     return CompareTask(reference, distorted, header.reference_key)

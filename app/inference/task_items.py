@@ -27,6 +27,7 @@ class Item:
         models: names of the models; the full-reference one alone for a pair.
         words: beyond the 40.
         mapped: which of the models is asked for local quality too; None for none.
+        embedded: which of the models is asked for its embedding too; None for none.
         reference_key: as of the task.
     """
 
@@ -35,6 +36,7 @@ class Item:
     models: tuple[str, ...]
     words: tuple[str, ...] = ()
     mapped: str | None = None
+    embedded: str | None = None
     reference_key: str = ""
 
 
@@ -52,7 +54,8 @@ def divided(number: int, task: Task, names: Sequence[str], fitted: Callable[[Pix
         if not asked:
             return []
         mapped = task.quality_map if task.quality_map in asked else None
-        return [Item((number, _IMAGE), (fitted(task.pixels),), asked, task.words, mapped)]
+        embedded = task.embedding if task.embedding in asked else None
+        return [Item((number, _IMAGE), (fitted(task.pixels),), asked, task.words, mapped, embedded)]
     if FULL_REFERENCE not in names:
         return []
     both = fitted(task.distorted), fitted(task.reference)

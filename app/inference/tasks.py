@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from app.inference.batching import SizedItem
 from models.calibration import Calibration
+from models.grades import GradeSteps
 from models.preprocessing import Preprocessing
 from models.registry import FULL_REFERENCE
 
@@ -21,12 +22,14 @@ class ScoreTask:
         models: names of the no-reference models to ask.
         words: adjectives beyond the 40, compared by the models whose weights carry a text encoder.
         quality_map: which of the models is asked for local quality too; None for none.
+        embedding: which of the models is asked for its embedding too; None for none.
     """
 
     pixels: NDArray[np.uint8]
     models: tuple[str, ...]
     words: tuple[str, ...] = ()
     quality_map: str | None = None
+    embedding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class ModelResult:
         width: of what the model saw, in pixels.
         height: of what the model saw, in pixels.
         quality_map: rows of local quality in [0, 1], on the grid at stride 32; None if it was not asked for.
+        embedding: unit vector that the score is read from; None if it was not asked for.
     """
 
     score: float
@@ -70,6 +74,7 @@ class ModelResult:
     width: int
     height: int
     quality_map: tuple[tuple[float, ...], ...] | None = None
+    embedding: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ class ModelCard:
         parameters: how many the network has.
         dtype: the precision that it runs in.
         calibration: what its scores and words amount to; None where the weights do not say.
+        grades: of the full-reference model, how visible a distortion is by its score; None as above.
     """
 
     name: str
@@ -123,6 +129,7 @@ class ModelCard:
     parameters: int
     dtype: str = "float32"
     calibration: Calibration | None = None
+    grades: GradeSteps | None = None
 
 
 Task = ScoreTask | CompareTask

@@ -16,20 +16,22 @@ equal to the limit passes.
     message = "The photograph is not sharp enough."
 
     [[upload.limits]]
-    exposure = "mean_luminance"    # a measure of the picture itself (app/schemas/exposure.py), so of no model
+    exposure = "mean_luminance"    # of the picture itself (app/schemas/measured/exposure.py), so of no model
     bad = "below"                  # "below": the limits are minima; "above": they are maxima
     fail = 0.05
+
+A policy for copies has limits for POST /compare; other limits that it has are about the copy.
+
+    [transcode]
+    grade = { review = "slightly annoying", fail = "annoying" }   # this grade, and all worse ones
+    misaligned = "review"
+
+    [[transcode.comparisons]]
+    measure = "ssim"               # a measure of the pair (app/schemas/measured/pair_measures.py)
+    fail = 0.8
 """
 
-from app.policies.definition import (
-    OUTCOMES,
-    Limit,
-    PoliciesError,
-    Policy,
-    PolicyRefused,
-    SizeLimit,
-    VerdictOutcome,
-)
+from app.policies.definition import Limit, Policy, PolicyTable, SizeLimit
 from app.policies.describing import described
 from app.policies.judging import (
     MeasuredImage,
@@ -41,7 +43,10 @@ from app.policies.judging import (
     usable,
     with_verdict,
 )
-from app.policies.reading import BUILT_IN_POLICIES, load, parse
+from app.policies.judging_pairs import require_grades, with_pair_verdict
+from app.policies.reading import BUILT_IN_POLICIES, is_policy_name, load, parse
+from app.policies.writing import to_toml
+from app.policies.written import OUTCOMES, PoliciesError, PolicyRefused, VerdictOutcome
 
 __all__ = [
     "BUILT_IN_POLICIES",
@@ -52,15 +57,20 @@ __all__ = [
     "PoliciesError",
     "Policy",
     "PolicyRefused",
+    "PolicyTable",
     "SizeLimit",
     "VerdictOutcome",
     "choose",
     "described",
+    "is_policy_name",
     "judge",
     "judge_measured",
     "load",
     "parse",
+    "require_grades",
+    "to_toml",
     "uncalibrated",
     "usable",
+    "with_pair_verdict",
     "with_verdict",
 ]

@@ -1,31 +1,33 @@
 """What a policy is, as an operator writes it and as the service keeps it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Final, Literal, Self, get_args
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from app.schemas.exposure import ExposureMeasure
+from app.policies.pair_limits import GradeLimit, PairLimit
+from app.policies.written import PolicyText, Side, Written, check_order
+from app.schemas.common import DimensionName
+from app.schemas.measured.exposure import ExposureMeasure
+from app.schemas.measured.pair_measures import PUBLISHED_MEASURES, PublishedName
 from app.settings import answering
-from models.registry import no_reference
+from models.registry import FULL_REFERENCE, no_reference
 from models.vocabulary import ADJECTIVES, WORDS, Dimension
 
 MOST_LIMITS: Final = 100
-LONGEST_TEXT: Final = 300
 MOST_PIXELS: Final = 10**10
 
-VerdictOutcome = Literal["pass", "review", "fail"]
-OUTCOMES: Final[tuple[VerdictOutcome, ...]] = get_args(VerdictOutcome)
-Side = Literal["below", "above"]
-"""On which side of a limit a value is bad."""
-
+NOT_A_PHOTOGRAPH: Final = (
+    "This is no plain photograph but a screenshot, a document, a drawing, or one with a caption."
+)
+_OF_COLOR: Final = frozenset(word.word for word in ADJECTIVES if word.dimension == "colorfulness")
 _NEGATIVE: Final = frozenset(word.word for word in ADJECTIVES if word.polarity == "negative")
 _DEFAULT_MESSAGES: Final[Mapping[Dimension, str]] = {
     "sharpness": "The photograph is not sharp enough.",
     "brightness": "The photograph is too dark or too bright.",
-    "colorfulness": "The colours of the photograph are dull or unnatural.",
+    "colorfulness": "The colors of the photograph are dull or unnatural.",
     "contrast": "The photograph has too little contrast.",
-    "noisiness": "The photograph is too noisy.",
+    "cleanness": "The photograph is too noisy.",
     "overall": "The photograph has too many faults.",
 }
 _EXPOSURE_MESSAGES: Final[Mapping[tuple[ExposureMeasure, Side], str]] = {
@@ -42,31 +44,14 @@ _EXPOSURE_MESSAGES: Final[Mapping[tuple[ExposureMeasure, Side], str]] = {
 }
 
 
-class PoliciesError(Exception):
-    """Policies that cannot be used; the message is one sentence for their author, or for the client."""
-
-
-class PolicyRefused(PoliciesError):
-    """A policy that cannot be applied to what was asked; the message is one sentence for the client.
-
-    Attributes:
-        known: names of the policies that can be asked for.
-    """
-
-    def __init__(self, message: str, known: Sequence[str]) -> None:
-        super().__init__(message)
-        self.known = known
-
-
-def _printable(text: str) -> str:
-    line = " ".join(text.split())
-    if not line.isprintable() or not 1 <= len(line) <= LONGEST_TEXT:
-        raise ValueError
-    return line
-
-
 def _model(name: str) -> str:
     if name not in no_reference():
+        raise ValueError
+    return name
+
+
+def _weighed(name: str) -> str:
+    if name not in (*no_reference(), FULL_REFERENCE):
         raise ValueError
     return name
 
@@ -83,18 +68,12 @@ def _word(word: str) -> str:
     return word
 
 
-_Text = Annotated[str, AfterValidator(_printable)]
 _Model = Annotated[str, AfterValidator(_model)]
+_Weighed = Annotated[str, AfterValidator(_weighed)]
 _True = Annotated[bool, AfterValidator(_true)]
 _Word = Annotated[str, AfterValidator(_word)]
 _Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
-
-
-class Written(BaseModel):
-    """A table as an operator writes it: nothing unknown, and nothing of another type, is overlooked."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class SizeLimit(Written):
@@ -102,11 +81,11 @@ class SizeLimit(Written):
 
     fail: _Pixels | None = None
     review: _Pixels | None = None
-    message: _Text | None = None
+    message: PolicyText | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        _check_order(self.fail, self.review, upper=False)
+        check_order(self.fail, self.review, upper=False)
         return self
 
 
@@ -118,14 +97,14 @@ class Limit(Written):
     """
 
     score: _True | None = None
-    dimension: Dimension | None = None
+    dimension: DimensionName | None = None
     adjective: _Word | None = None
     exposure: ExposureMeasure | None = None
     bad: Side | None = None
     model: _Model | None = None
     fail: _Unit | None = None
     review: _Unit | None = None
-    message: _Text | None = None
+    message: PolicyText | None = None
 
     @property
     def measure(self) -> Literal["score", "dimension", "adjective", "exposure"]:
@@ -139,6 +118,11 @@ class Limit(Written):
     def is_upper(self) -> bool:
         """Whether values above the limit are bad: as written for exposure, and for negative adjectives."""
         return self.bad == "above" or self.adjective in _NEGATIVE
+
+    @property
+    def is_of_color(self) -> bool:
+        """Whether it is about colors, which a monochrome image has none of."""
+        return self.dimension == "colorfulness" or self.adjective in _OF_COLOR
 
     @property
     def about(self) -> str:
@@ -173,24 +157,47 @@ class Limit(Written):
                 if self.bad is None
                 else "takes no `bad`, which only limits of an `exposure` have"
             )
-        _check_order(self.fail, self.review, upper=self.is_upper)
+        check_order(self.fail, self.review, upper=self.is_upper)
         return self
 
 
 class PolicyTable(Written):
     """What stands in a policy's table."""
 
-    description: _Text | None = None
-    origin: _Text | None = None
-    weights: dict[_Model, _Text] = Field(default_factory=dict)
+    description: PolicyText | None = None
+    origin: PolicyText | None = None
+    weights: dict[_Weighed, PolicyText] = Field(default_factory=dict)
     side: SizeLimit | None = None
     pixels: SizeLimit | None = None
+    not_a_photograph: Literal["review", "fail"] | None = None
+    strong_fault: Literal["review", "fail"] | None = None
+    grade: GradeLimit | None = None
+    misaligned: Literal["review", "fail"] | None = None
+    comparisons: Annotated[tuple[PairLimit, ...], Field(strict=False, max_length=MOST_LIMITS)] = ()
     limits: Annotated[tuple[Limit, ...], Field(strict=False, max_length=MOST_LIMITS)] = ()
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it has limits for a comparison with a reference."""
+        return self.grade is not None or self.misaligned is not None or bool(self.comparisons)
+
+    @property
+    def published(self) -> tuple[PublishedName, ...]:
+        """The measures that it limits and that are computed only where they are asked for."""
+        limited = {limit.measure for limit in self.comparisons}
+        return tuple(name for name in PUBLISHED_MEASURES if name in limited)
 
     @model_validator(mode="after")
     def _limits_something(self) -> Self:
-        if not self.limits and self.side is None and self.pixels is None:
-            raise ValueError("limits nothing: it needs `side`, `pixels`, or a table [[NAME.limits]]")
+        alone = (self.side, self.pixels, self.not_a_photograph, self.strong_fault)
+        if not self.limits and all(each is None for each in alone) and not self.needs_reference:
+            raise ValueError(
+                "limits nothing: it needs `side`, `pixels`, `not_a_photograph`, `strong_fault`, a table "
+                "[[NAME.limits]], or for comparisons `grade`, `misaligned` or a table [[NAME.comparisons]]"
+            )
+        measures = [limit.measure for limit in self.comparisons]
+        if twice := next((each for each in measures if measures.count(each) > 1), None):
+            raise ValueError(f"limits {twice} of comparisons twice")
         seen = set()
         for limit in self.limits:
             if (key := (limit.measure, limit.about, limit.model, limit.bad)) in seen:
@@ -214,6 +221,11 @@ class Policy(PolicyTable):
         weights: by model, the name or the SHA-256 of the weights that the limits were found with.
         side: least pixels of the shorter side.
         pixels: least pixels of the whole image.
+        not_a_photograph: outcome of screenshots, documents, drawings and renderings; None for no limit.
+        strong_fault: outcome of photographs with a strong fault by the answer's model; None for no limit.
+        grade: from which a copy does not pass beside its reference; None for no limit.
+        misaligned: outcome of a copy whose content lies elsewhere than in its reference; None for no limit.
+        comparisons: limits of the measures of a copy beside its reference.
         limits: of what the models say, and of the picture's exposure.
     """
 
@@ -236,13 +248,3 @@ class Policy(PolicyTable):
             yield "side", self.side, self.side.message or "The photograph's shorter side has too few pixels."
         if self.pixels is not None:
             yield "pixels", self.pixels, self.pixels.message or "The photograph has too few pixels."
-
-
-def _check_order(fail: float | None, review: float | None, *, upper: bool) -> None:
-    if fail is None and review is None:
-        raise ValueError("needs `fail`, `review`, or both")
-    if fail is not None and review is not None and not (review < fail if upper else review > fail):
-        side = "below" if upper else "above"
-        raise ValueError(
-            f"has to have `review` {side} `fail`: between them lies what a person should look at"
-        )

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from app.policies.definition import Limit, Policy
 from app.policies.judging import HasDigest, uncalibrated
-from app.schemas.policies import LeastSize, LoadedPolicy, PolicyLimit
+from app.policies.pair_limits import GradeLimit, PairLimit
+from app.schemas.policies import LeastGrade, LeastSize, LoadedPolicy, PairPolicyLimit, PolicyLimit
 
 
 def described(policy: Policy, loaded: Sequence[str], weights: Mapping[str, HasDigest]) -> LoadedPolicy:
@@ -28,8 +29,28 @@ def described(policy: Policy, loaded: Sequence[str], weights: Mapping[str, HasDi
         weights=policy.weights,
         side=sizes.get("side"),
         pixels=sizes.get("pixels"),
+        not_a_photograph=policy.not_a_photograph,
+        needs_reference=policy.needs_reference,
+        grade=None if policy.grade is None else _grade(policy.grade),
+        misaligned=policy.misaligned,
+        comparisons=[_pair_limit(limit) for limit in policy.comparisons],
+        strong_fault=policy.strong_fault,
         limits=[_limit(limit) for limit in policy.limits],
         warnings=uncalibrated(policy, weights),
+    )
+
+
+def _grade(limit: GradeLimit) -> LeastGrade:
+    return LeastGrade(fail=limit.fail, review=limit.review, message=limit.sentence)
+
+
+def _pair_limit(limit: PairLimit) -> PairPolicyLimit:
+    return PairPolicyLimit(
+        measure=limit.measure,
+        bad="above" if limit.is_upper else "below",
+        fail=limit.fail,
+        review=limit.review,
+        message=limit.sentence,
     )
 
 

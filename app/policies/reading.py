@@ -4,8 +4,10 @@ Complaints name the file, the policy and the key, in words of ours.
 """
 
 import json
+import logging
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,24 +15,26 @@ from pydantic import ValidationError
 
 from app import text_file
 from app.policies.definition import (
-    LONGEST_TEXT,
     MOST_LIMITS,
     MOST_PIXELS,
     Limit,
-    PoliciesError,
     Policy,
     PolicyTable,
     SizeLimit,
-    Written,
 )
-from app.schemas.exposure import EXPOSURE_MEASURES
-from models.registry import no_reference
-from models.vocabulary import DIMENSIONS
+from app.policies.pair_limits import LARGEST_LIMIT, GradeLimit, PairLimit
+from app.policies.written import LONGEST_TEXT, PoliciesError, Written
+from app.schemas.measured.exposure import EXPOSURE_MEASURES
+from app.schemas.measured.pair_measures import PAIR_MEASURES
+from models.grades import GRADES
+from models.registry import FULL_REFERENCE, no_reference
+from models.vocabulary import DIMENSIONS, FORMER_DIMENSIONS
 
 BUILT_IN_POLICIES: Final = Path(__file__).with_name("built-in.toml")
 MOST_POLICIES: Final = 100
 """Each has series of its own among the metrics."""
 
+_LOG: Final = logging.getLogger(__name__)
 _LARGEST_FILE: Final = 2**20
 _LONGEST_SHOWN: Final = 40  # characters of a file's text that a complaint repeats
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -40,9 +44,15 @@ _WANTED: Final = {
     "description": _TEXT,
     "origin": _TEXT,
     "weights": 'a table with the name or the SHA-256 of each model\'s weights, as { bpclip = "..." }, of '
-    f"the models {', '.join(no_reference())}",
+    f"the models {', '.join((*no_reference(), FULL_REFERENCE))}",
     "side": "a table of pixels, as { fail = 200 }",
     "pixels": "a table of pixels, as { fail = 40000 }",
+    "not_a_photograph": '"review", "fail", or left out',
+    "grade": 'a table of grades, as { fail = "annoying" }',
+    "misaligned": '"review", "fail", or left out',
+    "comparisons": f"at most {MOST_LIMITS} tables, each under [[NAME.comparisons]]",
+    "measure": f"one of {', '.join(PAIR_MEASURES)}",
+    "strong_fault": '"review", "fail", or left out',
     "limits": f"at most {MOST_LIMITS} tables, each under [[NAME.limits]]",
     "score": "true, or left out",
     "dimension": f"one of {', '.join(DIMENSIONS)}",
@@ -54,7 +64,20 @@ _WANTED: Final = {
     "review": "a number from 0 to 1",
     "message": _TEXT,
 }
+_WANTED_GRADE: Final = f"one of the grades {', '.join(json.dumps(grade) for grade in GRADES[1:])}"
+_WANTED_VALUE: Final = f"a number from 0 to 1, or of psnr_db from 0 to {LARGEST_LIMIT:g}"
 _WANTED_PIXELS: Final = f"a whole number of pixels from 1 to {MOST_PIXELS}"
+
+_SMALL_TABLES: Final[Mapping[str, type[Written]]] = {
+    "side": SizeLimit,
+    "pixels": SizeLimit,
+    "grade": GradeLimit,
+}
+_WANTED_BOUNDS: Final[Mapping[type[Written], str]] = {
+    SizeLimit: _WANTED_PIXELS,
+    GradeLimit: _WANTED_GRADE,
+    PairLimit: _WANTED_VALUE,
+}
 
 
 def load(path: Path | None) -> dict[str, Policy]:
@@ -92,8 +115,13 @@ def parse(text: str, source: str, *, built_in: bool = False) -> dict[str, Policy
     return {name: _policy(name, table, source, built_in) for name, table in tables.items()}
 
 
+def is_policy_name(text: str) -> bool:
+    """Whether a policy can be called so."""
+    return _NAME.fullmatch(text) is not None
+
+
 def _policy(name: str, table: object, source: str, built_in: bool) -> Policy:
-    if not _NAME.fullmatch(name):
+    if not is_policy_name(name):
         raise PoliciesError(
             f"{source} has a policy {_shown(name)}; a name has 1 to 64 small letters, digits and hyphens, "
             "and does not begin with a hyphen."
@@ -104,6 +132,15 @@ def _policy(name: str, table: object, source: str, built_in: bool) -> Policy:
         written = PolicyTable.model_validate(table)
     except ValidationError as error:
         raise PoliciesError(f"{source}, policy {name}{_complaint(error)}.") from None
+    for limit in table.get("limits", ()):
+        if (today := FORMER_DIMENSIONS.get(limit.get("dimension"))) is not None:
+            _LOG.warning(
+                "%s, policy %s: the dimension %s is called %s now; please write that",
+                source,
+                name,
+                limit["dimension"],
+                today,
+            )
     return Policy(name=name, built_in=built_in, **dict(written))
 
 
@@ -114,8 +151,10 @@ def _complaint(error: ValidationError) -> str:
     kind: type[Written] = PolicyTable
     if keys[:1] == ["limits"] and len(keys) > 1:
         where, keys, kind = f", limit {int(keys[1]) + 1}", keys[2:], Limit
-    elif keys[:1] in (["side"], ["pixels"]) and len(keys) > 1:
-        where, keys, kind = f", {keys[0]}", keys[1:], SizeLimit
+    elif keys[:1] == ["comparisons"] and len(keys) > 1:
+        where, keys, kind = f", comparison {int(keys[1]) + 1}", keys[2:], PairLimit
+    elif keys and keys[0] in _SMALL_TABLES and len(keys) > 1:
+        where, keys, kind = f", {keys[0]}", keys[1:], _SMALL_TABLES[str(keys[0])]
     if not keys:
         if fault["type"] == "value_error":
             return f"{where}, {fault['msg'].removeprefix('Value error, ')}"
@@ -124,14 +163,9 @@ def _complaint(error: ValidationError) -> str:
     if fault["type"] == "extra_forbidden":
         there_are = ", ".join(f"`{each}`" for each in kind.model_fields)
         return f"{where}, has a key {_shown(key)}; there are {there_are}"
-    if (
-        len(keys) == 1
-        and fault["type"] == "value_error"
-        and kind is PolicyTable
-        and key in ("side", "pixels")
-    ):
+    if len(keys) == 1 and fault["type"] == "value_error" and kind is PolicyTable and key in _SMALL_TABLES:
         return f", {key}, {fault['msg'].removeprefix('Value error, ')}"
-    wanted = _WANTED_PIXELS if kind is SizeLimit and key in ("fail", "review") else _WANTED[key]
+    wanted = _WANTED[key] if key not in ("fail", "review") else _WANTED_BOUNDS.get(kind, _WANTED[key])
     return f"{where}: `{key}` has to be {wanted}; it is {_shown(fault['input'])}"
 
 

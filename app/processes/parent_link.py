@@ -5,25 +5,32 @@ answers with JSON lines on what was its standard output. If the parent dies, the
 child; it never outlives its parent.
 """
 
-import ctypes
+import contextlib
 import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+from app.processes.linux import die_with_parent, hide_memory
+
+BEAT_S: Final = 1.0
+"""How often a child reports that it lives, about."""
 
 
 class Lifeline:
-    """The child's end. Makes standard output a copy of standard error, so that stray prints harm nothing."""
+    """The child's end. Makes standard output a copy of standard error, so that stray prints harm nothing.
+
+    Other processes of the same user cannot read the memory of the child from here on.
+    """
 
     def __init__(self) -> None:
-        self._answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+        hide_memory()
+        self._answers = os.dup(sys.stdout.fileno())
+        os.set_blocking(self._answers, False)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        self._lock = threading.Lock()
         die_with_parent()
         # Some send their signals to all processes of a service (systemd does); the parent says when to end.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -33,12 +40,27 @@ class Lifeline:
         self.orders: dict[str, Any] = json.loads(self._commands.readline() or "{}")
 
     def report(self, event: str, **fields: Any) -> None:
-        """Tells the parent; nothing happens if it is gone."""
+        """Tells the parent; nothing happens if it is gone, or does not read: no child waits for it.
+
+        A report must be shorter than what a pipe takes in one piece, 4 KiB.
+        """
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+            os.write(self._answers, json.dumps({"event": event, **fields}).encode() + b"\n")
+
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[None]:
+        """Reports from a thread that the process lives, for as long as it cannot do so itself."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT_S):
+                self.report("beat")
+
+        threading.Thread(target=beat, name="beat", daemon=True).start()
         try:
-            with self._lock:
-                self._answers.write(json.dumps({"event": event, **fields}) + "\n")
-        except (BrokenPipeError, ValueError):
-            pass
+            yield
+        finally:
+            ended.set()
 
     def watch(self, on_command: Callable[[str], None]) -> None:
         """Calls `on_command` from a thread for each command; ends the process when the parent is gone."""
@@ -48,9 +70,3 @@ class Lifeline:
         for line in self._commands:
             on_command(json.loads(line)["command"])
         os._exit(0)
-
-
-def die_with_parent() -> None:
-    """Asks the kernel too, where it can be asked: a thread stuck in native code reads no input."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

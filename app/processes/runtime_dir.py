@@ -5,9 +5,11 @@ no process holds, and the next service that starts removes it.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -33,13 +35,36 @@ class PrivateFolder:
             folder.rmdir()
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
         self.path = folder
-        self._lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock = _locked(folder)
         _remove_abandoned(folder.parent)
+
+    def restore(self) -> bool:
+        """Makes the folder again where it, or its lock, was deleted; whether that was so.
+
+        Raises:
+            OSError: it cannot be made, or what is there is not this user's.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            if (self.path / _LOCK).stat().st_ino == os.fstat(self._lock).st_ino:
+                return False
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        status = self.path.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+            raise PermissionError(errno.EPERM, "its place was taken")
+        before, self._lock = self._lock, _locked(self.path)
+        os.close(before)
+        return True
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
+
+
+def _locked(folder: Path) -> int:
+    """A file descriptor of the folder's lock, which is held from now on."""
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def _remove_abandoned(place: Path) -> None:

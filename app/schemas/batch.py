@@ -4,6 +4,7 @@ from pydantic import BaseModel, Field, RootModel
 
 from app.schemas.problems import ProblemDetails
 from app.schemas.score import ScoreAnswer
+from app.schemas.summary import ScoreSummary
 
 
 class _Line(BaseModel):
@@ -17,6 +18,10 @@ class BatchScore(ScoreAnswer, _Line):
     """The line of an image that was scored."""
 
 
+class BatchSummary(ScoreSummary, _Line):
+    """The line of an image that was scored, with `detail=summary`."""
+
+
 class BatchProblem(ProblemDetails, _Line):
     """The line of an image that could not be scored."""
 
@@ -25,5 +30,5 @@ class BatchProblem(ProblemDetails, _Line):
     )
 
 
-class BatchLine(RootModel[BatchScore | BatchProblem]):
+class BatchLine(RootModel[BatchScore | BatchSummary | BatchProblem]):
     """A line of the answer to POST /score/batch. A problem has a `type`, a score has none."""

@@ -4,24 +4,26 @@ from typing import Literal
 
 from pydantic import Field
 
-from app.schemas.common import Answer, WeightsUsed
+from app.schemas.common import Answer, DimensionName, WeightsUsed
 from models.calibration import Calibration
 from models.faults import FaultName
-from models.vocabulary import Dimension
+from models.grades import GradeSteps
 
 
 class DescribedModel(Answer):
     """A loaded model and its weights."""
 
-    name: str
+    name: str = Field(description="By which it is asked for.")
     title: str = Field(default="", description="For people; empty from servers older than this field.")
-    kind: Literal["no-reference", "full-reference"]
+    kind: Literal["no-reference", "full-reference"] = Field(
+        description="Whether it scores single images or compares pairs."
+    )
     weights: WeightsUsed
-    source: str
-    training_data: str
-    device: str
-    dtype: str
-    parameters: int
+    source: str = Field(description="Where the weights come from.")
+    training_data: str = Field(description="What they were trained on.")
+    device: str = Field(description="It runs on, for example `cpu`.")
+    dtype: str = Field(description="Precision of inference.")
+    parameters: int = Field(description="Number of them.")
     longest_side: int | None = Field(
         description="What larger images are scaled down to; null is native size."
     )
@@ -29,23 +31,31 @@ class DescribedModel(Answer):
         description="Shortest and longest side of the validation images."
     )
     text_encoder: bool = Field(description="Whether words beyond the 40 can be compared.")
-    temperature: float
+    temperature: float = Field(
+        description="What cosines are multiplied by before the softmax over a pair of adjectives."
+    )
     accuracy: dict[str, float] = Field(description="As measured on these weights, or published with them.")
     calibration: Calibration | None = Field(
         default=None,
         description="What scores and adjectives of these weights amount to; null where it was not measured.",
+    )
+    grades: GradeSteps | None = Field(
+        default=None,
+        description="Of the full-reference model: from which score on a distortion has which grade.",
     )
 
 
 class ServiceLimits(Answer):
     """What an image may measure, and how it is brought down."""
 
-    max_body_bytes: int
-    max_pixels: int
-    max_side: int
-    min_side: int
-    max_scored_pixels: int
-    formats: list[str]
+    max_body_bytes: int = Field(description="Of a file.")
+    max_pixels: int = Field(description="Of a decoded image.")
+    max_side: int = Field(description="Longest side of an image, in pixels.")
+    min_side: int = Field(description="Shortest side of an image, in pixels.")
+    max_scored_pixels: int = Field(
+        description="What larger images are scaled down to before a model sees them."
+    )
+    formats: list[str] = Field(description="Names of the image formats that are read.")
     suffixes: list[str] = Field(
         default=[], description="Of image files, in lower case; empty from servers older than this field."
     )
@@ -54,15 +64,15 @@ class ServiceLimits(Answer):
 class AdjectivePair(Answer):
     """An antonym pair, the good word first."""
 
-    positive: str
-    negative: str
+    positive: str = Field(description="The good word.")
+    negative: str = Field(description="Its antonym.")
 
 
 class KnownFault(Answer):
     """A fault that can be named, where the calibration of a model has thresholds for it."""
 
-    name: FaultName
-    dimension: Dimension
+    name: FaultName = Field(description="As in `faults` of an answer.")
+    dimension: DimensionName = Field(description="That it belongs to.")
     adjectives: list[str] = Field(
         min_length=1, description="Their mean probability is the strength that the thresholds are for."
     )
@@ -70,10 +80,26 @@ class KnownFault(Answer):
     strong: str = Field(description="The phrase for it where its strength exceeds `strong`.")
 
 
+class DecoderSandbox(Answer):
+    """What the kernel of the server enforces on the processes that decode images."""
+
+    landlock: int = Field(
+        ge=0,
+        description="Version of Landlock that denies them files and networks; 0 where the kernel has none.",
+    )
+    seccomp: bool = Field(description="Whether they may make only the system calls of a list.")
+
+
 class ModelsAnswer(Answer):
     """The answer to GET /models."""
 
-    models: list[DescribedModel]
+    models: list[DescribedModel] = Field(description="All that are loaded.")
     limits: ServiceLimits
-    adjectives: dict[Dimension, list[AdjectivePair]]
-    faults: list[KnownFault]
+    adjectives: dict[DimensionName, list[AdjectivePair]] = Field(
+        description="The 40 adjectives, by dimension."
+    )
+    faults: list[KnownFault] = Field(description="All that can be named.")
+    sandbox: DecoderSandbox | None = Field(
+        default=None,
+        description="Null until a decoder has started, and from servers older than this field.",
+    )

@@ -10,7 +10,7 @@ from app.schemas.common import Answer
 class Health(Answer):
     """The answer of a probe."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok"] = Field(default="ok", description="Always `ok`; otherwise a problem is answered.")
 
 
 class ProblemDetails(BaseModel):
@@ -18,8 +18,10 @@ class ProblemDetails(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field(description="`/problems/` and the slug; the path serves its explanation.")
-    title: str
-    status: int = Field(ge=400, le=599)
-    detail: str
-    request_id: str
+    type: str = Field(
+        description="`/problems/` and the slug, after a proxy's prefix; the path serves its explanation."
+    )
+    title: str = Field(description="The kind of problem, in a few words.")
+    status: int = Field(description="As of the answer.", ge=400, le=599)
+    detail: str = Field(description="What is wrong here, and what to do.")
+    request_id: str = Field(description="Finds the request in the log.")

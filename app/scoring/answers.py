@@ -8,10 +8,16 @@ from app.imaging.decode import Size
 from app.inference.protocol import State
 from app.inference.tasks import CompareResult, ModelCard, ModelResult, Result, ScoreResult
 from app.schemas import common, compare, score
+from app.scoring import readings
 from app.scoring.requests import Prepared, PreparedPair, Question, card
 from app.settings import answering
+from models.grades import GRADES, Grade, GradeSteps
+from models.measures.difference import NOTICEABLE
 from models.registry import FULL_REFERENCE
 from models.vocabulary import ADJECTIVES, DIMENSIONS
+
+_OF_THE_CHOSEN: Final = ("score", "dimensions", "reading", "percentile", "summary", "faults")
+"""What an answer repeats of the model that it is by."""
 
 FULL_REFERENCE_MODEL: Final = "bpclip"
 """What answers call the model of the slot ``bpclip-fr``."""
@@ -30,26 +36,41 @@ def score_answer(
         state: of the worker.
     """
     found: dict[str, ModelResult] = {}
-    for result in results:
+    split = len(results) - len(prepared.tiles)
+    for result in results[:split]:
         assert isinstance(result, ScoreResult)
         found |= result.models
     warnings = list(prepared.warnings)
     size = prepared.provenance.width, prepared.provenance.height
     answers = {}
+    seen = readings.in_pixels(prepared.regions, prepared.exposure, [found[name] for name in question.models])
     for name in question.models:
         scored = found[name].width, found[name].height
         warnings += score_warnings.of_size(name, size, scored, card(name, state).validated_sides)
-        answers[name] = _model(found[name], card(name, state), question.words)
+        answers[name] = _model(
+            found[name],
+            card(name, state),
+            question.words,
+            **readings.in_words(
+                found[name], card(name, state), monochrome=prepared.provenance.monochrome, seen=seen
+            ),
+        )
     chosen = answering(question.models)
     return score.UntimedScore(
-        score=answers[chosen].score,
+        **{name: getattr(answers[chosen], name) for name in _OF_THE_CHOSEN},
         model=chosen,
-        dimensions=answers[chosen].dimensions,
+        confidence=readings.confidence(answers, warnings),
         models=answers,
         image=score.DecodedImage(**vars(prepared.provenance)),
-        facts=score.Facts(exposure=score.Exposure(**vars(prepared.exposure))),
+        facts=score.Facts(
+            exposure=score.Exposure(**vars(prepared.exposure)),
+            monochrome=prepared.provenance.monochrome,
+            **vars(prepared.facts),
+        ),
         warnings=warnings,
         quality_map=quality_map(found[chosen]),
+        embedding=_embedding(chosen, found[chosen]),
+        detail=None if question.detail is None else _detail(prepared, results[split:], question.detail),
         batch=common.Batch(images=batch_images),
     )
 
@@ -75,28 +96,32 @@ def compare_answer(
     full_reference_card = card(FULL_REFERENCE, state)
     full_reference = _model(result, full_reference_card, ())
     size = pair.reference.provenance.width, pair.reference.provenance.height
-    warnings = list(
-        score_warnings.of_size(
-            FULL_REFERENCE, size, (result.width, result.height), full_reference_card.validated_sides
-        )
-    )
-    if pair.resized_from is not None:
-        warnings.insert(
-            0,
-            f"resized: the distorted image was brought from {pair.resized_from[0]} x {pair.resized_from[1]} "
-            f"to {size[0]} x {size[1]} pixels for the comparison.",
-        )
+    seen = result.width, result.height
+    differences = _differences(reference, distorted)
+    moved = pair.signal.displacement
+    grades = full_reference_card.grades
     return compare.UntimedCompare(
         score=full_reference.score,
+        grade=None if grades is None else _grade(pair, full_reference.score, grades),
         model=FULL_REFERENCE_MODEL,
         dimensions=full_reference.dimensions,
         models={FULL_REFERENCE_MODEL: full_reference},
         reference=reference,
         distorted=distorted,
-        differences=_differences(reference, distorted),
-        signal=compare.SignalMeasures(psnr_db=pair.signal.psnr_db, ssim=pair.signal.ssim),
+        differences=differences,
+        signal=compare.SignalMeasures(
+            psnr_db=pair.signal.psnr_db,
+            ssim=pair.signal.ssim,
+            **pair.measures,
+            displacement=None if moved is None else compare.ContentDisplacement(**vars(moved)),
+        ),
+        difference_map=_difference_map(pair),
         resized_from=None if pair.resized_from is None else _size(pair.resized_from),
-        warnings=warnings,
+        warnings=[
+            *score_warnings.of_pair(size, pair.resized_from, pair.signal),
+            *score_warnings.of_gain(differences.model, differences.score),
+            *score_warnings.of_size(FULL_REFERENCE, size, seen, full_reference_card.validated_sides),
+        ],
         batch=common.Batch(images=batch_images),
     )
 
@@ -110,7 +135,57 @@ def quality_map(result: ModelResult) -> score.QualityMap | None:
     return score.QualityMap(width=len(values[0]), height=len(values), values=values)
 
 
-def _model(result: ModelResult, model_card: ModelCard, words: Sequence[str]) -> score.ModelAnswer:
+def _grade(pair: PreparedPair, score: float, steps: GradeSteps) -> Grade:
+    """The grade of the score; of identical pixels the best one, whatever the model makes of them."""
+    return GRADES[0] if pair.signal.psnr_db is None else steps.grade(score)
+
+
+def _difference_map(pair: PreparedPair) -> compare.DifferenceMap | None:
+    if pair.differences is None:
+        return None
+    height, width = pair.differences.shape
+    return compare.DifferenceMap(
+        width=width,
+        height=height,
+        values=[[round(value, 4) for value in row] for row in pair.differences.tolist()],
+        noticeable=float((pair.differences >= NOTICEABLE).mean()),
+    )
+
+
+def _embedding(model: str, result: ModelResult) -> score.Embedding | None:
+    if result.embedding is None:
+        return None
+    values = [round(value, 6) for value in result.embedding]
+    return score.Embedding(model=model, length=len(values), values=values)
+
+
+def _detail(prepared: Prepared, results: Sequence[Result], model: str) -> score.Detail:
+    """What a model says of the tiles of an image."""
+    tiles = []
+    for place, result in zip(prepared.tiles, results, strict=True):
+        assert isinstance(result, ScoreResult)
+        said = result.models[model]
+        dimensions = dict(zip(DIMENSIONS, said.dimensions, strict=True)) if said.dimensions else {}
+        tiles.append(
+            score.DetailTile(
+                **vars(place),
+                score=said.score,
+                sharpness=dimensions.get("sharpness"),
+                cleanness=dimensions.get("cleanness"),
+            )
+        )
+    return score.Detail(
+        model=model,
+        score=min(tile.score for tile in tiles),
+        sharpness=min((tile.sharpness for tile in tiles if tile.sharpness is not None), default=None),
+        cleanness=min((tile.cleanness for tile in tiles if tile.cleanness is not None), default=None),
+        tiles=tiles,
+    )
+
+
+def _model(
+    result: ModelResult, model_card: ModelCard, words: Sequence[str], **in_words: Any
+) -> score.ModelAnswer:
     adjectives = [
         score.AdjectiveResult(
             adjective=adjective.word,
@@ -146,6 +221,7 @@ def _model(result: ModelResult, model_card: ModelCard, words: Sequence[str]) -> 
         ],
         scored=_size((result.width, result.height)),
         weights=weights_used(model_card),
+        **in_words,
     )
 
 

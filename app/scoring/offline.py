@@ -2,13 +2,12 @@
 
 import contextlib
 import sys
+from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
-
-import torch
+from typing import BinaryIO, Final
 
 from app.cpu import SWITCH_INTERVAL_S
 from app.errors import ServiceError, SizeMismatch
@@ -19,13 +18,18 @@ from app.inference.tasks import Result, Task
 from app.inference.worker.executor import run_tasks
 from app.printable import shown
 from app.schemas.compare import UntimedCompare
+from app.schemas.measured.pair_measures import PublishedName
+from app.schemas.score import UntimedScore
 from app.scoring import requests
 from app.scoring.answers import compare_answer, score_answer
-from app.scoring.outcomes import ScoredFile
+from app.scoring.outcomes import STANDARD_INPUT, ComparedFiles, FilePair, ScoredFile
 from app.scoring.pipeline import Pipeline, PipelineOutcome
-from app.scoring.requests import Prepared, Question
-from app.settings import Settings
+from app.scoring.requests import Prepared, PreparedPair, Question
+from app.settings import Settings, answering
+from models.grades import GradeSteps
+from models.registry import FULL_REFERENCE
 
+_DEVICES: Final = Path("/dev")
 _BYTES_PER_PIXEL: Final = 8
 """Of the densest files there are, uncompressed 16-bit color with alpha. The byte limit of the settings is for
 uploads; here a file may be as large as one of the most pixels allowed can get."""
@@ -41,13 +45,24 @@ class Scorer:
     Args:
         settings: as for the service.
         full_reference: whether pairs can be compared too.
+        detail_crops: whether tiles of images at native size are scored too.
+        measures: of pairs, beside PSNR and SSIM.
+        looks: whether the small pictures are wanted too that near duplicates are found by.
 
     Raises:
         WeightsError: weights cannot be used.
         DeviceUnavailable: the device cannot be used.
     """
 
-    def __init__(self, settings: Settings, *, full_reference: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        full_reference: bool = False,
+        detail_crops: bool = False,
+        measures: tuple[PublishedName, ...] = (),
+        looks: bool = False,
+    ) -> None:
         # The thread at the device wants the interpreter after every operation, and others compute meanwhile.
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         # The thread that loads the models is the one that runs them: OpenMP gives every thread that computes
@@ -59,7 +74,10 @@ class Scorer:
         self._budget = budget_for(settings, self.engine)
         max_bytes = max(settings.max_body_bytes, _BYTES_PER_PIXEL * settings.max_pixels)
         self._limits = replace(Limits.of(settings), max_bytes=max_bytes)
-        self._question = Question(self.engine.models, (), deadline=float("inf"))
+        detail = answering(self.engine.models) if detail_crops else None
+        self._question = Question(
+            self.engine.models, (), deadline=float("inf"), detail=detail, measures=measures, look=looks
+        )
         # As a worker would describe itself: what files are prepared and answers are written by.
         self._state = state_of(self.engine)
 
@@ -67,6 +85,11 @@ class Scorer:
     def models(self) -> tuple[str, ...]:
         """Names of the no-reference models, in the order asked for."""
         return self.engine.models
+
+    @property
+    def grades(self) -> GradeSteps | None:
+        """The steps of the full-reference weights, where that model is loaded and has any."""
+        return next((card.grades for card in self._state.cards if card.name == FULL_REFERENCE), None)
 
     def score(self, paths: Iterable[Path], *, threads: int | None = None) -> Generator[ScoredFile]:
         """Scores files in their order. A file that fails stops nothing.
@@ -84,23 +107,82 @@ class Scorer:
             for outcome in outcomes:
                 yield self._scored(outcome)
 
-    def compare(self, reference: Path, distorted: Path, *, resize: bool = False) -> UntimedCompare:
-        """The answer to ``POST /compare`` (without timing) for two files.
+    @property
+    def max_bytes(self) -> int:
+        """The size of the largest file that is decoded, in bytes."""
+        return self._limits.max_bytes
+
+    def answer(self, data: bytes) -> UntimedScore:
+        """The answer to ``POST /score`` (without timing) for the bytes of a file.
+
+        Raises:
+            FileFailure: it cannot be decoded or scored.
+        """
+        try:
+            prepared = requests.prepare(data, self._limits, self._question, self._state)
+        except ServiceError as error:
+            raise FileFailure(str(error)) from error
+        return score_answer(prepared, _succeeded(self.run(prepared.tasks)), 1, self._question, self._state)
+
+    def compare(
+        self, reference: Path, distorted: Path, *, resize: bool = False, difference_map: bool = False
+    ) -> tuple[UntimedCompare, PreparedPair]:
+        """The answer to ``POST /compare`` (without timing) for two files, and what it is about.
 
         Raises:
             FileFailure: one of them cannot be read or decoded, or their sizes differ; it names the file.
         """
-        contents = self._read_blamed(reference), self._read_blamed(distorted)
+        pair = self._prepare_pair(reference, distorted, resize)
+        if difference_map:
+            pair = pair.with_differences()
+        return self._compare(pair), pair
+
+    def compare_each(
+        self, pairs: Iterable[FilePair], *, resize: bool = False, threads: int | None = None
+    ) -> Generator[ComparedFiles]:
+        """Compares pairs of files in their order. A pair that fails stops nothing.
+
+        Args:
+            pairs: of the files; few of them are held at a time.
+            resize: whether copies of another size are brought to their references'.
+            threads: that decode; by the settings where it is None.
+        """
+        threads = threads or self._settings.decoders()
+        coming, begun = iter(pairs), deque[tuple[FilePair, Future[PreparedPair]]]()
+        pool = ThreadPoolExecutor(threads, "decode")
         try:
-            pair = requests.prepare_pair(
-                contents[0], contents[1], resize, self._limits, self._question, self._state
-            )
-        except ServiceError as error:
-            at_fault = {"reference": reference, "distorted": distorted}.get(str(error.fields.get("field")))
-            raise FileFailure(_blaming(error, at_fault)) from error
+            while True:
+                while len(begun) < 2 * threads and (pair := next(coming, None)) is not None:
+                    begun.append((pair, pool.submit(self._prepare_pair, pair.reference, pair.copy, resize)))
+                if not begun:
+                    return
+                pair, future = begun.popleft()
+                try:
+                    yield ComparedFiles(pair, self._compare(future.result()))
+                except FileFailure as failure:
+                    yield ComparedFiles(pair, None, str(failure))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _compare(self, pair: PreparedPair) -> UntimedCompare:
         tasks: list[Task] = [pair.task, *pair.reference.tasks, *pair.distorted.tasks]
         results = _succeeded(self.run(tasks))
         return compare_answer(pair, results, 1, self._question, self._state)
+
+    def _prepare_pair(self, reference: Path, distorted: Path, resize: bool) -> PreparedPair:
+        """Two files ready to be compared.
+
+        Raises:
+            FileFailure: as of :meth:`compare`.
+        """
+        contents = self._read_blamed(reference), self._read_blamed(distorted)
+        try:
+            return requests.prepare_pair(*contents, resize, self._limits, self._question, self._state)
+        except ServiceError as error:
+            at_fault = {"reference": reference, "distorted": distorted}.get(str(error.fields.get("field")))
+            raise FileFailure(_blaming(error, distorted, at_fault)) from error
+        except MemoryError as error:
+            raise FileFailure(f"{shown(distorted)}: There is not enough memory to compare it.") from error
 
     def run(self, tasks: Sequence[Task]) -> list[Result | Exception]:
         """The results of tasks as one batch, in their order; of one that fails, its exception."""
@@ -112,9 +194,21 @@ class Scorer:
         except FileFailure as failure:
             raise FileFailure(f"{shown(path)}: {failure}") from failure
 
+    def _read_stream(self, stream: BinaryIO) -> bytes:
+        data = stream.read(self._limits.max_bytes + 1)
+        if len(data) > self._limits.max_bytes:
+            raise FileFailure(f"It has more than {self._limits.max_bytes} bytes.")
+        return data
+
     def _read(self, path: Path) -> bytes:
         try:
-            # Not every name is that of a file with an end, /dev/zero for one.
+            if path == STANDARD_INPUT:
+                return self._read_stream(sys.stdin.buffer)
+            # Not every name is that of a file with an end, /dev/zero for one. A pipe that the shell has made
+            # has one; others may never be written to.
+            if path.is_fifo() and path.is_relative_to(_DEVICES):
+                with path.open("rb") as stream:
+                    return self._read_stream(stream)
             if path.exists() and not path.is_file():
                 raise FileFailure("It is not a file.")
             if path.stat().st_size > self._limits.max_bytes:
@@ -149,21 +243,17 @@ class Scorer:
         except FileFailure as failure:
             return ScoredFile(outcome.path, None, str(failure))
         answer = score_answer(outcome.prepared, succeeded, outcome.batch_images, self._question, self._state)
-        return ScoredFile(outcome.path, answer)
+        return ScoredFile(outcome.path, answer, look=outcome.prepared.look)
 
 
 def _load(settings: Settings, full_reference: bool) -> Engine:
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
     return engine_for(settings, models=None if full_reference else settings.models)
 
 
-def _blaming(error: ServiceError, path: Path | None) -> str:
-    if path is not None:
-        return f"{shown(path)}: {error}"
+def _blaming(error: ServiceError, distorted: Path, at_fault: Path | None) -> str:
     if isinstance(error, SizeMismatch):
-        return f"{error} With --resize reference it is brought to that size."
-    return str(error)
+        return f"{shown(distorted)}: {error} With --resize reference it is brought to that size."
+    return f"{shown(at_fault)}: {error}" if at_fault is not None else str(error)
 
 
 def _unforeseen(error: Exception) -> str:

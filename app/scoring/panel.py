@@ -11,13 +11,15 @@ from app import policies
 from app.errors import ServiceError
 from app.imaging import decode
 from app.imaging.limits import Limits
+from app.imaging.metering import is_monochrome, measure_exposure
+from app.imaging.photograph import is_photograph
 from app.inference.batching import Waiting
 from app.inference.build import budget_for
 from app.inference.scheduling import Line
 from app.inference.tasks import CompareTask, ModelResult, Result, ScoreResult, ScoreTask, Task, items_of
 from app.policies import MeasuredImage
 from app.schemas.common import WeightsUsed
-from app.schemas.exposure import MeasuredExposure
+from app.schemas.measured.exposure import MeasuredExposure
 from app.scoring.answers import weights_used
 from app.scoring.offline import FileFailure, Scorer
 from app.settings import Settings, answering
@@ -34,6 +36,26 @@ class Photograph:
     pixels: Pixels
     width: int
     height: int
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What policies judge of a picture beside the opinions of models.
+
+    Attributes:
+        exposure: of the picture.
+        monochrome: whether it has shades of one tint only.
+        photograph: whether it is one, and no drawing.
+    """
+
+    exposure: MeasuredExposure
+    monochrome: bool
+    photograph: bool
+
+    @classmethod
+    def of(cls, pixels: Pixels) -> "Looks":
+        """Measures a picture, ``(H, W, 3)`` uint8, as the service measures what it decodes."""
+        return cls(measure_exposure(pixels), is_monochrome(pixels), is_photograph(pixels))
 
 
 class Panel:
@@ -123,14 +145,12 @@ class Panel:
         advance(len(pictures))
         return list(opinions)
 
-    def measured(
-        self, opinions: Opinions, exposure: MeasuredExposure, width: int, height: int
-    ) -> MeasuredImage:
+    def measured(self, opinions: Opinions, looks: Looks, width: int, height: int) -> MeasuredImage:
         """What the no-reference models said, in the form that policies judge.
 
         Args:
             opinions: of one image.
-            exposure: of that image.
+            looks: of that image.
             width: to be taken for the image's, in pixels.
             height: to be taken for the image's, in pixels.
         """
@@ -145,7 +165,15 @@ class Panel:
                 dict(zip(DIMENSIONS if has_words else (), dimensions, strict=True)),
                 dict(zip(WORDS if has_words else (), probabilities.tolist(), strict=True)),
             )
-        return MeasuredImage(width, height, answering(self._engine.models), found, exposure)
+        return MeasuredImage(
+            width,
+            height,
+            answering(self._engine.models),
+            found,
+            looks.exposure,
+            looks.monochrome,
+            looks.photograph,
+        )
 
     def _run(self, tasks: Sequence[Task]) -> list[Result]:
         """Results in the order of the tasks, in batches as the service forms them."""

@@ -2,74 +2,48 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
-from typing import Final
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from typing import Final, TypeVar
 
-from app.errors import Draining, PoisonInput, Starting, WorkerUnavailable
+from app.cost import Cost
+from app.errors import Draining, Starting, WorkerUnavailable
 from app.imaging import heatmap
 from app.imaging.decode import Header
 from app.imaging.limits import Limits
-from app.imaging.sandbox.pool import Decoders, Timed
+from app.imaging.sandbox.pool import Decoders
+from app.imaging.sandbox.work import Timed
+from app.inference.endpoint import Endpoint
 from app.inference.pending import RESTART_S
 from app.inference.pool import Pool
 from app.inference.protocol import Done, State
 from app.inference.tasks import ModelResult, ScoreResult, Task, scores_of
+from app.memory import Hold
 from app.metrics import Metrics
 from app.policies import Policy, usable
+from app.processes.cgroup import ControlGroup
 from app.scoring import requests
 from app.scoring.admission import Admission, Room
 from app.scoring.cache import Cache, CachedOutcome
 from app.scoring.decoded_references import Reference
-from app.scoring.requests import Prepared, PreparedPair, Question
-from app.scoring.uploads import Intake, Upload
+from app.scoring.memory_guard import MemoryGuard, memory_of
+from app.scoring.requests import PreparedPair, Question
+from app.scoring.timed import PairedUploads, Rendered, ScoredUpload, Timing
+from app.scoring.uploads import Intake, Upload, named_in_poison
 from app.settings import Settings
 from models.registry import FULL_REFERENCE
+
+_T = TypeVar("_T")
 
 _PATIENCE: Final = 0.5
 """Longest queue, as a part of the time in which work must start: rates change, and workers restart."""
 _GAUGE_S: Final = 1.0
 _NARROWEST_WINDOW: Final = 4
 """Images of one request that are worked on at a time, at least: while one is scored the next are decoded."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Milliseconds: decoding and scaling, waiting for a decoder and for the device, and on the device."""
-
-    decode: float
-    queue: float
-    inference: float
-
-
-@dataclass(frozen=True)
-class ScoredUpload:
-    """An image, the workers' results for it, and the time that they took."""
-
-    prepared: Prepared
-    done: Done
-    timing: Timing
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """An answer as it is remembered.
-
-    Attributes:
-        body: JSON object, without the timing of the request; or a picture.
-        width: of the image (the reference), in pixels.
-        height: of the image (the reference), in pixels.
-        batch: requests in the batch that it was computed in.
-        timing: of the work.
-    """
-
-    body: bytes
-    width: int
-    height: int
-    batch: int
-    timing: Timing
+_AHEAD_S: Final = 2.0
+"""How long decoding may take what is worked on of one request."""
 
 
 class Service:
@@ -82,7 +56,7 @@ class Service:
     """
 
     def __init__(
-        self, settings: Settings, endpoints: Sequence[str], policies: Mapping[str, Policy] | None = None
+        self, settings: Settings, endpoints: Sequence[Endpoint], policies: Mapping[str, Policy] | None = None
     ) -> None:
         self.settings = settings
         self.policies = dict(policies or {})
@@ -94,17 +68,20 @@ class Service:
         self.admission = Admission(
             settings.queue_pixels // settings.http_processes,
             _PATIENCE * settings.timeout_s,
-            lambda: self.pool.pixels_per_s / settings.http_processes,
+            self._device_cost,
             self.metrics.queued_pixels.set,
         )
+        share = settings.http_processes
+        self.memory = memory_of(settings, self.limits)
+        self.guard = MemoryGuard(ControlGroup(), settings.memory_limit_bytes)
         self.decoders = Decoders(
             settings.decoders(),
             self.limits,
             settings.decode_timeout_s,
+            memory=self.memory,
             on_restart=self.metrics.decoder_restarts.inc,
         )
-        share = settings.http_processes
-        self.intake = Intake(settings.intake_bytes // share)
+        self.intake = Intake(settings.intake_bytes // share, self.memory)
         self.results: Cache[Rendered] = Cache(settings.cache_bytes // share, lambda answer: len(answer.body))
         self.references: Cache[Reference] = Cache(
             settings.reference_cache_bytes // share, lambda reference: reference.nbytes
@@ -147,6 +124,14 @@ class Service:
         """
         return self.pool.state()
 
+    @property
+    def has_grades(self) -> bool:
+        """Whether the full-reference weights have steps for grades; true also while that is not known."""
+        try:
+            return requests.card(FULL_REFERENCE, self.loaded()).grades is not None
+        except Starting:
+            return True
+
     async def score(self, upload: Upload, question: Question) -> ScoredUpload:
         """Scores an image file without a reference. Its bytes are released as soon as it is decoded.
 
@@ -167,25 +152,31 @@ class Service:
             task = next(task for task in scored.prepared.tasks if task.quality_map is not None)
             result = _result_of(scored, question.quality_map)
             assert result.quality_map is not None
-            picture = await asyncio.get_running_loop().run_in_executor(
-                self._drawing, heatmap.render, task.pixels, result.quality_map
-            )
+            picture = await self._draw(heatmap.render, task.pixels, result.quality_map)
             return scored, picture
 
     @asynccontextmanager
     async def _scoring(self, upload: Upload, question: Question) -> AsyncIterator[ScoredUpload]:
         """An image that is scored, and that counts as work for as long as the block runs."""
         state = self.loaded()
-        most = requests.most_cost(question.models, state)
-        with self._admitted(most, question) as room, _named(upload):
+        most = requests.most_cost(question.models, state, question.detail)
+        with self._admitted(most, question) as (room, hold), named_in_poison(upload):
+
+            def on_header(header: Header) -> None:
+                self.guard.require_for_image(header.width * header.height)
+                hold.add(requests.held_bytes(header, question.models, state, question.detail))
+                room.settle(requests.cost(header, question.models, state, question.detail))
+                question.bill.decoding(header.width * header.height)
+
             decoded = await self.decoders.decode(
                 upload.data,
-                requests.wanted(question.models, state),
+                requests.wanted(question.models, state, detail=question.detail is not None),
                 question.deadline,
-                lambda header: room.settle(requests.cost(header, question.models, state)),
+                on_header,
+                asker=question.asker,
             )
             upload.release()
-            question.charge(room.pixels)
+            question.bill.scoring(room.pixels)
             self.metrics.decode_seconds.observe(decoded.seconds)
             prepared = requests.prepared(decoded.result.fitted, question, state)
             done, timing = await self._ask(prepared.tasks, room, question, decoded.seconds, decoded.waited_s)
@@ -202,53 +193,91 @@ class Service:
             ServiceError: why there is no score; its field ``field`` names the file at fault, if one is.
         """
         state = self.loaded()
+        async with self._paired(reference, distorted, resize, question) as paired:
+            pair, known = paired.pair, paired.known
+            key = (question.words, question.embedding, requests.weights(question.models, state))
+            # Where devices differ in precision, both images are scored by one of them.
+            scored = known.scored(key) if len(self.pool.precisions) <= 1 else None
+            asked = () if scored is not None else pair.reference.tasks
+            tasks: tuple[Task, ...] = (pair.task, *asked, *pair.distorted.tasks)
+            done, timing = await self._ask(tasks, paired.room, question, paired.decode_s, paired.waited_s)
+            compared, *rest = done.results
+            if scored is None:
+                scored = tuple(rest[: len(asked)])
+                known.remember(key, scored)
+            results = (compared, *scored, *rest[len(asked) :])
+            return pair, replace(done, results=results), timing
+
+    async def map_differences(
+        self, reference: Upload, distorted: Upload, resize: bool, question: Question
+    ) -> tuple[PreparedPair, bytes, Timing]:
+        """Draws where a distorted image file differs from its reference over it: a PNG. No model is asked.
+
+        Raises:
+            ServiceError: as of :meth:`compare`.
+        """
+        assert question.difference_map
+        async with self._paired(reference, distorted, resize, question) as paired:
+            return paired.pair, await self._draw(paired.pair.difference_picture), paired.timing
+
+    @asynccontextmanager
+    async def _paired(
+        self, reference: Upload, distorted: Upload, resize: bool, question: Question
+    ) -> AsyncIterator[PairedUploads]:
+        """A pair that is decoded, and that counts as work for as long as the block runs."""
+        state = self.loaded()
         most = 2 * requests.most_cost((FULL_REFERENCE, *question.models), state)
-        with self._admitted(most, question) as room, _named(reference, distorted):
+        with self._admitted(most, question) as (room, hold), named_in_poison(reference, distorted):
             began = time.monotonic()
             known, outcome = await self._reference(reference, room, question, state)
             seconds, waited = known.decode_s, known.waited_s
             if outcome != "miss":  # it waited while another request decoded
                 seconds, waited = 0.0, time.monotonic() - began
             reference.release()
-            second = await self._decode_distorted(distorted.data, known, resize, room, question, state)
+            second = await self._decode_distorted(distorted.data, known, resize, room, hold, question, state)
             distorted.release()
-            question.charge(room.pixels)
+            question.bill.scoring(room.pixels)
             comparison = second.result.comparison
             assert comparison is not None
             self.metrics.decode_seconds.observe(seconds + second.seconds)
             pair = requests.prepared_pair(
                 known.fitted, second.result.fitted, comparison, question, state, reference.sha256
             )
-            key = (question.words, requests.weights(question.models, state))
-            scored = known.scored(key)
-            asked = () if scored is not None else pair.reference.tasks
-            tasks: tuple[Task, ...] = (pair.task, *asked, *pair.distorted.tasks)
-            done, timing = await self._ask(
-                tasks, room, question, seconds + second.seconds, waited + second.waited_s
-            )
-            compared, *rest = done.results
-            if scored is None:
-                scored = tuple(rest[: len(asked)])
-                known.remember(key, scored)
-            results = (compared, *scored, *rest[len(asked) :])
-        return pair, replace(done, results=results), timing
+            if question.difference_map:
+                pair = await self._draw(pair.with_differences)
+            yield PairedUploads(pair, known, room, seconds + second.seconds, waited + second.waited_s)
+
+    async def _draw(self, work: Callable[..., _T], *arguments: object) -> _T:
+        """What a function gives that takes the interpreter for long, in a thread of its own."""
+        return await asyncio.get_running_loop().run_in_executor(self._drawing, work, *arguments)
 
     async def _reference(
         self, upload: Upload, room: Room, question: Question, state: State
     ) -> tuple[Reference, CachedOutcome]:
         # For all models at once, whichever are asked: the next question may be about others.
         slots = tuple(card.name for card in state.cards)
+        hold = Hold(self.memory)
 
-        def settle(header: Header) -> None:
+        def on_header(header: Header) -> None:
+            hold.add(header.width * header.height * 3 + requests.held_bytes(header, slots, state))
             # The distorted image is most likely of the same size.
             room.settle(2 * requests.cost(header, (FULL_REFERENCE, *question.models), state))
+            question.bill.decoding(header.width * header.height)
 
         async def decode() -> Reference:
             wanted = requests.wanted(slots, state)
-            decoded = await self.decoders.decode(upload.data, wanted, question.deadline, settle, keep=True)
+            try:
+                decoded = await self.decoders.decode(
+                    upload.data, wanted, question.deadline, on_header, asker=question.asker, keep=True
+                )
+            except BaseException:
+                hold.close()
+                raise
             original = decoded.result.original
             assert original is not None
-            return Reference(decoded.result.fitted, original, decoded.seconds, decoded.waited_s)
+            known = Reference(decoded.result.fitted, original, decoded.seconds, decoded.waited_s)
+            hold.close_with(known)
+            return known
 
         key = (upload.sha256, upload.size, requests.inputs(slots, state))
         with requests.blamed_on("reference"):
@@ -260,6 +289,7 @@ class Service:
         reference: Reference,
         resize: bool,
         room: Room,
+        hold: Hold,
         question: Question,
         state: State,
     ) -> Timed:
@@ -267,8 +297,11 @@ class Service:
         compared = 2 * requests.cost(provenance, (FULL_REFERENCE,), state)
         alone = requests.cost(provenance, question.models, state)
 
-        def settle(header: Header) -> None:
+        def on_header(header: Header) -> None:
+            # Its own pixels, and those at the reference's size.
+            hold.add(2 * requests.held_bytes(header, (FULL_REFERENCE, *question.models), state))
             room.settle(compared + alone + requests.cost(header, question.models, state))
+            question.bill.decoding(header.width * header.height)
 
         with requests.blamed_on("distorted"):
             return await self.decoders.compare(
@@ -277,25 +310,45 @@ class Service:
                 reference.original,
                 requests.wanted((FULL_REFERENCE,), state),
                 question.deadline,
-                settle,
+                on_header,
+                asker=question.asker,
                 resize=resize,
+                measures=question.measures,
             )
 
     def batch_window(self) -> int:
-        """How many images of one request may be worked on at a time: enough for two batches of the device."""
+        """How many images of one request may be worked on at a time.
+
+        Enough for two batches of the device, but no more than are soon decoded.
+        """
         usual = self.admission.usual_pixels or 1.0
         per_batch = max((link.state.budget_pixels for link in self.pool.links if link.state), default=0)
         wanted = 2 * len(self.pool.links) * per_batch / usual
-        return round(min(max(wanted, _NARROWEST_WINDOW), self.settings.max_files))
+        decodable = _AHEAD_S * self.settings.decoders() / max(self.decoders.usual_s, 1e-6)
+        return round(min(max(min(wanted, decodable), _NARROWEST_WINDOW), self.settings.max_files))
 
-    def _admitted(self, most_pixels: int, question: Question) -> AbstractContextManager[Room]:
-        return self.admission.admit(most_pixels, question.deadline - time.monotonic())
+    @contextmanager
+    def _admitted(self, most_pixels: int, question: Question) -> Iterator[tuple[Room, Hold]]:
+        """What a request holds of the queue and of memory while the block runs."""
+        timeout_s = question.deadline - time.monotonic()
+        hold = Hold(self.memory)
+        try:
+            with self.admission.admit(most_pixels, timeout_s, question.asker.caller) as room:
+                yield room, hold
+        finally:
+            hold.close()
+
+    def _device_cost(self) -> Cost | None:
+        """What requests of this process cost, which has a share of the workers."""
+        cost = self.pool.cost
+        return None if cost is None else cost.times(self.settings.http_processes)
 
     async def _ask(
         self, tasks: Sequence[Task], room: Room, question: Question, decode_s: float, waited_s: float
     ) -> tuple[Done, Timing]:
         asked = time.monotonic()
-        done = await self.pool.ask(tasks, room.pixels, question.deadline)
+        asker = question.asker
+        done = await self.pool.ask(tasks, room.pixels, question.deadline, asker.caller or "", asker.bulk)
         for model, score in scores_of(done.results):
             self.metrics.score.labels(model).observe(score)
         waited_s += max(0.0, done.began - asked)
@@ -310,6 +363,8 @@ class Service:
             self.metrics.cache_bytes.labels("results").set(self.results.held_bytes)
             self.metrics.cache_bytes.labels("references").set(self.references.held_bytes)
             self.metrics.intake_bytes.set(self.intake.held_bytes)
+            self.metrics.work_bytes.set(self.memory.held_bytes + self.memory.working_bytes)
+            self.metrics.queued_seconds.set(max(self.admission.queued_s, self.decoders.queued_s))
             for number, link in enumerate(self.pool.links):
                 if link.state is not None:
                     self.metrics.observe_worker(number, link.state)
@@ -322,13 +377,3 @@ def _result_of(scored: ScoredUpload, model: str) -> ModelResult:
         if model in result.models:
             return result.models[model]
     raise AssertionError(f"{model} was asked for and did not answer.")
-
-
-@contextmanager
-def _named(*files: Upload) -> Iterator[None]:
-    """Adds the digests of the files, for the log and the caller, if it turns out that one ends the worker."""
-    try:
-        yield
-    except PoisonInput as error:
-        error.fields["sha256"] = [file.sha256 for file in files]
-        raise

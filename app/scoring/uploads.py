@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from app.errors import Overloaded
+from app.errors import Overloaded, PoisonInput
+from app.memory import Hold, Memory
 
 _COME_AGAIN_S: Final = 1.0
 
@@ -19,10 +20,12 @@ class Intake:
 
     Args:
         most_bytes: of all requests together. A larger request is let in where no other holds any.
+        memory: that they count for too.
     """
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, memory: Memory) -> None:
         self.most_bytes = most_bytes
+        self.memory = memory
         self.held_bytes = 0
 
     @contextmanager
@@ -45,6 +48,7 @@ class Account:
     def __init__(self, intake: Intake) -> None:
         self.held_bytes = 0
         self._intake = intake
+        self._hold = Hold(intake.memory)
 
     def take(self, count: int) -> None:
         """Counts bytes that have arrived: a slow client holds little.
@@ -59,6 +63,7 @@ class Account:
                 "More bytes of images are waiting than this server holds at a time.",
                 retry_after=_COME_AGAIN_S,
             )
+        self._hold.add(count)
         self.held_bytes += count
         intake.held_bytes += count
 
@@ -67,6 +72,7 @@ class Account:
         count = min(count, self.held_bytes)  # closed in the meantime: then all was given back at once
         self.held_bytes -= count
         self._intake.held_bytes -= count
+        self._hold.release(count)
 
     def close(self) -> None:
         self.give_back(self.held_bytes)
@@ -135,3 +141,13 @@ class Arriving:
         """The file, all of which has arrived."""
         data, self._data = bytes(self._data), bytearray()
         return Upload(data, self._hash.hexdigest(), self._account, self.filename)
+
+
+@contextmanager
+def named_in_poison(*files: Upload) -> Iterator[None]:
+    """Adds the digests of the files, for the log and the caller, if it turns out that one ends the worker."""
+    try:
+        yield
+    except PoisonInput as error:
+        error.fields["sha256"] = [file.sha256 for file in files]
+        raise

@@ -1,9 +1,9 @@
 // The page as a whole: the two views, what comes in, the work, and its progress.
 
 import { Compare } from "./compare.js";
-import { save, table } from "./csv.js";
 import { Detail } from "./detail.js";
 import { byId, el } from "./dom.js";
+import { markExample, setUpExamples } from "./examples.js";
 import { limitsText, refusal } from "./files.js";
 import { Gallery } from "./gallery.js";
 import { takeIn } from "./intake.js";
@@ -11,9 +11,12 @@ import { setUpKey } from "./key.js";
 import { Photo } from "./photo.js";
 import { explained } from "./problems.js";
 import { Queue } from "./queue.js";
-import { getModels, getPolicies, hasKey, score } from "./service.js";
+import { Report } from "./report.js";
+import { getColumns, getModels, getPolicies, hasKey, score } from "./service.js";
+import { csv, json, save } from "./table.js";
 import { dropThumbnail, makeThumbnail } from "./thumbnails.js";
-import { capital, hundred, isKnown, learn, modelName, plural, reading } from "./words.js";
+import { policyTitle } from "./verdict.js";
+import { learn, modelName, plural, reading, standing, told } from "./words.js";
 
 const SPOKEN_EVERY_MS = 10_000;
 
@@ -22,7 +25,6 @@ let policies = [];
 let lastSpoken = 0;
 let wasIdle = true;
 let asking = false;
-const askedFor = new Set(); // digests of weights that GET /models was asked for, since answers came from them
 
 const gallery = new Gallery({
   open: (photo) => detail.open(photo),
@@ -34,19 +36,15 @@ const compare = new Compare(
   () => gallery.photos,
   () => limits,
 );
-const detail = new Detail({
-  around: () => gallery.shown(),
-  remove,
-  again: (photo) => queueUp([photo]),
-  compare: comparePhoto,
-});
+const onReport = { remove, again: (photo) => queueUp([photo]), compare: comparePhoto };
+const detail = new Detail({ around: () => gallery.shown(), ...onReport });
+const solo = new Report(byId("solo"), onReport);
 
 const queue = new Queue((photo, signal) => score(photo.file, { policy: photo.policy, signal }), {
   started: (photo) => become(photo, { state: "asking", pause: null }),
   waiting: (photo, seconds, problem) => become(photo, { state: "paused", pause: { problem, seconds } }),
   done(photo, { answer, remembered }) {
     become(photo, { state: "scored", answer, remembered, problem: null });
-    if (limits !== null && !isKnown(answer)) askForWeightsOf(answer);
   },
   failed(photo, problem) {
     become(photo, { state: "failed", problem, answer: null });
@@ -59,16 +57,16 @@ const queue = new Queue((photo, signal) => score(photo.file, { policy: photo.pol
 
 function become(photo, changes) {
   Object.assign(photo, changes);
+  solo.update(photo);
   gallery.update(photo);
   detail.update(photo);
 }
 
-/** Takes files in: they are sent at once, and shown while they are under way. */
-function add(files) {
+/** Takes files in: they are sent at once, and shown while they are under way. Examples make way for them. */
+function add(files, isExample = false) {
   if (files.length === 0) return;
-  const photos = files.map((file) => new Photo(file));
-  byId("set").hidden = false;
-  byId("invitation").classList.add("slim");
+  const photos = files.map((file) => Object.assign(new Photo(file), { isExample }));
+  for (const photo of gallery.photos.filter((each) => each.isExample)) remove(photo);
   const sendable = [];
   for (const photo of photos) {
     const problem = refusal(photo.file, limits);
@@ -76,31 +74,49 @@ function add(files) {
     else sendable.push(photo);
   }
   gallery.add(photos);
+  arrangePage();
   queueUp(sendable);
   for (const photo of photos)
     makeThumbnail(photo, (ready) =>
-      gallery.photos.includes(ready) ? gallery.update(ready) : ready.release(),
+      gallery.photos.includes(ready) ? become(ready, {}) : ready.release(),
     );
+}
+
+/** Shows what the page is about by now: the invitation, one photograph, or many. */
+function arrangePage() {
+  const { photos } = gallery;
+  const one = photos.length === 1 ? photos[0] : null;
+  byId("invitation").hidden = photos.length > 0;
+  byId("set").hidden = photos.length === 0;
+  byId("set").classList.toggle("one", one !== null);
+  byId("clear").textContent = photos.every((photo) => photo.isExample) ? "Start over" : "Remove all";
+  byId("solo").hidden = one === null;
+  solo.show(one);
+  if (byId("examples")) {
+    byId("examples").hidden = photos.length > 1 || (one !== null && !one.isExample);
+    byId("examples").classList.toggle("compact", one !== null);
+    byId("examples-title").textContent = one ? "Examples" : "No photograph at hand? Try one of these.";
+    markExample(one?.name);
+  }
 }
 
 function queueUp(photos) {
   const policy = byId("policy").value;
   for (const photo of photos) Object.assign(photo, { policy, state: "waiting", problem: null });
   queue.add(...photos);
-  for (const photo of photos) gallery.update(photo);
+  for (const photo of photos) become(photo, {});
 }
 
 function remove(photo) {
   queue.cancel(photo);
   dropThumbnail(photo);
   gallery.remove(photo);
+  arrangePage();
 }
 
 function removeAll() {
   queue.cancel();
   for (const photo of [...gallery.photos]) remove(photo);
-  byId("set").hidden = true;
-  byId("invitation").classList.remove("slim");
   byId("choose").focus();
 }
 
@@ -143,7 +159,7 @@ function speak(text, photos) {
   const { answer, name } = photos.length === 1 ? photos[0] : {};
   byId("spoken").textContent =
     over && answer
-      ? `${name}: ${hundred(answer.score)} of 100, ${reading(answer.models[answer.model])}.`
+      ? `${name}: ${reading(answer)}. ${standing(answer)}. ${answer.summary ?? ""}`
       : `${text}.`;
 }
 
@@ -171,25 +187,30 @@ function take(files) {
 }
 
 function setUpControls() {
-  // On a phone the controls would fill the screen before the first photograph.
-  const narrow = matchMedia("(max-width: 40rem)");
-  const fold = () => (byId("tools").open = !narrow.matches);
-  narrow.addEventListener("change", fold);
-  fold();
   byId("cancel").addEventListener("click", () => queue.cancel());
   byId("again").addEventListener("click", () => queueUp(unfinished()));
   byId("clear").addEventListener("click", removeAll);
-  byId("export").addEventListener("click", () => save(table(gallery.shown()), "image-quality.csv"));
+  byId("export").addEventListener("click", () => hand(csv, "csv", "text/csv"));
+  byId("export-json").addEventListener("click", () => hand(json, "json", "application/json"));
   byId("policy").addEventListener("change", judge);
   window.addEventListener("hashchange", showView);
   // A key that was entered for a photograph opens the rest too.
   document.addEventListener("key-changed", () => hasKey() && limits === null && askWhatThereIs());
 }
 
+/** Has the browser save what is shown as a table. */
+async function hand(table, suffix, type) {
+  try {
+    save(table(await getColumns(), gallery.shown()), `image-quality.${suffix}`, type);
+  } catch (problem) {
+    notice(`The table could not be made. ${explained(problem).text}`);
+  }
+}
+
 /** Has every photograph judged by the policy that was chosen; the service remembers the scores. */
 function judge() {
   const chosen = policies.find((policy) => policy.name === byId("policy").value);
-  const care = (chosen?.warnings ?? []).map((warning) => capital(warning.split(/: (.*)/s)[1] ?? warning));
+  const care = (chosen?.warnings ?? []).map((warning) => told(warning.split(/: (.*)/s)[1] ?? warning));
   byId("policy-note").textContent = [chosen?.description, ...care].filter(Boolean).join(" ");
   byId("policy-note").hidden = !chosen;
   gallery.offerVerdicts(Boolean(chosen));
@@ -209,7 +230,7 @@ function offerPolicies() {
   const before = select.value;
   select.replaceChildren(
     select.options[0],
-    ...policies.map(({ name }) => el("option", { value: name, text: name })),
+    ...policies.map(({ name }) => el("option", { value: name, text: policyTitle(name) })),
   );
   if (policies.some(({ name }) => name === before)) select.value = before;
   byId("policy-field").hidden = policies.length === 0;
@@ -222,9 +243,9 @@ async function askWhatThereIs() {
     const [said, offered] = await Promise.all([getModels(), getPolicies()]);
     const { models } = said;
     limits = said.limits;
-    policies = offered;
+    policies = offered.filter((policy) => !policy.needs_reference);
     learn(said);
-    // What was scored before can be put in words only now.
+    // What the models are called was not known before.
     for (const photo of gallery.photos) if (photo.answer) become(photo, { answer: { ...photo.answer } });
     notice("");
     byId("limits").textContent = limitsText(limits);
@@ -252,14 +273,6 @@ async function askWhatThereIs() {
   }
 }
 
-/** Asks what there is once more, where the service has changed its weights since; for each weights once. */
-function askForWeightsOf(answer) {
-  const digests = Object.values(answer.models).map((model) => model.weights.sha256);
-  if (digests.every((digest) => askedFor.has(digest))) return;
-  for (const digest of digests) askedFor.add(digest);
-  askWhatThereIs();
-}
-
 function notice(text, ...actions) {
   byId("notice").replaceChildren(text, " ", ...actions);
   byId("notice").hidden = !text;
@@ -274,6 +287,7 @@ setUpKey(() => {
   queueUp(unfinished());
 });
 setUpControls();
+setUpExamples((files) => add(files, true));
 takeIn({ add, take, notice, limits: () => limits });
 showView();
 askWhatThereIs();

@@ -1,15 +1,16 @@
 // Two photographs held against each other, the original and a copy, behind a divider that can be moved.
 
-import { problemBlock } from "./card.js";
 import { comparison } from "./comparison.js";
 import { byId, el } from "./dom.js";
+import { example } from "./examples.js";
 import { refusal } from "./files.js";
-import { waitingText } from "./problems.js";
+import { problemBlock, waitingText } from "./problems.js";
 import { Queue } from "./queue.js";
 import { compare } from "./service.js";
-import { bytes, closeness, hundred } from "./words.js";
+import { bytes, capital, closeness, hundred } from "./words.js";
 
 const SIDES = { reference: "Original", distorted: "Copy" };
+
 export class Compare {
   #files = { reference: null, distorted: null };
   #addresses = { reference: null, distorted: null };
@@ -32,6 +33,9 @@ export class Compare {
     this.#limits = limits;
     for (const [side, label] of Object.entries(SIDES)) this.#slots[side] = this.#slot(side, label);
     byId("sides").append(...Object.values(this.#slots).map((slot) => slot.root));
+    byId("pair").addEventListener("click", async () =>
+      this.take(await Promise.all([example("good"), example("compressed")])),
+    );
   }
 
   /** Takes a file for a side, and compares as soon as both are there. */
@@ -57,7 +61,7 @@ export class Compare {
       const photos = this.#set();
       const { pick, pickField } = this.#slots[side];
       pick.replaceChildren(
-        el("option", { value: "", text: "Choose one" }),
+        el("option", { value: "", text: "From the set" }),
         ...photos.map((photo, i) => el("option", { value: String(i), text: photo.name })),
       );
       pickField.hidden = photos.length === 0;
@@ -86,7 +90,7 @@ export class Compare {
         },
       },
     });
-    const pickField = el("label", { class: "field", hidden: true }, "or one of the set", pick);
+    const pickField = el("label", { hidden: true }, el("span", { class: "visually-hidden", text: label }), pick);
     const preview = el("div", { class: "preview" });
     const name = el("p", {
       class: "small",
@@ -117,12 +121,13 @@ export class Compare {
     const image = el("img", { src: this.#addresses[side], alt: "" });
     image.addEventListener("error", () =>
       preview.replaceChildren(
-        el("p", { class: "small", text: "This browser cannot show the file; it is compared all the same." }),
+        el("p", { class: "small", text: "Not shown by this browser; it is compared all the same." }),
       ),
     );
     preview.replaceChildren(image);
     name.textContent = `${file.name || "pasted image"}, ${bytes(file.size)}`;
-    choose.textContent = "Choose another";
+    choose.textContent = "Change";
+    byId("sides").classList.add("filled");
   }
 
   #ask(resize) {
@@ -162,7 +167,7 @@ export class Compare {
     this.#say(
       el("p", {
         class: "visually-hidden",
-        text: `Compared: ${hundred(answer.score)} of 100. ${closeness(answer.score)}.`,
+        text: `Compared: ${answer.grade ? capital(answer.grade) : closeness(answer.score)}; ${hundred(answer.score)} of 100.`,
       }),
     );
     byId("comparison").replaceChildren(comparison(answer, this.#addresses));

@@ -1,8 +1,10 @@
-// What came of a comparison: both pictures behind a divider, how close they are, and what changed.
+// What came of a comparison: how close the copy is, both pictures behind a divider, and what changed, and where.
 
 import { differenceBars } from "./bars.js";
+import { drawDifference } from "./difference.js";
 import { el } from "./dom.js";
-import { cautions, closeness, hundred, modelName, reading, signed } from "./words.js";
+import { legend, opacitySlider } from "./tint.js";
+import { capital, cautions, closeness, hundred, modelName, percent, rank, reading, signed } from "./words.js";
 
 const SEEN = { reference: "The original", distorted: "The copy" };
 const MOST_CHANGES = 5;
@@ -13,57 +15,39 @@ export function comparison(answer, addresses) {
   return el(
     "div",
     {},
-    divider(answer, addresses),
+    el(
+      "div",
+      { class: "result" },
+      el("p", { class: "reading", text: answer.grade ? capital(answer.grade) : closeness(answer.score) }),
+      signal(answer),
+    ),
+    cautions(answer).map((text) => el("p", { class: "care", text })),
+    viewer(answer, addresses),
     el(
       "div",
       { class: "compared" },
       el(
         "section",
         {},
-        el("h3", { text: "How close the copy comes" }),
-        el(
-          "p",
-          { class: "headline" },
-          el(
-            "span",
-            { class: "number" },
-            el("data", { id: "compare-score", value: String(answer.score), text: hundred(answer.score) }),
-            el("span", { class: "of", text: " of 100" }),
-          ),
-          " ",
-          el("span", { class: "reading", text: closeness(answer.score) }),
-        ),
-        signal(answer.signal),
-        sides(answer),
-        cautions(answer.warnings).map((text) => el("p", { class: "care", text })),
-        el("p", { class: "small", text: `It took ${Math.round(answer.timing_ms.total)} ms.` }),
-      ),
-      el(
-        "section",
-        {},
         el("h3", { text: "What changed" }),
+        el("ul", { class: "bars diverging" }, differenceBars(answer.differences.dimensions)),
         el("p", {
           class: "small",
           text: `The copy against the original, in hundredths, by ${modelName(answer.differences.model)}.`,
         }),
-        el("ul", { class: "bars diverging" }, differenceBars(answer.differences.dimensions)),
-        changes(answer.differences.adjectives),
       ),
+      changes(answer.differences.adjectives),
+      sides(answer),
     ),
   );
 }
 
 /** Both pictures in one frame. The slider lies over all of it, so that it can be dragged anywhere. */
-function divider({ reference }, addresses) {
-  const { width, height } = reference.image;
-  const picture = (side) => {
-    const image = el("img", { src: addresses[side], alt: SEEN[side], class: side });
-    image.addEventListener("error", () =>
-      image.replaceWith(
-        el("p", { class: `unseen-text ${side}`, text: "This browser cannot show the file." }),
-      ),
-    );
-    return image;
+function viewer(answer, addresses) {
+  const { width, height } = answer.reference.image;
+  const images = {
+    reference: picture("reference", addresses.reference),
+    distorted: picture("distorted", addresses.distorted),
   };
   const slider = el("input", {
     type: "range",
@@ -74,11 +58,13 @@ function divider({ reference }, addresses) {
     step: "1",
     "aria-label": "Divider between original and copy",
   });
+  const canvas = el("canvas", { "aria-hidden": "true", hidden: true });
   const frame = el(
     "div",
     { class: "divider" },
-    picture("distorted"),
-    picture("reference"),
+    images.distorted,
+    images.reference,
+    canvas,
     el("span", { class: "tag left", "aria-hidden": "true", text: "Original" }),
     el("span", { class: "tag right", "aria-hidden": "true", text: "Copy" }),
     slider,
@@ -89,41 +75,80 @@ function divider({ reference }, addresses) {
     slider.setAttribute("aria-valuetext", `${slider.value} % original`);
   };
   frame.style.setProperty("--ratio", `${width} / ${height}`);
-  frame.style.setProperty("--shape", String(width / height));
   slider.addEventListener("input", move);
   move();
-  return frame;
+  const root = el("div", { class: "viewer" }, frame, differenceControls(frame, canvas, answer));
+  root.style.setProperty("--shape", String(width / height));
+  return root;
 }
 
-function signal({ psnr_db: psnr, ssim }) {
+function picture(side, address) {
+  const image = el("img", { src: address, alt: SEEN[side], class: side });
+  image.addEventListener("error", () =>
+    image.replaceWith(
+      el("p", { class: `unseen-text ${side}`, text: "This browser cannot show the file." }),
+    ),
+  );
+  return image;
+}
+
+/** The switch between divider and map of differences; nothing where the service gives none. */
+function differenceControls(frame, canvas, answer) {
+  const controls = el("div", { class: "stage-controls" });
+  if (!answer.difference_map) return controls;
+  drawDifference(canvas, answer);
+  const input = el("input", { type: "checkbox", role: "switch", id: "difference" });
+  const about = el(
+    "span",
+    { class: "inline", hidden: true },
+    differenceLegend(answer.difference_map),
+    opacitySlider(canvas),
+  );
+  input.addEventListener("change", () => {
+    frame.classList.toggle("differing", input.checked);
+    canvas.hidden = !input.checked;
+    about.hidden = !input.checked;
+  });
+  controls.append(el("label", { class: "switch" }, input, el("span", { text: "Difference map" })), about);
+  return controls;
+}
+
+function differenceLegend({ noticeable }) {
+  if (noticeable === 0) return el("span", { text: "No part differs by more than is noticed side by side." });
+  return [
+    legend("just noticed", "strong"),
+    el("span", { text: `in ${percent(noticeable)} of the picture` }),
+  ];
+}
+
+function signal({ score, signal: { psnr_db: psnr, ssim } }) {
   const entry = (term, value, note) =>
-    el("div", {}, el("dt", { text: term }), el("dd", {}, value, el("span", { class: "small", text: note })));
+    el(
+      "div",
+      {},
+      el("dt", { text: term }),
+      el("dd", {}, value),
+      el("dd", { class: "small", text: note }),
+    );
+  const closeTo = el("data", { id: "compare-score", value: String(score), text: hundred(score) });
   return el(
     "dl",
     { class: "signal" },
-    entry(
-      "PSNR",
-      psnr === null ? "identical" : `${psnr.toFixed(1)} dB`,
-      psnr === null ? " every pixel is the same" : " noise against signal; 40 and more is hard to see",
-    ),
-    entry("SSIM", ssim.toFixed(3), " structure kept; 1 is all of it"),
+    entry("Closeness", closeTo, "of 100"),
+    entry("PSNR", psnr === null ? "∞" : `${psnr.toFixed(1)} dB`, psnr === null ? "identical" : "40 and more is hard to see"),
+    entry("SSIM", ssim.toFixed(3), "1 is all of the structure"),
   );
 }
 
-function sides({ reference, distorted }) {
+function sides({ reference, distorted, timing_ms: timing }) {
   const each = (label, answer) =>
-    el(
-      "li",
-      {},
-      `${label}: `,
-      el("strong", { text: hundred(answer.score) }),
-      ` of 100, ${reading(answer.models[answer.model]).toLowerCase()}`,
-    );
+    el("li", {}, `${label}: `, el("strong", { text: String(rank(answer)) }), ` of 100, ${reading(answer).toLowerCase()}`);
   return el(
-    "ul",
-    { class: "plain" },
-    each("The original alone", reference),
-    each("The copy alone", distorted),
+    "section",
+    {},
+    el("h3", { text: "Each alone" }),
+    el("ul", { class: "plain" }, each("The original", reference), each("The copy", distorted)),
+    el("p", { class: "small", text: `It took ${Math.round(timing.total)} ms.` }),
   );
 }
 
@@ -132,23 +157,23 @@ function changes(adjectives) {
     .filter((each) => each.probability >= LEAST_CHANGE)
     .sort((one, other) => other.probability - one.probability)
     .slice(0, MOST_CHANGES);
-  if (grown.length === 0)
-    return el("p", { text: "No word describes the copy much better or worse than the original." });
   return el(
-    "div",
+    "section",
     {},
-    el("h4", { text: "Strongest changes" }),
-    el(
-      "ul",
-      { class: "changes" },
-      grown.map((each) =>
-        el(
-          "li",
-          { class: each.polarity },
-          `More ${each.adjective} `,
-          el("data", { value: String(each.probability), text: signed(each.probability) }),
+    el("h3", { text: "Strongest changes" }),
+    grown.length === 0
+      ? el("p", { text: "No word describes the copy much better or worse than the original." })
+      : el(
+          "ul",
+          { class: "changes" },
+          grown.map((each) =>
+            el(
+              "li",
+              { class: each.polarity },
+              el("span", { text: `More ${each.adjective} ` }),
+              el("data", { value: String(each.probability), text: signed(each.probability) }),
+            ),
+          ),
         ),
-      ),
-    ),
   );
 }

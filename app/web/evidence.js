@@ -1,17 +1,26 @@
 // What lies behind a photograph's score, in full.
 
-import { filled } from "./bars.js";
+import { dimensionBars, filled } from "./bars.js";
 import { el } from "./dom.js";
 import { DIMENSIONS, hundred, modelName, provenance } from "./words.js";
 
-/** Sections with what lies behind a score: what was scored, every adjective, the prompts, the answer as it came. */
+/** What lies behind a score, to be unfolded: what was scored, every dimension and adjective, the answer as it came. */
 export function evidence(answer) {
+  const details = el("details", { class: "everything" }, el("summary", { text: "All measurements" }));
+  // It is long, and few look at it.
+  details.addEventListener(
+    "toggle",
+    () => details.append(el("div", { class: "everything-body" }, sections(answer))),
+    { once: true },
+  );
+  return details;
+}
+
+function sections(answer) {
   const names = Object.keys(answer.models).sort(
     (one, other) => Number(other === answer.model) - Number(one === answer.model),
   );
-  return el(
-    "div",
-    { class: "everything" },
+  return [
     el(
       "section",
       {},
@@ -20,8 +29,15 @@ export function evidence(answer) {
         "ul",
         { class: "plain" },
         provenance(answer).map((text) => el("li", { text })),
+        names.map((name) => el("li", { text: `${modelName(name)}: ${answer.models[name].score.toFixed(3)} of 1.` })),
         answer.warnings.map((text) => el("li", { class: "small", text })),
       ),
+    ),
+    el(
+      "section",
+      {},
+      el("h3", { text: "Dimensions" }),
+      el("ul", { class: "bars" }, dimensionBars(answer)),
     ),
     el(
       "section",
@@ -39,7 +55,7 @@ export function evidence(answer) {
     ),
     prompts(answer),
     raw(answer),
-  );
+  ].filter(Boolean);
 }
 
 function pairsTable(answer, names, dimension, label) {

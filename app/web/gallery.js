@@ -2,11 +2,11 @@
 
 import { Card } from "./card.js";
 import { byId, el, perFrame } from "./dom.js";
-import { DIMENSIONS, plural } from "./words.js";
+import { OUTCOMES } from "./verdict.js";
+import { DIMENSIONS, plural, rank } from "./words.js";
 
 const NEW_PER_FRAME = 24; // cards; many more at once would hold up the page
 const DIRECTIONS = { order: ["Newest first", "Oldest first"], name: ["Z to A", "A to Z"] };
-const OUTCOMES = { pass: "Pass", review: "Review", fail: "Fail" };
 
 export class Gallery {
   #photos = [];
@@ -25,6 +25,17 @@ export class Gallery {
     for (const control of [sort, byId("filter-kind")]) control.addEventListener("change", this.#render);
     for (const id of ["filter-name", "filter-from", "filter-to"])
       byId(id).addEventListener("input", this.#render);
+    byId("filter").addEventListener("click", () => {
+      const open = byId("tools").hidden;
+      byId("tools").hidden = !open;
+      byId("filter").setAttribute("aria-expanded", String(open));
+    });
+    byId("worst").addEventListener("click", () => {
+      const already = this.#worstFirst;
+      sort.value = already ? "order" : "score";
+      this.#descending = false;
+      this.#render();
+    });
     byId("direction").addEventListener("click", () => {
       this.#descending = !this.#descending;
       this.#render();
@@ -33,6 +44,10 @@ export class Gallery {
     sort.addEventListener("change", () => (this.#descending = !(sort.value in DIRECTIONS)));
     byId("filters-off").addEventListener("click", () => this.#filtersOff());
     byId("maps").addEventListener("change", () => this.#showMaps());
+  }
+
+  get #worstFirst() {
+    return byId("sort").value === "score" && !this.#descending;
   }
 
   get photos() {
@@ -99,6 +114,7 @@ export class Gallery {
     }
     // A card that was moved has lost the focus on the way.
     if (focused?.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
+    list.hidden = this.#photos.length === 1; // which is shown large instead
     this.#label(shown);
     this.#on.changed();
   }
@@ -106,7 +122,8 @@ export class Gallery {
   #label(shown) {
     const [down, up] = DIRECTIONS[byId("sort").value] ?? ["Highest first", "Lowest first"];
     byId("direction").textContent = this.#descending ? down : up;
-    byId("nothing").hidden = shown.length > 0 || this.#photos.length === 0;
+    byId("worst").setAttribute("aria-pressed", String(this.#worstFirst));
+    byId("nothing").hidden = shown.length > 0 || this.#photos.length < 2;
     const all = shown.length === this.#photos.length;
     byId("export").textContent = all ? "Export CSV" : `Export ${plural(shown.length, "row")}`;
   }
@@ -129,8 +146,8 @@ export class Gallery {
       if (kind === "problem" && photo.state !== "failed") return false;
       if (kind in OUTCOMES && photo.answer?.verdict?.outcome !== kind) return false;
       if (Number.isNaN(from) && Number.isNaN(to)) return true;
-      // As it is shown: who asks for 70 means the 70 that stands on the card.
-      const score = photo.answer ? Math.round(100 * photo.answer.score) : null;
+      // As it is shown: 70 means the 70 that stands on the tile.
+      const score = photo.answer ? rank(photo.answer) : null;
       return score !== null && !(score < from) && !(score > to);
     };
   }

@@ -16,16 +16,19 @@ export function takeIn({ add, take, notice, limits }) {
   const curtain = byId("curtain");
   const choosers = [
     ["choose", "files"],
+    ["add", "files"],
     ["choose-folder", "folder"],
+    ["add-folder", "folder"],
   ];
   for (const [button, chooser] of choosers) {
     byId(button).addEventListener("click", () => byId(chooser).click());
+  }
+  for (const chooser of ["files", "folder"])
     byId(chooser).addEventListener("change", () => {
       const files = [...byId(chooser).files];
       byId(chooser).value = ""; // so that the same files can be chosen again
       add(chooser === "folder" ? imagesOnly(files, limits()) : files);
     });
-  }
   const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
   let depth = 0; // enter and leave come for every element that is crossed
   document.addEventListener("dragenter", (event) => {

@@ -14,6 +14,7 @@ export class Photo {
   problem = null;
   policy = ""; // that the answer was asked with
   pause = null; // {problem, seconds} while paused
+  isExample = false; // of the page's own
   thumbnail = null; // address of a small version; "" where the browser cannot show the file
   #address = null;
 

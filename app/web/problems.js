@@ -1,5 +1,6 @@
 // What each problem means to the person before the page, and what can be done about it.
 
+import { el } from "./dom.js";
 import { bytes, count } from "./words.js";
 
 // By the slug of the service's contract: a title, and a function of the problem to what happened and what to do.
@@ -128,6 +129,14 @@ const PROBLEMS = {
       `The part that scores has ended and is being started anew. Try again ${soon(retryAfter)}.`,
     again: true,
   },
+  "fetch-not-allowed": {
+    title: "This address cannot be used",
+    say: () => "The service does not fetch photographs from there. Save the photograph, and drop the file here.",
+  },
+  "fetch-failed": {
+    title: "The photograph could not be fetched",
+    say: () => "Its address gave no photograph. Save the photograph, and drop the file here.",
+  },
   "deadline-exceeded": {
     title: "It took too long",
     say: () =>
@@ -171,6 +180,20 @@ export function explained(problem) {
     text: problem.detail || problem.message || "The service gave no reason.",
     again: problem.retryAfter !== null && problem.retryAfter !== undefined,
   };
+}
+
+/** What stands in the way of a photograph's answer, with the buttons that may help. */
+export function problemBlock(problem, again) {
+  const { title, text, again: helps } = explained(problem);
+  return el(
+    "div",
+    { class: "problem", "data-slug": problem.slug },
+    el("p", { class: "problem-title" }, el("span", { "aria-hidden": "true", text: "! " }), title),
+    el("p", { text }),
+    helps && again
+      ? el("button", { type: "button", class: "again", on: { click: again }, text: "Try again" })
+      : null,
+  );
 }
 
 /** While something waits to be tried again by itself. */

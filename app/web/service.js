@@ -55,6 +55,11 @@ export async function enterKey() {
   return renewKey(key);
 }
 
+/** The columns of a table of answers. */
+export async function getColumns() {
+  return (await send("web/columns.json", { limitMs: LONGEST_QUESTION_MS })).json();
+}
+
 export async function getModels() {
   return (await send("models", { limitMs: LONGEST_QUESTION_MS })).json();
 }
@@ -91,7 +96,7 @@ export async function compare(reference, distorted, { resize = false, signal } =
   const body = new FormData();
   body.append("reference", reference);
   body.append("distorted", distorted);
-  const query = resize ? { resize: "reference" } : {};
+  const query = { difference_map: "true", ...(resize ? { resize: "reference" } : {}) };
   return answered(await send("compare", { query, file: [reference, distorted], body, signal }));
 }
 

@@ -3,66 +3,75 @@
 export const DIMENSIONS = {
   sharpness: "Sharpness",
   brightness: "Brightness",
-  colorfulness: "Colour",
+  colorfulness: "Color",
   contrast: "Contrast",
-  noisiness: "Free of noise",
+  cleanness: "Free of noise",
   overall: "Overall",
 };
 
-const READINGS = ["excellent", "good", "fair", "poor", "bad"];
-const FIFTHS = [0.8, 0.6, 0.4, 0.2]; // lowest scores of the readings but the last, for weights without a calibration
-const BEST_WITH_A_STRONG_FAULT = READINGS.indexOf("fair");
-const PRAISED_FROM = 60; // percentile of real photographs; scores read as good from there too
-// What GET /models says of the weights, by their digest, and the faults that can be named.
-let calibrations = new Map();
-let faultTable = [];
+const LOW_RANK = 20; // of a hundred photographs: a dimension in which no more score lower deviates
+const HIGH = 0.75; // a value at which it does not, however usual still higher ones are
+const LOW = 0.5; // and without a calibration, one in which the bad words prevail
+
 let titles = new Map();
+let calibrations = new Map();
 
-/** Takes what GET /models says: how the scores and adjectives of each model's weights are to be read. */
-export function learn({ models, faults }) {
-  calibrations = new Map(models.map((model) => [model.weights.sha256, model.calibration]));
-  faultTable = faults ?? []; // a replica of the version before has none
+/** Takes what GET /models says: what the models are called, and what their values are among real photographs. */
+export function learn({ models }) {
   titles = new Map(models.map((model) => [model.name, model.title ?? model.name]));
+  calibrations = new Map(models.map((model) => [model.name, model.calibration]));
 }
 
-/** Whether GET /models has told of the weights of every model of an answer. */
-export function isKnown(answer) {
-  return Object.values(answer.models).every((model) => calibrations.has(model.weights.sha256));
+/** How good an answer's score is, in a word; none from a replica of the version before. */
+export function reading(answer) {
+  return capital(answer.reading ?? "");
 }
 
-/** How good a model's score is, in a word; with a strong fault no better than fair. */
-export function reading(model) {
-  return capital(READINGS[readingIndex(model)]);
+/** The one number of an answer, 0 to 100: its percentile, or for weights without a calibration its score. */
+export function rank({ percentile, score }) {
+  return Math.round(percentile ?? 100 * score);
 }
 
-function readingIndex(model) {
-  const lowest = calibrationOf(model)?.readings;
-  const steps = lowest ? READINGS.slice(0, -1).map((name) => lowest[name]) : FIFTHS;
-  const index = steps.filter((step) => model.score < step).length;
-  return faults(model).some((fault) => fault.strong) ? Math.max(index, BEST_WITH_A_STRONG_FAULT) : index;
+/** What that number means. */
+export function standing({ percentile, score }) {
+  if (percentile == null) return `Score ${hundred(score)} of 100`;
+  if (percentile < 1) return "Below nearly all photographs";
+  if (percentile >= 99) return "Better than nearly all photographs";
+  return `Better than ${Math.round(percentile)} of 100 photographs`;
 }
 
-/** Of a hundred real photographs, how many score lower; null for weights without a calibration. */
-export function betterThan(model) {
-  const calibration = calibrationOf(model);
-  if (!calibration) return null;
-  const percentile = percentileOf(calibration.score_percentiles, model.score);
-  if (percentile < 1) return "hardly any";
-  if (percentile >= 99) return "nearly all";
-  return `about ${Math.round(percentile)} of 100`;
+/**
+ * The names of the dimensions in which a photograph is clearly worse than most, the worst first. What is wrong overall
+ * is said by the reading.
+ */
+export function deviating(answer) {
+  const { dimensions } = answer;
+  return Object.keys(DIMENSIONS)
+    .filter((name) => name !== "overall" && dimensions?.[name] !== undefined)
+    .filter((name) => {
+      const of100 = dimensionRank(answer, name);
+      return of100 === null ? dimensions[name] < LOW : of100 <= LOW_RANK && dimensions[name] < HIGH;
+    })
+    .sort(
+      (one, other) =>
+        dimensionRank(answer, one) - dimensionRank(answer, other) || dimensions[one] - dimensions[other],
+    );
 }
 
-function calibrationOf(model) {
-  return calibrations.get(model.weights.sha256) ?? null;
+/** Of a hundred real photographs, how many score lower in a dimension; null for weights without a calibration. */
+export function dimensionRank({ dimensions, model }, name) {
+  // At equal steps from the 0th percentile to the 100th.
+  const percentiles = calibrations.get(model)?.dimension_percentiles?.[name];
+  if (!percentiles) return null;
+  const below = percentiles.filter((each) => each < dimensions[name]).length;
+  return Math.round((100 * Math.max(below - 1, 0)) / (percentiles.length - 1));
 }
 
-/** The percentile of a value, from values at evenly spaced percentiles 0 to 100. */
-function percentileOf(values, value) {
-  const above = values.filter((each) => each <= value).length;
-  if (above === 0) return 0;
-  if (above === values.length) return 100;
-  const share = (value - values[above - 1]) / (values[above] - values[above - 1]);
-  return (100 * (above - 1 + share)) / (values.length - 1);
+/** At which size it was scored, if that is not its own. */
+export function scaling(answer) {
+  const { width, height } = answer.models[answer.model].scored;
+  if (width === answer.image.width && height === answer.image.height) return "";
+  return `scored at ${width}\u00a0×\u00a0${height}`;
 }
 
 /** How close a distorted image comes to its reference, in plain words. */
@@ -77,48 +86,9 @@ export function closeness(score) {
   return steps.find(([least]) => score >= least)?.[1] ?? "Nearly everything was lost";
 }
 
-/** The faults that a model sees, the strong ones first, then by strength: `{dimension, word, strength, strong}`. */
-export function faults(model) {
-  const calibration = calibrationOf(model);
-  const thresholds = calibration?.faults ?? {};
-  const scoresWell = calibration && model.score >= calibration.readings.fair;
-  const probability = Object.fromEntries(model.adjectives.map((each) => [each.adjective, each.probability]));
-  const found = [];
-  for (const fault of faultTable) {
-    if (!(fault.name in thresholds) || !model.adjectives.length) continue;
-    const { slight } = thresholds[fault.name];
-    const strong = (scoresWell && thresholds[fault.name].strong_from_fair) || thresholds[fault.name].strong;
-    const sum = fault.adjectives.reduce((total, adjective) => total + probability[adjective], 0);
-    const strength = sum / fault.adjectives.length;
-    if (strength > slight)
-      found.push({
-        dimension: fault.dimension,
-        word: strength > strong ? fault.strong : fault.slight,
-        strength,
-        strong: strength > strong,
-      });
-  }
-  return found.sort((one, other) => Number(other.strong) - Number(one.strong) || other.strength - one.strength);
-}
-
-/** One sentence on what the adjectives amount to; none as long as nothing is known of the weights. */
+/** What stands out in the photograph, one sentence. */
 export function sentence(answer) {
-  if (!isKnown(answer)) return "";
-  const model = answer.models[answer.model];
-  const calibration = calibrationOf(model);
-  if (!model.adjectives.length) return ""; // it has no words
-  if (!calibration) return "These weights have no calibration, so no faults are named.";
-  const words = faults(model)
-    .slice(0, 3)
-    .map((fault) => fault.word);
-  if (words.length) return `${capital(listed(words))}.`;
-  if (readingIndex(model) > READINGS.indexOf("fair")) return "No single fault stands out.";
-  const praised = (dimension) =>
-    percentileOf(calibration.dimension_percentiles[dimension], model.dimensions[dimension]) >= PRAISED_FROM;
-  const good = [praised("sharpness") && "sharp", praised("noisiness") && "clean"].filter(Boolean);
-  const ending = praised("contrast") ? "with good contrast" : "";
-  if (good.length) return `${capital(listed(good))}${ending && `, ${ending}`}.`;
-  return "Nothing stands out as a fault.";
+  return answer.summary ?? "";
 }
 
 /** What was done to the file before it was scored, and at which size, in sentences. */
@@ -126,7 +96,7 @@ export function provenance(answer) {
   const { image } = answer;
   const sentences = [];
   if (image.orientation_applied) sentences.push("Turned upright, as the camera noted.");
-  if (image.color_converted) sentences.push("Colours brought to sRGB by the file’s own profile.");
+  if (image.color_converted) sentences.push(`Colors brought to sRGB from ${image.color_space ?? "another space"}.`);
   const seen = Object.entries(answer.models).map(([name, model]) => [
     name,
     `${model.scored.width} × ${model.scored.height}`,
@@ -140,17 +110,24 @@ export function provenance(answer) {
 const CAUTIONS = {
   "several-frames": "An animation or a file of several pages: only the first was scored.",
   "orientation-unknown": "Which way is up could not be told, so it was taken as it is.",
-  "color-profile-ignored": "Its colour profile could not be used; colours may be off.",
+  "orientation-ambiguous": "Programs disagree on which way is up; it was taken as its standard says.",
+  "end-missing": "The file lacks its end, though nothing of the picture.",
+  "wholeness-unknown": "Whether the file is whole could not be checked.",
+  "color-profile-ignored": "Its color profile could not be used; colors may be off.",
+  "color-space-guessed": "Its color space is a guess; colors may be off.",
+  "sample-range-guessed": "Which value is white is a guess; its brightness may be off.",
+  "high-dynamic-range": "It is brighter than a screen's white in places; those were scored as white.",
   "almost-uniform": "There is next to nothing in it to judge.",
-  "drawing-or-screenshot": "It looks like a drawing or a screenshot; the scores are made for photographs.",
+  "drawing-or-screenshot": "It looks like a drawing or a screenshot, or has a caption; the scores are made for photographs.",
 };
 
 /** Why the score is to be read with care, in plain words. What is said elsewhere, the scored sizes, is left out. */
-export function cautions(warnings) {
-  const found = warnings
+export function cautions({ warnings, confidence }) {
+  const disagreement = (confidence?.reasons ?? []).filter((reason) => reason.startsWith("models-disagree:"));
+  const found = [...disagreement, ...warnings]
     .map((warning) => warning.split(/: (.*)/s))
     .filter(([code]) => code !== "scaled-down" && code !== "outside-validated-sizes")
-    .map(([code, text]) => CAUTIONS[code] ?? capital(text ?? code));
+    .map(([code, text]) => CAUTIONS[code] ?? told(text ?? code));
   if (warnings.some((warning) => warning.startsWith("outside-validated-sizes:")))
     found.push("Its size is one on which the models were not tried.");
   return [...new Set(found)];
@@ -158,6 +135,11 @@ export function cautions(warnings) {
 
 export function modelName(name) {
   return titles.get(name) ?? name;
+}
+
+/** A sentence of the service as the page shows it: models by their titles. */
+export function told(text) {
+  return capital(text.replace(/[\w-]+/g, modelName));
 }
 
 /** A value in [0, 1] as people read it: of a hundred. */
@@ -192,8 +174,4 @@ export function plural(number, one, many = `${one}s`) {
 
 export function capital(text) {
   return text.slice(0, 1).toUpperCase() + text.slice(1);
-}
-
-function listed(words) {
-  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }

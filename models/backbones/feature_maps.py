@@ -63,13 +63,13 @@ class FeatureMaps:
 class _Rows(FeatureMaps):
     """Some rows of other maps. What is computed once for all of those is not computed again for these.
 
-    Large maps are copied only for a head that reads them, and not where the rows are neighbours.
+    Large maps are copied only for a head that reads them, and not where the rows are neighbors.
     """
 
     def __init__(self, whole: FeatureMaps, rows: Sequence[int]) -> None:
-        neighbours = list(rows) == list(range(rows[0], rows[0] + len(rows)))
+        neighbors = list(rows) == list(range(rows[0], rows[0] + len(rows)))
         self._whole = whole
-        self._part: slice | list[int] = slice(rows[0], rows[0] + len(rows)) if neighbours else list(rows)
+        self._part: slice | list[int] = slice(rows[0], rows[0] + len(rows)) if neighbors else list(rows)
         self.extents = tuple(
             Extents(tuple(level.sizes[row] for row in rows), level.padded) for level in whole.extents
         )

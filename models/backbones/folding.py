@@ -14,7 +14,7 @@ class FoldedEncoder(nn.Module):
 
     Args:
         stem: convolutions before the first stage. They stay in float32: eight bits of mantissa, bfloat16's,
-            cannot tell neighbouring grey levels of a normalized image apart, and most of the error of a whole
+            cannot tell neighboring gray levels of a normalized image apart, and most of the error of a whole
             pass in bfloat16 arises there (measured; ours).
         stages: what follows, each a sequence of blocks.
         dtype: of the stages.

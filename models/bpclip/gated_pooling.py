@@ -119,13 +119,9 @@ class GatedLocalPooling(nn.Module):
 
         A full-reference model has no `Wf`; only its mask is looked at.
         """
-        opened = not bool(cast(nn.Conv2d, self.phi[-1]).weight.any())
-        if self.full_reference:
-            self.is_open = opened
+        self.is_open = self.opens
+        if self.full_reference or self.feature is None:
             return
-        if self.feature is None:
-            return
-        self.is_open = self.rectified and opened
         before, after = self.feature, cast(nn.Conv2d, self.project[0])
         assert before.bias is not None
         matrix, then = before.weight.flatten(1), after.weight.flatten(1)
@@ -135,6 +131,12 @@ class GatedLocalPooling(nn.Module):
         assert after.bias is not None
         both.bias.copy_(after.bias)
         self.project[0], self.feature = both, None
+
+    @property
+    def opens(self) -> bool:
+        """Whether :meth:`fold` finds a mask that is the same everywhere."""
+        everywhere = not bool(cast(nn.Conv2d, self.phi[-1]).weight.any())
+        return everywhere and (self.full_reference or self.rectified)
 
     def mask(self, values: Tensor, extents: Extents) -> Tensor:
         """``sigmoid(phi(values))``, ``(B, 1, h, w)``; beyond the extents it is anything."""

@@ -38,7 +38,7 @@ Gated = tuple[Tensor, Tensor]
 """Values and their weights, ``(B, T, D)`` float32 each."""
 
 PAIRED_LEVELS = 4
-"""Pairs of neighbouring feature maps, which are four since the backbone gives five [P]."""
+"""Pairs of neighboring feature maps, which are four since the backbone gives five [P]."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ class BPCLIP(QualityModel):
 
     @property
     def reads_means(self) -> bool:
-        return all(pooling.is_open for pooling in cast(list[GatedLocalPooling], self.pooling))
+        return all(pooling.opens for pooling in cast(list[GatedLocalPooling], self.pooling))
 
     def relate(self, distorted: FeatureMaps, reference: Sequence[Tensor] | None) -> Tensor:
         """Eq. 1-7, from the backbone's five feature maps on: ``x_1..x_4``, ``(B, 4, d)`` float32.

@@ -4,6 +4,7 @@ WeightsError
 ├── WeightsNotFound       there is no such file
 ├── WeightsInvalid        the file is not what it should be
 ├── WeightsUntrained      its numbers are arbitrary, and the caller did not allow that
+├── WeightsNeedTorch      they must be prepared by torch, which is not installed
 └── WeightsDownloadError  the file could not be fetched
 """
 
@@ -22,6 +23,10 @@ class WeightsInvalid(WeightsError):
 
 class WeightsUntrained(WeightsError):
     """The numbers in the file are arbitrary: good only for measuring speed."""
+
+
+class WeightsNeedTorch(WeightsError):
+    """The installation has no torch, and of these weights there are no graphs that run without it."""
 
 
 class WeightsDownloadError(WeightsError):

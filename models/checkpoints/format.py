@@ -3,73 +3,75 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import safetensors
-import safetensors.torch
-import torch
+import safetensors.numpy
+from numpy.typing import NDArray
 from pydantic import ValidationError
-from torch import Tensor
 
 from models.checkpoints.errors import WeightsInvalid
 from models.checkpoints.metadata import FORMAT, Metadata
-from models.files import write_atomically
 from models.vocabulary import WORDS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MAX_HEADER_BYTES: Final = 100_000_000  # the safetensors format's own limit
 
 
-def save(
-    path: Path,
-    tensors: Mapping[str, Tensor],
-    metadata: Metadata,
-    dtype: torch.dtype | None = torch.float16,
-) -> str:
-    """Writes a weights file; a process that reads `path` meanwhile sees the whole old file or the new one.
+@dataclass(frozen=True)
+class WeightsFile:
+    """A weights file whose header was checked, and whose tensors are read when they are needed.
 
-    The same tensors and metadata give the same bytes.
-
-    Args:
-        path: of the file; its folder is made where it is missing.
-        tensors: floating-point ones are stored as `dtype`, others as they are.
-        metadata: stored as JSON in the file's header.
-        dtype: of the stored floating-point tensors; None keeps what each tensor has.
-
-    Returns:
-        The SHA-256 of the file, lower-case hexadecimal.
-
-    Raises:
-        WeightsInvalid: a tensor is not finite, be it only once it is in `dtype`.
+    Attributes:
+        metadata: what the file says about itself.
+        data: the whole file.
+        path: where it was read from.
     """
-    stored = {name: _stored(tensor, dtype) for name, tensor in tensors.items()}
-    require_finite(stored, f"What was to be stored as {path}")
-    data = _reproducible(safetensors.torch.save(stored, {"format": "pt", "iqa": metadata.model_dump_json()}))
-    write_atomically(path, data)
-    return hashlib.sha256(data).hexdigest()
 
+    metadata: Metadata
+    data: bytes
+    path: Path
 
-def require_finite(tensors: Mapping[str, Tensor], what: str) -> None:
-    """Raises :class:`WeightsInvalid`, opening with `what`, if a tensor holds NaN or infinity."""
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise WeightsInvalid(f"{what} has values that are not finite numbers, in the tensor {name}.")
+    @cached_property
+    def sha256(self) -> str:
+        """Of the whole file, lower-case hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
 
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """The tensors as stored, without torch.
 
-def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    target = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-    # A copy always, since safetensors rejects tensors that share memory, as tied parameters do.
-    return tensor.detach().to("cpu", target, copy=True, memory_format=torch.contiguous_format)
+        Raises:
+            WeightsInvalid: as :meth:`tensors`; numbers that are not finite are not looked for.
+        """
+        try:
+            return safetensors.numpy.load(self.data)
+        except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise self._corrupt() from error
 
+    def tensors(self) -> "dict[str, Tensor]":
+        """The tensors as stored, on the CPU.
 
-def _reproducible(data: bytes) -> bytes:
-    """The same file with its metadata in order; safetensors writes them in another one each time."""
-    end = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text = text.ljust(-(-len(text) // 8) * 8)  # the format aligns the tensors so
-    return len(text).to_bytes(8, "little") + text + data[end:]
+        Raises:
+            WeightsInvalid: the header does not describe them, or some have values that are not finite.
+        """
+        import safetensors.torch
+
+        from models.checkpoints.saving import require_finite
+
+        try:
+            tensors = safetensors.torch.load(self.data)
+        except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise self._corrupt() from error
+        require_finite(tensors, str(self.path))
+        return tensors
+
+    def _corrupt(self) -> WeightsInvalid:
+        return WeightsInvalid(f"{self.path} is corrupt: its header does not describe its tensors.")
 
 
 def read_header(start: bytes, file: BinaryIO, size: int, path: Path) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
 from models.calibration import Calibration
+from models.grades import GradeSteps
 from models.preprocessing import Preprocessing
 from models.vocabulary import WORDS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT: Final = "iqa-weights/1"
 
@@ -35,6 +38,7 @@ class Metadata(BaseModel):
         created: ISO 8601 date or time.
         untrained: whether the numbers are arbitrary, made to measure how fast the architecture is.
         calibration: what scores and words of these weights amount to; None where that was not measured.
+        grades: of a full-reference model, how visible a distortion is by its score; None as above.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -56,6 +60,7 @@ class Metadata(BaseModel):
     created: str
     untrained: bool = False
     calibration: Calibration | None = None
+    grades: GradeSteps | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,6 @@ class Weights:
     """
 
     metadata: Metadata
-    tensors: dict[str, Tensor]
+    tensors: "dict[str, Tensor]"
     sha256: str
     path: Path | None

@@ -4,19 +4,15 @@ Nothing here runs code from a file. The one pickle that is read, the official Qu
 through :mod:`models.qualiclip.official` and torch's restricted unpickler.
 """
 
-import hashlib
 import importlib
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-import safetensors
-import safetensors.torch
-
 from models.checkpoints.errors import WeightsInvalid, WeightsNotFound, WeightsUntrained
-from models.checkpoints.format import metadata_of, read_header, require_finite
-from models.checkpoints.metadata import Weights
+from models.checkpoints.format import WeightsFile, metadata_of, read_header
+from models.checkpoints.metadata import Metadata, Weights
 from models.registry import imported, spec_of
 
 _MAX_BYTES: Final = 4 * 2**30  # four times the largest model here in float32; what is larger is a mistake
@@ -82,26 +78,61 @@ def load_weights(
         in_memory: Weights = imported(made)()
         return in_memory
     weights = read(resolve(model, source, directory=directory, sha256=sha256), model)
-    if weights.metadata.untrained and not allow_untrained:
-        raise WeightsUntrained(
-            f"{weights.path} holds untrained weights, whose scores mean nothing; "
-            "to measure speed with them, set IQA_ALLOW_UNTRAINED=true."
-        )
+    _require_trained(weights.metadata, weights.path, allow_untrained)
     return weights
+
+
+def load_file(
+    model: str,
+    source: str | Path = "bundled",
+    *,
+    directory: Path | None = None,
+    sha256: str | None = None,
+    allow_untrained: bool = False,
+) -> WeightsFile | None:
+    """The same without reading a tensor; None for weights that have no safetensors file.
+
+    Raises:
+        WeightsError: as :func:`load_weights`, but for what is wrong with the tensors.
+    """
+    if spec_of(model).weights is not None and source == "bundled":
+        return None
+    file = open_file(resolve(model, source, directory=directory, sha256=sha256), model)
+    if file is not None:
+        _require_trained(file.metadata, file.path, allow_untrained)
+    return file
 
 
 def read(path: Path, model: str) -> Weights:
     """Reads and checks a weights file for the slot `model`.
 
-    The file is read once, so the SHA-256 is that of the very bytes the tensors come from. For qualiclip, a
-    torch checkpoint is taken for the official one and read by
+    For qualiclip, a torch checkpoint is taken for the official one and read by
     :func:`models.qualiclip.official.read_official`. Whether names and shapes fit the architecture is checked
     by the model that takes the weights.
 
     Raises:
         WeightsNotFound: no such file, or not a file.
+        WeightsInvalid: as :func:`open_file`, or the tensors have values that are not finite.
+    """
+    file = open_file(path, model)
+    if file is not None:
+        return Weights(file.metadata, file.tensors(), file.sha256, path)
+    published = _published(model)
+    assert published is not None  # or open_file had rejected it
+    checkpoint: Weights = published.read_official(path)
+    metadata = checkpoint.metadata.model_copy(update={"model": model})
+    return replace(checkpoint, metadata=metadata)
+
+
+def open_file(path: Path, model: str) -> WeightsFile | None:
+    """A weights file for the slot `model`; None if it is a checkpoint as the model's authors publish.
+
+    The file is read once, so the SHA-256 is that of the very bytes the tensors come from.
+
+    Raises:
+        WeightsNotFound: no such file, or not a file.
         WeightsInvalid: damaged, not safetensors, a pickle, without metadata, of another format version, of
-            another model, made for another table of adjectives, or with values that are not finite.
+            another model, or made for another table of adjectives.
     """
     _require_file(path, model)
     try:
@@ -113,26 +144,25 @@ def read(path: Path, model: str) -> Weights:
         with path.open("rb") as file:
             start = file.read(9)
             if _is_pickle(start, path):
-                published = _published(model)
-                if published is not None:
-                    checkpoint: Weights = published.read_official(path)
-                    metadata = checkpoint.metadata.model_copy(update={"model": model})
-                    return replace(checkpoint, metadata=metadata)
+                if _published(model) is not None:
+                    return None
                 raise WeightsInvalid(
                     f"{path} is a pickle or zip archive, which can run code and is not opened: "
                     f"weights of {model} are safetensors files."
                 )
             metadata = metadata_of(read_header(start, file, size, path), model, path)
             file.seek(0)
-            data = file.read()
+            return WeightsFile(metadata, file.read(), path)
     except OSError as error:
         raise WeightsInvalid(f"{path} cannot be read: {error.strerror or error}.") from error
-    try:
-        tensors = safetensors.torch.load(data)
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise WeightsInvalid(f"{path} is corrupt: its header does not describe its tensors.") from error
-    require_finite(tensors, str(path))
-    return Weights(metadata, tensors, hashlib.sha256(data).hexdigest(), path)
+
+
+def _require_trained(metadata: Metadata, path: Path | None, allow_untrained: bool) -> None:
+    if metadata.untrained and not allow_untrained:
+        raise WeightsUntrained(
+            f"{path} holds untrained weights, whose scores mean nothing; "
+            "to measure speed with them, set IQA_ALLOW_UNTRAINED=true."
+        )
 
 
 def _require_file(path: Path, model: str) -> None:

@@ -49,7 +49,7 @@ class CLIPIQA(QualiCLIP):
 
 
 def clip_weights(clip: nn.Module, license: str, source: str) -> tuple[Mapping[str, Tensor], Metadata]:
-    """What :func:`models.checkpoints.format.save` takes, of a CLIP ResNet that open_clip built.
+    """What :func:`models.checkpoints.saving.save` takes, of a CLIP ResNet that open_clip built.
 
     Args:
         clip: with the activation of OpenAI's models, for example ``RN50-quickgelu``.

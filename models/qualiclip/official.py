@@ -21,8 +21,8 @@ from torch import Tensor
 
 from models.checkpoints.download import Part, Progress, Refused, complete
 from models.checkpoints.errors import WeightsDownloadError, WeightsInvalid
-from models.checkpoints.format import require_finite
 from models.checkpoints.metadata import Metadata, Weights
+from models.checkpoints.saving import require_finite
 from models.files import replace_durably, write_atomically
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 
@@ -32,7 +32,7 @@ LICENSE: Final = "CC BY-NC 4.0"
 LICENSE_NOTICE: Final = (
     "The official QualiCLIP weights are the work of their authors (github.com/miccunifi/QualiCLIP) under "
     "CC BY-NC 4.0 (https://creativecommons.org/licenses/by-nc/4.0/): name the authors, no commercial use. "
-    "The licence of this service does not cover them."
+    "The license of this service does not cover them."
 )
 
 _PREFIX: Final = "clip_model."

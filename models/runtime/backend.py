@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from models.loading import LoadedModel
+import numpy as np
+from numpy.typing import NDArray
+
+from models.loading import Model
 from models.preprocessing import Pixels
 
 
@@ -31,6 +34,7 @@ class Said:
         prompt_probabilities: of the good prompt of each pair; empty without prompts.
         words: cosines with the words that were asked for; None where they could not be compared.
         local: rows of local quality in [0, 1]; None where it was not asked for.
+        embedding: ``(n,)`` float32, what the model reads the score from; None of pairs.
     """
 
     score: float
@@ -38,6 +42,7 @@ class Said:
     prompt_probabilities: tuple[float, ...] = ()
     words: tuple[float, ...] | None = None
     local: tuple[tuple[float, ...], ...] | None = None
+    embedding: NDArray[np.float32] | None = None
 
 
 class Encoded(Protocol):
@@ -145,5 +150,18 @@ class Backend(Protocol):
     def memory_bytes(self) -> int:
         """Memory of the device that is held; on a CPU, resident memory of this process."""
 
-    def place(self, loaded: LoadedModel, dtype: str) -> Executable:
-        """Brings a model onto the device; it takes over the model's module."""
+    def load(
+        self, name: str, source: str, *, sha256: str | None = None, allow_untrained: bool = False
+    ) -> Model:
+        """A model from its source, as far as it is needed here; arguments as of :func:`models.load_model`.
+
+        Raises:
+            WeightsError: the weights cannot be found, fetched or used; the message is one sentence.
+        """
+
+    def place(self, loaded: Model, dtype: str) -> Executable:
+        """Brings a model onto the device; it takes over the model's module.
+
+        Raises:
+            WeightsError: they cannot be prepared for it in this installation.
+        """

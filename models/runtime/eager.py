@@ -6,7 +6,6 @@ and take the same input share one: an image is encoded once, its feature maps go
 reference that every other runtime is held to.
 """
 
-import hashlib
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,17 +20,17 @@ from models.backbones import folded_efficientnet, folded_resnet  # noqa: F401
 from models.backbones.feature_maps import FeatureMaps
 from models.backbones.folding import for_inference
 from models.base import QualityModel, ReadOut
-from models.loading import LoadedModel
+from models.loading import LoadedModel, Model, load_model
 from models.preprocessing import Pixels, Preprocessing
-from models.ragged import Extents, normalise, pack
+from models.ragged import Extents, normalize, pack
 from models.runtime.backend import Capabilities, Said
 from models.runtime.device import (
-    DTYPES,
     dtype_name,
     memory_for,
     resident_bytes,
     resolve_device,
     resolve_dtype,
+    torch_dtype,
 )
 
 _WORDS_CACHED: Final = 256  # lists of words whose features are kept
@@ -45,7 +44,7 @@ _CUDA_REFERENCE_BYTES: Final = 2**30
 
 
 class EagerEncoder(nn.Module):
-    """Pixels to feature maps: normalisation and a folded encoder, which several models may share.
+    """Pixels to feature maps: normalization and a folded encoder, which several models may share.
 
     Args:
         network: in evaluation mode; it is copied, not changed.
@@ -78,7 +77,7 @@ class EagerEncoder(nn.Module):
             pixels: ``(B, 3, H, W)`` uint8, as :func:`models.ragged.pack` lays them with :attr:`multiple`.
             extents: of the images in it.
         """
-        levels = self.network(normalise(pixels, extents, self.mean, self.std), extents)
+        levels = self.network(normalize(pixels, extents, self.mean, self.std), extents)
         return FeatureMaps([values for values, _ in levels], [extents for _, extents in levels])
 
     @torch.inference_mode()
@@ -132,8 +131,8 @@ class InferenceModel(nn.Module):
         preprocessing: of its input.
         dtype: of the encoder's stages and of the heads' large parts. Pooling accumulates in float32;
             similarities and scores are computed in it.
-        encoder: of another model whose :func:`encoder_digest`, preprocessing and dtype are the same; None for
-            one of its own.
+        encoder: of another model whose :func:`models.facts.encoder_digest`, preprocessing and dtype are the
+            same; None for one of its own.
 
     Attributes:
         encoder: an :class:`EagerEncoder`.
@@ -198,10 +197,13 @@ class InferenceModel(nn.Module):
         with memory_for(len(images)):
             embeddings, local = self.embed_and_map(_together(images), mapped)
             said = self._said(embeddings)
+        vectors = embeddings.flatten(1).float().numpy(force=True)
         maps = {row: tuple(map(tuple, values.tolist())) for row, values in zip(mapped, local, strict=True)}
         return [
-            replace(each, words=self.compared(one, asked), local=maps.get(row))
-            for row, (each, one, asked) in enumerate(zip(said, embeddings, words, strict=True))
+            replace(each, words=self.compared(one, asked), local=maps.get(row), embedding=vector)
+            for row, (each, one, asked, vector) in enumerate(
+                zip(said, embeddings, words, vectors, strict=True)
+            )
         ]
 
     @torch.inference_mode()
@@ -231,7 +233,9 @@ class EagerBackend:
 
     name = "eager"
 
-    def __init__(self, device: str = "auto", dtype: str = "auto") -> None:
+    def __init__(self, device: str = "auto", dtype: str = "auto", threads: int | None = None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
         self._device = resolve_device(device)
         self.device = str(self._device)
         self.automatic = dtype == "auto"
@@ -257,29 +261,17 @@ class EagerBackend:
             return torch.cuda.memory_reserved(self._device)
         return resident_bytes()
 
-    def place(self, loaded: LoadedModel, dtype: str) -> InferenceModel:
+    def load(
+        self, name: str, source: str, *, sha256: str | None = None, allow_untrained: bool = False
+    ) -> LoadedModel:
+        return load_model(name, source, sha256=sha256, allow_untrained=allow_untrained)
+
+    def place(self, loaded: Model, dtype: str) -> InferenceModel:
         preprocessing = loaded.metadata.preprocessing
-        shared = (encoder_digest(loaded.module), preprocessing, dtype)
-        network = InferenceModel(loaded.module, preprocessing, DTYPES[dtype], self._encoders.get(shared))
+        shared = (loaded.facts.encoder, preprocessing, dtype)
+        network = InferenceModel(loaded.module, preprocessing, torch_dtype(dtype), self._encoders.get(shared))
         self._encoders[shared] = network.encoder
         return network.to(self._device)
-
-
-def encoder_digest(model: QualityModel) -> str:
-    """SHA-256 over the kind, names and values of a model's encoder, lower-case hexadecimal.
-
-    Two models with equal digests give the same feature maps of the same input. The attention pooling of
-    CLIP's tower is no part of the encoder.
-    """
-    summary = hashlib.sha256()
-    state = model.encoder.state_dict()
-    if not state:  # what holds no numbers is told by what it is
-        summary.update(f"{type(model.encoder).__module__}.{type(model.encoder).__qualname__}".encode())
-    for name, tensor in state.items():
-        if not name.startswith("attnpool.") and not name.endswith("num_batches_tracked"):
-            summary.update(f"{name} {tuple(tensor.shape)} ".encode())
-            summary.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return summary.hexdigest()
 
 
 def _together(images: Sequence[EncodedRow]) -> FeatureMaps:

@@ -1,22 +1,16 @@
-"""Models as graphs of OpenVINO: traced once, for images of one size at a time, whichever, and kept on disk.
+"""Models traced by torch into graphs of OpenVINO, for images of one size at a time, whichever.
 
 Images of one size have no padding, so a graph needs no mask: what is ragged in :mod:`models.runtime.eager`
-is not here. What is traced are the very modules that it runs, made ready for inference.
+is not here. Encoders are traced as they are defined: the graph's compiler folds batch norm itself, and every
+constant is a tensor of the weights file. Heads are traced as they are made ready for inference.
 """
 
-import contextlib
-import hashlib
-import logging
-import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Final
 
 import openvino
-import platformdirs
 import torch
 from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -24,33 +18,111 @@ from torch import Tensor, nn
 
 from models.backbones.feature_maps import FeatureMaps
 from models.base import QualityModel
-from models.files import replace_durably, write_atomically
-from models.ragged import Extents
-from models.runtime.eager import EagerEncoder
+from models.loading import Model
+from models.preprocessing import Preprocessing
+from models.ragged import Extents, normalize
+from models.runtime.eager import InferenceModel
 
-GRAPH_VERSION: Final = "3"
-"""Of this module; raised when the same model would give another graph."""
-
-_log = logging.getLogger("iqa.runtime")
-_MOST_BYTES: Final = 2 * 2**30  # of the cache: some 30 bundled models, or a few of full size
 _SIDES: Final = (160, 224)  # of the traced example: no side, no grid and no number of channels alike
 
 
-class EncoderGraph(nn.Module):
-    """``(B, H, W, 3)`` uint8 to the feature maps and, where sides are whole cells, their means."""
+class Exporter:
+    """Graphs of one model, traced where they are needed.
 
-    def __init__(self, encoder: EagerEncoder, *, maps: bool, means: bool) -> None:
+    Args:
+        model: whose module is built, and taken over, when the first graph is traced.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    @cached_property
+    def network(self) -> InferenceModel:
+        """The model for torch, whose heads are traced.
+
+        Raises:
+            WeightsError: there is no torch to build it.
+        """
+        module = self._model.module
+        self._plain = module.encoder
+        return InferenceModel(module, self._model.metadata.preprocessing)
+
+    def encoder(self, *, maps: bool, means: bool) -> openvino.Model:
+        """The graph from ``(B, H, W, 3)`` uint8 to the feature maps and their means, where wanted.
+
+        Raises:
+            Exception: it cannot be traced; of any kind that torch and OpenVINO raise.
+        """
+        return traced(self._encoder(maps=maps, means=means), [example_pixels()])
+
+    def head(self) -> openvino.Model:
+        """The graph from what the encoder gives to the read-out.
+
+        Raises:
+            Exception: as :meth:`encoder`.
+        """
+        model = self.network.model
+        if model.full_reference:
+            maps = self._example(maps=True, means=False)
+            return traced(_PairGraph(model).eval(), [*maps, *(values + 0.1 for values in maps)])
+        means = model.reads_means
+        return traced(_HeadGraph(model).eval(), self._example(maps=not means, means=means))
+
+    def _example(self, *, maps: bool, means: bool) -> Sequence[Tensor]:
+        with torch.inference_mode():
+            found = self._encoder(maps=maps, means=means)(example_pixels())
+        return [values.clone() for values in found]
+
+    def _encoder(self, *, maps: bool, means: bool) -> nn.Module:
+        folded = self.network.encoder.network
+        # What has no features of its own takes extents, as a folded encoder does.
+        plain = _Plain(self._plain) if hasattr(self._plain, "features") else folded
+        return EncoderGraph(plain, self._model.metadata.preprocessing, maps=maps, means=means).eval()
+
+
+class EncoderGraph(nn.Module):
+    """``(B, H, W, 3)`` uint8 to the feature maps and, where sides are whole cells, their means.
+
+    Args:
+        network: that takes images and extents, and gives feature maps with theirs.
+        preprocessing: of its input.
+        maps: whether the feature maps are wanted.
+        means: whether their means are.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing, *, maps: bool, means: bool) -> None:
         super().__init__()
-        self.encoder, self.maps, self.means = encoder, maps, means
+        self.network, self.maps, self.means = network, maps, means
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(preprocessing, name)).view(3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         images = pixels.permute(0, 3, 1, 2)
         size = (images.shape[-2], images.shape[-1])
-        found = self.encoder(images, Extents((size,) * len(pixels), size))
+        extents = Extents((size,) * len(pixels), size)
+        levels = self.network(normalize(images, extents, self.mean, self.std), extents)
+        found = FeatureMaps([values for values, _ in levels], [each for _, each in levels])
         return (*(found.levels if self.maps else ()), *(found.means if self.means else ()))
 
 
-class HeadGraph(nn.Module):
+class _Plain(nn.Module):
+    """An encoder as it is defined, called as a folded one is."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, extents: Extents) -> list[tuple[Tensor, Extents]]:
+        features: Callable[[Tensor], Sequence[Tensor]] = self.network.features  # type: ignore[assignment]
+        maps = FeatureMaps.unpadded(features(images))
+        return list(zip(maps.levels, maps.extents, strict=True))
+
+
+class _HeadGraph(nn.Module):
     """Means or feature maps to the embeddings, local quality of the first image, and the read-out."""
 
     def __init__(self, model: QualityModel) -> None:
@@ -67,7 +139,7 @@ class HeadGraph(nn.Module):
         return (embeddings, torch.stack(list(local)), *_read_out(self.model, embeddings))
 
 
-class PairGraph(nn.Module):
+class _PairGraph(nn.Module):
     """The feature maps of distorted images and of their references to the read-out."""
 
     def __init__(self, model: QualityModel) -> None:
@@ -95,61 +167,17 @@ def example_pixels() -> Tensor:
     return torch.randint(256, (2, *_SIDES, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def compiled(
-    key: str,
-    build: Callable[[], tuple[nn.Module, Sequence[Tensor]]],
-    options: Mapping[str, str | int | bool],
-    folder: Path | None = None,
-) -> openvino.CompiledModel:
-    """A module for this processor: from its graph on disk, or traced and compiled now.
+@torch.no_grad()
+def traced(module: nn.Module, inputs: Sequence[Tensor]) -> openvino.Model:
+    """The graph of a module in evaluation mode, for images of any size.
 
     Args:
-        key: tells the module, with its numbers, from all others.
-        build: the module in evaluation mode, and an example of its inputs; of these only the number of
-            channels is fixed.
-        options: of the compiler.
-        folder: of the cache; None for the user's. A folder that cannot be written to is passed over.
+        module: of which tuples of tensors come.
+        inputs: an example; of these only the number of channels is fixed.
 
     Raises:
-        Exception: the module cannot be traced; of any kind that torch and OpenVINO raise.
+        Exception: it cannot be traced; of any kind that torch and OpenVINO raise.
     """
-    core = _core()
-    place = (folder or platformdirs.user_cache_path("iqa-service") / "graphs") / _digest(GRAPH_VERSION, key)
-    processor = core.get_property("CPU", "FULL_DEVICE_NAME")
-    ready = place / f"{_digest(processor, sorted(options.items()))}.blob"
-    try:
-        return core.import_model(ready.read_bytes(), "CPU", dict(options))
-    except (OSError, RuntimeError):
-        pass  # not there, or of another kind
-    try:
-        graph = core.read_model(place / "graph.xml")
-    except (OSError, RuntimeError):
-        graph = _traced(*build())
-        _keep(graph, place)
-    made = core.compile_model(graph, "CPU", dict(options))
-    with _unkept():
-        write_atomically(ready, made.export_model().getvalue())
-    return made
-
-
-@cache
-def _core() -> openvino.Core:
-    """The only one of this process, which is never destroyed.
-
-    Each one gives the thread that makes it another stack for signal handlers, and unmaps that stack when it
-    is destroyed. Of several, destroyed in the order in which they were made, the last one puts back the stack
-    of the first, which is unmapped by then: the next signal ends the process without a word, or overwrites
-    whatever lies there.
-    """
-    return openvino.Core()
-
-
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(repr((openvino.__version__, *parts)).encode()).hexdigest()[:32]
-
-
-@torch.no_grad()
-def _traced(module: nn.Module, inputs: Sequence[Tensor]) -> openvino.Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer tells of every size that is a number of the network
         decoder = TorchScriptPythonDecoder(module, example_input=tuple(inputs))
@@ -162,39 +190,3 @@ def _traced(module: nn.Module, inputs: Sequence[Tensor]) -> openvino.Model:
         graph.inputs[number].get_node().set_element_type(openvino.Type.u8 if pixels else openvino.Type.f32)
     graph.reshape(shapes)
     return graph
-
-
-def _keep(graph: openvino.Model, place: Path) -> None:
-    """Puts a graph into the cache, whole or not at all, and bounds the cache.
-
-    Another process that exports the same model at the same time writes the same files.
-    """
-    with _unkept():
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=place) as made:
-            openvino.save_model(graph, Path(made, "graph.xml"), compress_to_fp16=False)
-            for name in ("graph.bin", "graph.xml"):  # the one that is looked for comes last
-                replace_durably(Path(made, name), place / name)
-        _drop_the_oldest(place.parent, keep=place)
-
-
-def _drop_the_oldest(folder: Path, keep: Path) -> None:
-    """Removes the graphs that were made first, until at most :data:`_MOST_BYTES` are left.
-
-    A process that runs one of them has it in memory.
-    """
-    places = sorted(folder.iterdir(), key=lambda place: place.stat().st_mtime, reverse=True)
-    total = 0
-    for place in places:
-        total += sum(file.stat().st_size for file in place.iterdir() if file.is_file())
-        if total > _MOST_BYTES and place != keep:
-            shutil.rmtree(place)
-
-
-@contextlib.contextmanager
-def _unkept() -> Iterator[None]:
-    """Lets a cache be that cannot be written to: the next start takes longer."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        _log.info("an exported model is not kept: %s", error)

@@ -3,33 +3,39 @@
 Images share a tensor only if they have one size and are small, so there is no padding, and mixed sizes cost
 nothing. Several tensors go through streams of one thread each, which get more out of cores than one stream of
 several threads does; one alone gets all threads. A model that cannot be exported stays in torch
-(:mod:`models.runtime.eager`).
+(:mod:`models.runtime.eager`). Of a model whose graphs are there, torch is not even imported.
 """
 
 import logging
 import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Final
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import openvino
-import torch
 from numpy.typing import NDArray
 
-from models.base import QualityModel
-from models.loading import LoadedModel
+from models.checkpoints.errors import WeightsError
+from models.checkpoints.sources import load_file, open_file
+from models.loading import LoadedModel, Model, UnbuiltModel, load_model
 from models.preprocessing import Pixels, Preprocessing
 from models.registry import spec_of
-from models.runtime import eager
+from models.runtime import graphs
 from models.runtime.backend import Capabilities, DeviceUnavailable, Executable, Said
-from models.runtime.device import cpu_has_bfloat16, memory_for, resident_bytes
-from models.runtime.export import EncoderGraph, HeadGraph, PairGraph, compiled, example_pixels
+from models.runtime.device import cpu_has_bfloat16, memory_for, resident_bytes, usual_threads
+from models.runtime.outlines import Numbers
+
+if TYPE_CHECKING:
+    from models.runtime.eager import InferenceModel
+    from models.runtime.export import Exporter
 
 _Array = NDArray[np.float32]
-Build = Callable[[], tuple[torch.nn.Module, Sequence[torch.Tensor]]]
+Compile = Callable[..., openvino.CompiledModel]
+"""Gives a graph compiled for a number of streams, ``streams=n``."""
 
 _log = logging.getLogger("iqa.runtime")
 _COMPILER: Final = ThreadPoolExecutor(1, "openvino-compiler")
@@ -52,13 +58,12 @@ class Graph:
     """A compiled graph, for images of any size.
 
     Args:
-        key, build: as of :func:`models.runtime.export.compiled`.
-        dtype: of the computation.
+        compile_for: compiles it.
         threads: that may compute.
     """
 
-    def __init__(self, key: str, build: Build, dtype: str, threads: int) -> None:
-        self._compiled = partial(_compiled, key, build, dtype, threads)
+    def __init__(self, compile_for: Compile, threads: int) -> None:
+        self._compiled = compile_for
         self._threads = threads
         self._alone = self._compiled(streams=1).create_infer_request()
         self._compiling: Future[openvino.AsyncInferQueue] | None = None
@@ -126,53 +131,78 @@ class Maps:
         return self  # nothing was encoded together with it
 
 
+@dataclass(frozen=True)
+class _Source:
+    """Where the graphs of a model come from.
+
+    Attributes:
+        model: that they are of.
+        dtype: of the encoder's computation.
+        threads: that may compute.
+    """
+
+    model: Model
+    dtype: str
+    threads: int
+
+    @cached_property
+    def exporter(self) -> "Exporter":
+        """Traces what is not there."""
+        from models.runtime.export import Exporter  # with torch
+
+        return Exporter(self.model)
+
+    def encoder(self, *, maps: bool, means: bool) -> Graph:
+        """The graph of the encoder that gives these."""
+        facts, preprocessing = self.model.facts, self.model.metadata.preprocessing
+        key = encoder_key(facts.encoder, preprocessing, facts.multiple, maps=maps, means=means)
+        return self._graph(
+            key, lambda: self.exporter.encoder(maps=maps, means=means), self.dtype, facts.encoder_place
+        )
+
+    def head(self) -> Graph:
+        """The graph behind the encoder, in float32: cosines of antonyms lie close together."""
+        key = head_key(self.model.name, self.model.sha256)
+        return self._graph(key, lambda: self.exporter.head(), "float32")
+
+    def _graph(self, key: str, trace: Callable[[], openvino.Model], dtype: str, begin: str = "") -> Graph:
+        model = self.model
+        numbers: Numbers | None = None
+        if isinstance(model, UnbuiltModel):
+            numbers = partial(tensors_of, model.path, model.name, begin)
+        return Graph(partial(_compiled, key, trace, numbers, dtype, self.threads), self.threads)
+
+
 class OpenVINOEncoder:
     """An encoder's graphs, which models share; see :class:`models.runtime.backend.Encoder`.
 
     Args:
-        encoder: made ready for inference by torch.
-        digest: of its numbers.
-        preprocessing: of its input.
-        dtype: of the computation.
-        threads: that may compute.
+        multiple: what the sides of its input must be multiples of.
     """
 
-    def __init__(
-        self,
-        encoder: eager.EagerEncoder,
-        digest: str,
-        preprocessing: Preprocessing,
-        dtype: str,
-        threads: int,
-    ) -> None:
+    def __init__(self, multiple: int) -> None:
         self.padded_pixels = 0
-        self.eager, self._dtype, self._threads = encoder, dtype, threads
-        self._key = f"{digest} {preprocessing.mean} {preprocessing.std} {encoder.multiple}"
+        self.multiple = multiple
         self._reads_maps = self._reads_means = self._compares = False
         self._graphs: dict[tuple[bool, bool], Graph] = {}
 
-    def example(self, *, maps: bool, means: bool) -> tuple[torch.Tensor, ...]:
-        """What the graph of these outputs gives of an image to trace with."""
-        with torch.inference_mode():
-            found: tuple[torch.Tensor, ...] = self._graph_module(maps, means)(example_pixels())
-        return tuple(values.clone() for values in found)
-
-    def serve(self, model: QualityModel) -> None:
-        """Makes ready what the model reads."""
-        if model.full_reference:
+    def serve(self, source: _Source) -> None:
+        """Makes ready what a model reads."""
+        if spec_of(source.model.name).full_reference:
             self._compares = True
-        elif model.reads_means:
+        elif source.model.facts.reads_means:
             self._reads_means = True
         else:
             self._reads_maps = True
-        if self._reads_maps or self._reads_means:
-            self._graph(False)
-        if self._compares:
-            self._graph(True)
+        singles = self._reads_maps or self._reads_means
+        for compared in [False] * singles + [True] * self._compares:
+            maps, means = wanted = self._wanted(compared)
+            if wanted not in self._graphs:
+                self._graphs[wanted] = source.encoder(maps=maps, means=means)
 
     def encode(self, images: Sequence[Pixels], *, compared: bool = False) -> list[Maps]:
-        graph = self._graph(compared)
-        laid = [_whole(image, self.eager.multiple) for image in images]
+        graph = self._graphs[self._wanted(compared)]
+        laid = [_whole(image, self.multiple) for image in images]
         self.padded_pixels += sum(image.shape[0] * image.shape[1] for image in laid)
         maps, means = self._wanted(compared)
         found = []
@@ -186,43 +216,17 @@ class OpenVINOEncoder:
         maps = self._reads_maps or compared
         return maps, self._reads_means
 
-    def _graph(self, compared: bool) -> Graph:
-        wanted = self._wanted(compared)
-        if wanted not in self._graphs:
-            module = self._graph_module(*wanted)
-            key = f"encoder {self._key} maps={wanted[0]} means={wanted[1]}"
-            self._graphs[wanted] = Graph(
-                key, lambda: (module, [example_pixels()]), self._dtype, self._threads
-            )
-        return self._graphs[wanted]
-
-    def _graph_module(self, maps: bool, means: bool) -> EncoderGraph:
-        return EncoderGraph(self.eager, maps=maps, means=means).eval()
-
 
 class OpenVINOModel:
     """A model's graph behind an encoder; see :class:`models.runtime.backend.Executable`."""
 
-    def __init__(
-        self, network: eager.InferenceModel, loaded: LoadedModel, encoder: OpenVINOEncoder, threads: int
-    ) -> None:
+    def __init__(self, source: _Source, encoder: OpenVINOEncoder) -> None:
         self.encoder = encoder
-        self._network = network  # encodes words, where the weights can
-        model = network.model
-        self._reads_means = model.reads_means
-        self._has_adjectives = spec_of(loaded.name).adjectives
-        key = f"{loaded.name} {loaded.sha256}"
-
-        def build() -> tuple[torch.nn.Module, list[torch.Tensor]]:
-            if model.full_reference:
-                maps = encoder.example(maps=True, means=False)
-                return PairGraph(model).eval(), [*maps, *(values + 0.1 for values in maps)]
-            return HeadGraph(model).eval(), list(
-                encoder.example(maps=not model.reads_means, means=model.reads_means)
-            )
-
-        # Heads stay in float32: cosines of antonyms lie close together.
-        self._graph = Graph(key, build, "float32", threads)
+        facts = source.model.facts
+        self._reads_means = facts.reads_means
+        self._has_adjectives = spec_of(source.model.name).adjectives
+        self._network: InferenceModel | None = source.exporter.network if facts.text_encoder else None
+        self._graph = source.head()
 
     def score(
         self, images: Sequence[Maps], words: Sequence[Sequence[str]], mapped: Sequence[int]
@@ -231,8 +235,9 @@ class OpenVINOModel:
         return [
             replace(
                 self._said(rest),
-                words=self._network.compared(torch.from_numpy(embedding[0]), words[row]),
+                words=self._compared(embedding[0], words[row]),
                 local=tuple(map(tuple, local[0].tolist())) if row in mapped else None,
+                embedding=embedding[0].ravel(),
             )
             for row, (embedding, local, *rest) in enumerate(self._graph.run(inputs, mapped))
         ]
@@ -243,6 +248,13 @@ class OpenVINOModel:
             self._said(rest)
             for rest in self._graph.run([(*one.levels, *other.levels) for one, other in pairs])
         ]
+
+    def _compared(self, embedding: _Array, words: Sequence[str]) -> tuple[float, ...] | None:
+        if self._network is None:
+            return None
+        import torch
+
+        return self._network.compared(torch.from_numpy(embedding), words)
 
     def _said(self, outputs: Sequence[_Array]) -> Said:
         found = [tuple(values[0].tolist()) for values in outputs[1:]]
@@ -260,7 +272,7 @@ class OpenVINOBackend:
     name = "openvino"
     device = "cpu"
 
-    def __init__(self, device: str = "auto", dtype: str = "auto") -> None:
+    def __init__(self, device: str = "auto", dtype: str = "auto", threads: int | None = None) -> None:
         if device not in ("auto", "cpu"):
             raise DeviceUnavailable(f"The runtime openvino is for the CPU, not for {device}.")
         if dtype not in ("auto", *_HINTS):
@@ -270,7 +282,7 @@ class OpenVINOBackend:
         self.automatic = dtype == "auto"
         self.dtype = dtype if dtype != "auto" else "bfloat16" if cpu_has_bfloat16() else "float32"
         self.capabilities = Capabilities(_BATCH_PIXELS, _REFERENCE_BYTES, padded=False)
-        self._threads = torch.get_num_threads()
+        self._threads = threads or usual_threads()
         self._encoders: weakref.WeakValueDictionary[tuple[str, Preprocessing, str], OpenVINOEncoder]
         self._encoders = weakref.WeakValueDictionary()
 
@@ -278,28 +290,71 @@ class OpenVINOBackend:
     def memory_bytes(self) -> int:
         return resident_bytes()
 
-    def place(self, loaded: LoadedModel, dtype: str) -> Executable:
-        preprocessing = loaded.metadata.preprocessing
-        digest = eager.encoder_digest(loaded.module)
-        shared = (digest, preprocessing, dtype)
-        encoder = self._encoders.get(shared)
-        # In float32 whatever the precision: the graph's compiler converts it.
-        network = eager.InferenceModel(
-            loaded.module, preprocessing, encoder=None if encoder is None else encoder.eager
-        )
+    def load(
+        self, name: str, source: str, *, sha256: str | None = None, allow_untrained: bool = False
+    ) -> Model:
+        load = partial(load_model, name, source, sha256=sha256, allow_untrained=allow_untrained)
+        file = load_file(name, source, sha256=sha256, allow_untrained=allow_untrained)
+        facts = None if file is None else graphs.facts_of(name, file.sha256)
+        if file is None or facts is None:
+            return load()
+        return UnbuiltModel(name, file.metadata, file.sha256, facts, file.path, load)
+
+    def place(self, loaded: Model, dtype: str) -> Executable:
+        preprocessing, facts = loaded.metadata.preprocessing, loaded.facts
+        shared = (facts.encoder, preprocessing, dtype)
+        source = _Source(loaded, dtype, self._threads)
+        encoder = self._encoders.get(shared) or OpenVINOEncoder(facts.multiple)
         try:
-            if encoder is None:
-                encoder = OpenVINOEncoder(network.encoder, digest, preprocessing, dtype, self._threads)
-            encoder.serve(network.model)
-            placed = OpenVINOModel(network, loaded, encoder, self._threads)
+            encoder.serve(source)
+            placed = OpenVINOModel(source, encoder)
+        except WeightsError:
+            raise
         except Exception as error:
             _log.warning("%s cannot be exported and stays in torch: %s", loaded.name, error)
-            return network
+            return source.exporter.network
         self._encoders[shared] = encoder
+        if isinstance(loaded, LoadedModel):
+            graphs.note(loaded.name, loaded.sha256, facts)
         return placed
 
 
-def _compiled(key: str, build: Build, dtype: str, threads: int, *, streams: int) -> openvino.CompiledModel:
+def encoder_key(digest: str, preprocessing: Preprocessing, multiple: int, *, maps: bool, means: bool) -> str:
+    """Tells an encoder's graph from all others, whichever model it was traced of."""
+    return f"encoder {digest} {preprocessing.mean} {preprocessing.std} {multiple} maps={maps} means={means}"
+
+
+def head_key(name: str, sha256: str) -> str:
+    """Tells a head's graph from all others."""
+    return f"{name} {sha256}"
+
+
+def tensors_of(path: Path, name: str, begin: str = "") -> Mapping[str, NDArray[Any]]:
+    """Tensors of a weights file as stored.
+
+    Args:
+        path: of the file.
+        name: the slot that it is for.
+        begin: of the names of those that are wanted, which their names are given without.
+
+    Raises:
+        WeightsError: the file cannot be used.
+    """
+    file = open_file(path, name)
+    assert file is not None  # a checkpoint of a model's authors is loaded by torch
+    arrays = file.arrays()
+    return {key.removeprefix(begin): values for key, values in arrays.items() if key.startswith(begin)}
+
+
+def _compiled(
+    key: str,
+    trace: Callable[[], openvino.Model],
+    numbers: Numbers | None,
+    dtype: str,
+    threads: int,
+    *,
+    streams: int,
+) -> openvino.CompiledModel:
     options: dict[str, str | int | bool] = {
         "INFERENCE_PRECISION_HINT": _HINTS[dtype],
         "INFERENCE_NUM_THREADS": threads,
@@ -307,7 +362,7 @@ def _compiled(key: str, build: Build, dtype: str, threads: int, *, streams: int)
         "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
         "ENABLE_CPU_PINNING": False,  # other processes want the same cores
     }
-    return compiled(key, build, options)
+    return graphs.compiled(key, trace, numbers, options)
 
 
 def _take(request: openvino.InferRequest, where: tuple[list[tuple[_Array, ...]], int]) -> None:

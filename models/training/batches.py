@@ -39,7 +39,7 @@ class VariantCells(NamedTuple):
     ``cells``: ``(N, h, w, C)`` float16. ``labels``: ``(N, 20)`` of
     :func:`models.training.labels.pair_labels`. ``better``, ``worse``: ``(P,)`` int64, pairs in order, and
     ``gap``: ``(P,)`` float32, by how many levels. ``equal``: ``(E, 2)`` int64, pairs that look the same.
-    ``chains``: ``(K, 3)`` int64, an untouched photograph and two neighbours of a chain, and
+    ``chains``: ``(K, 3)`` int64, an untouched photograph and two neighbors of a chain, and
     ``severity``: ``(K, 20, 3)`` of :func:`models.training.labels.pair_severities`.
     """
 

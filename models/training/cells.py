@@ -24,9 +24,9 @@ from models.backbones.folded_efficientnet import FoldedEfficientNet
 from models.backbones.padding import STRIDE
 from models.bpclip.gated_pooling import compared_means
 from models.ragged import Extents
-from models.training.distortions.colour import luma
-from models.training.encoder import normalised
-from models.training.optimise import be_modest
+from models.training.distortions.color import luma
+from models.training.encoder import normalized
+from models.training.optimize import be_modest
 from models.training.photos import PhotoReader, digest
 from models.training.samples import clean_region, to_float, whole
 from models.training.variants import Variants, plan
@@ -225,7 +225,7 @@ class _Encoder:
 
     def _maps(self, picture: Tensor) -> list[Tensor]:
         size = (picture.shape[-2], picture.shape[-1])
-        return [values for values, _ in self._folded(normalised(picture[None]), Extents((size,), size))]
+        return [values for values, _ in self._folded(normalized(picture[None]), Extents((size,), size))]
 
 
 class CellEncoder(_Encoder):

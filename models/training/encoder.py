@@ -14,8 +14,8 @@ from torch import Tensor
 
 from models.backbones.efficientnet import MEAN, STD, EfficientNetLite, load_imagenet
 from models.files import appearing
-from models.ragged import Extents, normalise
-from models.training.optimise import TrainingError
+from models.ragged import Extents, normalize
+from models.training.optimize import TrainingError
 from models.training.photos import PhotoReader, digest
 from models.training.samples import whole
 from models.training.whole_photos import tracked
@@ -59,7 +59,7 @@ def standardize(network: EfficientNetLite, pictures: Iterable[Tensor]) -> None:
     network.level_scales.fill_(1)
     found = []
     for picture in pictures:
-        levels = [level.double() for level in network.features(normalised(picture[None]))]
+        levels = [level.double() for level in network.features(normalized(picture[None]))]
         moments = [(level.mean((0, 2, 3)), level.square().mean((0, 2, 3))) for level in levels]
         found.append(torch.stack([torch.cat(each) for each in zip(*moments, strict=True)]))
     mean, square = torch.stack(found).mean(dim=0)
@@ -97,9 +97,9 @@ def standardized_on(
     return network
 
 
-def normalised(images: Tensor) -> Tensor:
+def normalized(images: Tensor) -> Tensor:
     """``(B, 3, H, W)`` uint8 as the encoder's float32 input, channels last."""
     size = (images.shape[-2], images.shape[-1])
     mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, STD))
-    pixels = normalise(images, Extents((size,) * len(images), size), mean, std)
+    pixels = normalize(images, Extents((size,) * len(images), size), mean, std)
     return pixels.contiguous(memory_format=torch.channels_last)

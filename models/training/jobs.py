@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from models.backbones.efficientnet import MEAN, STD, EfficientNetLite
 from models.bpclip.model import BPCLIP, compact
 from models.checkpoints.architecture import RESNET
-from models.checkpoints.format import save
 from models.checkpoints.metadata import Metadata, Weights
+from models.checkpoints.saving import save
 from models.checkpoints.sources import read
 from models.checkpoints.state_dict import stored, transfer
 from models.preprocessing import Preprocessing
@@ -34,7 +34,7 @@ from models.training.encoder import imagenet_encoder, standardized_on
 from models.training.heads import bpclip, qualiclip
 from models.training.heads.bpclip import BPCLIPHeadRecipe
 from models.training.heads.qualiclip import QualiCLIPHeadRecipe
-from models.training.optimise import Recipe, TrainingBudget, TrainingError, train
+from models.training.optimize import Recipe, TrainingBudget, TrainingError, train
 from models.training.photos import digest, list_photos, list_scored
 from models.training.targets.opinion import opinions, pooled
 from models.training.targets.pseudo_labels import ranked
@@ -76,7 +76,7 @@ class TrainingJob:
         run: folder of the checkpoint and the log.
         budget: how long and how fast.
         init: weights of the same model to begin from.
-        unlabelled: folder of photographs as people take them. For qualiclip, which sees no scores: without it
+        unlabeled: folder of photographs as people take them. For qualiclip, which sees no scores: without it
             only the order of variants is learned. bpclip-fr has the encoder's maps standardized on them, as
             the models do that it shares the encoder with.
         cells: folder of what the encoder has seen, which trainings on the same photographs share; within
@@ -92,7 +92,7 @@ class TrainingJob:
     budget: TrainingBudget
     scored: Path | None = None
     init: Path | None = None
-    unlabelled: Path | None = None
+    unlabeled: Path | None = None
     cells: Path | None = None
     license: str = "not stated"
     seed: int = 0
@@ -137,10 +137,10 @@ def run_job(job: TrainingJob, *, quiet: bool = False) -> Path:
 
 def _qualiclip(job: TrainingJob, quiet: bool) -> _Plan:
     pristine = list_photos(job.pristine)
-    others = [] if job.unlabelled is None else list_photos(job.unlabelled)
+    others = [] if job.unlabeled is None else list_photos(job.unlabeled)
     trained_on = _in_words(pristine, job.pristine)
-    if job.unlabelled is not None:
-        trained_on += f" and, without any score, {_in_words(others, job.unlabelled)}"
+    if job.unlabeled is not None:
+        trained_on += f" and, without any score, {_in_words(others, job.unlabeled)}"
     network = QualiCLIP(COMPACT, qualiclip.QUALICLIP_TEMPERATURE)
     assert isinstance(network.visual, LiteTower)
     _begin(network, network.visual.lite, job, pristine, others, quiet)
@@ -264,11 +264,11 @@ def _bpclip_fr(job: TrainingJob, quiet: bool) -> _Plan:
     from models.training.heads.bpclip_fr import FullReferenceRecipe
 
     pristine = list_photos(job.pristine)
-    others = [] if job.unlabelled is None else list_photos(job.unlabelled)
+    others = [] if job.unlabeled is None else list_photos(job.unlabeled)
     network = BPCLIP(compact(full_reference=True), bpclip.BPCLIP_TEMPERATURE)
     _begin(network, network.backbone.lite, job, pristine, others, quiet)
     pairs = _Looking(job, network.backbone.lite, quiet).pairs(pristine)
-    trained_on = f"{_in_words(pristine, job.pristine)}, labelled by VSI, HaarPSI, MDSI and ColorVideoVDP"
+    trained_on = f"{_in_words(pristine, job.pristine)}, labeled by VSI, HaarPSI, MDSI and ColorVideoVDP"
     return _Plan(network, FullReferenceRecipe(network, pairs), trained_on)
 
 

@@ -17,7 +17,7 @@ from cachetools import LRUCache
 from PIL import Image
 from torch import Tensor
 
-from models.color import upright_srgb
+from models.color.upright import upright_srgb
 from models.preprocessing import Preprocessing
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"})

@@ -40,7 +40,7 @@ _IN_PARTS: Final = (
     "contrast-loss",
 )
 _LEVELS: Final = (1, 2, 3, 4, 5)
-_NEIGHBOURS: Final = 0.55  # of chains are neighbouring levels, the hardest to rank
+_NEIGHBORS: Final = 0.55  # of chains are neighboring levels, the hardest to rank
 _HARMLESS_QUALITY: Final = (92, 97)  # of a JPEG that looks the same
 _FEATHERS: Final = (8, 16, 32)  # px, of half of the parts; the others have a hard edge
 _PART_GAP, _REST_GAP = 0.5, 0.35  # of a level: part against untouched, whole against part
@@ -264,7 +264,7 @@ def _some_ordered(count: int, always: Sequence[str], draw: random.Random) -> lis
 
 
 def _two_levels(lowest: int, draw: random.Random) -> tuple[int, int]:
-    if draw.random() < _NEIGHBOURS:
+    if draw.random() < _NEIGHBORS:
         mild = draw.randint(lowest, 4)
         return mild, mild + 1
     mild, severe = sorted(draw.sample(range(lowest, 6), 2))

@@ -18,11 +18,14 @@ ROOT = Path(__file__).parents[2]
 SIZE = (80, 112)  # of :func:`save_photographs`: height, width
 
 
-def invoke(*arguments: object, environment: Mapping[str, str] | None = None) -> Result:
+def invoke(
+    *arguments: object, environment: Mapping[str, str] | None = None, standard_input: bytes | None = None
+) -> Result:
     """The outcome of a command that is run in this process; a bug in it is raised."""
     # Threads of several tests at a time would wait for each other's cores.
     variables = {"IQA_THREADS": "1", **(environment or {})}
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=variables)
+    texts = [str(argument) for argument in arguments]
+    result = CliRunner().invoke(app, texts, input=standard_input, env=variables)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result

@@ -11,6 +11,7 @@ from PIL import Image
 
 from app.imaging.decode import Header, opened
 from app.imaging.limits import Limits
+from app.memory import Memory
 from app.scoring.uploads import Arriving, Intake, Upload
 
 
@@ -47,7 +48,7 @@ def png_header(width: int, height: int) -> bytes:
 
 def upload(data: bytes, filename: str | None = None) -> Upload:
     """A file as it has arrived, on an account of its own."""
-    with Intake(1 << 30).account() as account:
+    with Intake(1 << 30, Memory(1 << 31, 1 << 31)).account() as account:
         arriving = Arriving(account, filename)
         arriving.add(data)
         return arriving.complete()

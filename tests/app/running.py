@@ -23,10 +23,15 @@ from app.inference import protocol
 _ROOT = Path(__file__).parents[2]
 _MAIN = """
 import sys
+from app import supervisor
+from app.processes.linux import renounce_privileges
 from app.settings import read_settings
-from app.supervisor import serve
-sys.exit(serve(read_settings()))
+renounce_privileges()  # as in a container, also where root runs the tests
+supervisor.token_hex = lambda _: {secret!r}
+sys.exit(supervisor.serve(read_settings()))
 """
+SECRET = "the secret of the tests"
+"""That the workers of a :class:`Server` ask for, in place of one that is new at each start."""
 _PATIENCE_S = 90.0
 
 
@@ -57,7 +62,7 @@ class Server:
             **environment,
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN],
+            [sys.executable, "-c", _MAIN.format(secret=SECRET)],
             cwd=_ROOT,
             env={name: value for name, value in variables.items() if value is not None},
             stdout=subprocess.PIPE,
@@ -137,6 +142,19 @@ def running(environment: Mapping[str, str | None]) -> Iterator[tuple[Server, htt
         server.close()
 
 
+@contextmanager
+def program_running(program: str) -> Iterator[int]:
+    """The number of a process that runs a program of Python, which has begun."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"print(flush=True)\n{program}"], stdout=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        process.kill()
+
+
 def eventually(condition: Callable[[], object], patience_s: float = _PATIENCE_S) -> None:
     """Waits until a condition holds."""
     end = time.monotonic() + patience_s
@@ -157,6 +175,7 @@ def metric(client: httpx.Client, name: str) -> float:
 def _state_of(path: Path) -> protocol.State:
     with zmq.Context() as context, context.socket(zmq.DEALER) as asking:
         asking.linger = 0
+        asking.plain_username, asking.plain_password = b"test", SECRET.encode()
         asking.connect(f"ipc://{path}")
         asking.send(protocol.HELLO)
         assert asking.poll(int(1000 * _PATIENCE_S)), "the worker does not answer"

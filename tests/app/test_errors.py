@@ -7,6 +7,7 @@ from app.errors import PROBLEMS, ImageTooLarge, Overloaded, ServiceError, Tempor
 TABLE = {
     400: ["malformed-request"],
     401: ["unauthorized"],
+    403: ["fetch-not-allowed"],
     404: ["not-found"],
     405: ["method-not-allowed"],
     408: ["body-timeout"],
@@ -19,6 +20,7 @@ TABLE = {
     429: ["overloaded", "rate-limited"],
     500: ["internal-error", "poison-input"],
     503: ["starting", "draining", "worker-unavailable"],
+    502: ["fetch-failed"],
     504: ["deadline-exceeded"],
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from app.inference.endpoint import Endpoint
 from app.main import create_app
 from app.settings import Settings
 from tests.app.problems import is_problem
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[TestClient]:
-    app = create_app(Settings(timeout_s=0.5), [f"ipc://{tmp_path}/nobody"])
+    app = create_app(Settings(timeout_s=0.5), [Endpoint(f"ipc://{tmp_path}/nobody", "secret")])
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 

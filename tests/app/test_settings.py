@@ -11,7 +11,7 @@ def test_defaults_are_the_contract() -> None:
     settings = read_settings()
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.models == ("qualiclip", "bpclip")
-    assert (settings.max_body_bytes, settings.max_pixels, settings.min_side) == (20 * 2**20, 50_000_000, 32)
+    assert (settings.max_body_bytes, settings.max_pixels, settings.min_side) == (20 * 2**20, 120_000_000, 32)
     assert settings.timeout_s == 30
 
 
@@ -52,6 +52,9 @@ def test_the_full_reference_weights_are_always_loaded(monkeypatch: pytest.Monkey
         ("IQA_CORS_ORIGINS", "example.org", "IQA_CORS_ORIGINS=.* is not usable: must be \\*, or a list"),
         ("IQA_CORS_ORIGINS", "https://a.org/page", "IQA_CORS_ORIGINS=.* is not usable: must be"),
         ("IQA_CORS_ORIGINS", "https://a.org,*", "IQA_CORS_ORIGINS=.* is not usable: must be"),
+        ("IQA_ROOT_PATH", "iqa", "IQA_ROOT_PATH=iqa is not usable: must be a path such as /iqa"),
+        ("IQA_ROOT_PATH", "//host", "IQA_ROOT_PATH=//host is not usable: must be a path"),
+        ("IQA_ROOT_PATH", "https://a.org/iqa", "IQA_ROOT_PATH=.* is not usable: must be a path"),
         ("IQA_CORS_ORIGINS", "https://A.org", "IQA_CORS_ORIGINS=.* is not usable: must be"),
     ],
 )
@@ -66,9 +69,9 @@ def test_a_wrong_value_gets_a_sentence(
 
 def test_every_wrong_value_is_named() -> None:
     with pytest.raises(SettingsError) as caught:
-        read_settings(port=-1, timeout_s=0, colour="red")
+        read_settings(port=-1, timeout_s=0, color="red")
     assert [line.split("=")[0].split()[0] for line in str(caught.value).splitlines()] == [
-        "IQA_PORT", "IQA_TIMEOUT_S", "IQA_COLOUR"
+        "IQA_PORT", "IQA_TIMEOUT_S", "IQA_COLOR"
     ]  # fmt: skip
 
 

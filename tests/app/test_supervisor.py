@@ -4,21 +4,22 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+import zmq
 
-from app.processes.child import Child
-from app.supervisor import _Post
+from app.inference import protocol
 from tests.app.files import encoded
 from tests.app.problems import is_problem
-from tests.app.running import Server, eventually, metric, running
+from tests.app.running import SECRET, Server, eventually, metric, running
 from tests.photographs import named
 
 
@@ -166,6 +167,63 @@ def test_children_do_not_outlive_their_parent(weights_environment: dict[str, str
         eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children), 10)
 
 
+_ROOT = Path(__file__).parents[2]
+_SPY = """
+import sys
+from pathlib import Path
+from app.processes.linux import renounce_privileges
+renounce_privileges()
+print("ready", flush=True)
+for pid in sys.stdin.readline().split():
+    for name in ("environ", "mem", "maps", "fd/0"):
+        try:
+            with open(Path("/proc", pid, name), "rb"):
+                print(pid, name)
+        except OSError:
+            pass
+"""
+
+
+def _spy() -> subprocess.Popen[str]:
+    """A process of this user that has no privileges, and looks into those whose numbers it is sent."""
+    command = [sys.executable, "-c", _SPY]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT)
+
+
+@pytest.mark.process
+def test_processes_of_the_same_user_cannot_look_inside(weights_environment: dict[str, str]) -> None:
+    """Not for a caller's key in the memory of an HTTP process, nor for the environment of any."""
+    with running(weights_environment) as (server, _), _spy() as spy, _spy() as open_to_all:
+        hidden = [
+            server.process.pid,
+            *server.children("app.inference.worker"),
+            *server.children("app.server"),
+        ]
+        assert len(hidden) == 3
+        for each in (spy, open_to_all):
+            assert each.stdout is not None
+            assert each.stdout.readline() == "ready\n"
+        seen, _ = spy.communicate(" ".join(map(str, (*hidden, open_to_all.pid))), timeout=60)
+        open_to_all.communicate("", timeout=60)
+    assert {line.split()[0] for line in seen.splitlines()} == {str(open_to_all.pid)}
+
+
+@pytest.mark.process
+def test_a_worker_answers_only_its_own_http_processes(weights_environment: dict[str, str]) -> None:
+    """The secret is new at each start, and no process has it in its environment or its arguments."""
+    with running(weights_environment) as (server, _):
+        assert server.worker_states()[0].warm
+        (path,) = server.folder.glob("iqa-*/worker-0")
+        with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
+            stranger.linger = 0
+            stranger.connect(f"ipc://{path}")
+            stranger.send(protocol.HELLO)
+            assert not stranger.poll(1000)
+        for pid in (*server.children("app.inference.worker"), *server.children("app.server")):
+            for name in ("environ", "cmdline"):
+                assert SECRET.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
+
+
 @pytest.mark.process
 def test_metrics_of_several_http_processes_add_up(weights_environment: dict[str, str]) -> None:
     """What the worker does is counted once, though each of them hears of it."""
@@ -206,36 +264,6 @@ def test_metrics_of_several_http_processes_add_up(weights_environment: dict[str,
         eventually(lambda: metric(client, "iqa_waiting_requests" + of_worker) == 0)
         eventually(lambda: metric(client, "iqa_queued_pixels") == 0)
         assert len(list(server.folder.glob("iqa-*/counter_*.db"))) == 2  # both took part
-
-
-def _post() -> _Post:
-    async def start(restarts: int) -> Child:
-        raise NotImplementedError
-
-    return _Post("worker", start)
-
-
-def test_a_process_that_was_ready_is_restarted_at_once_however_often_it_is_killed() -> None:
-    post = _post()
-    for number in range(12):
-        post.ready, post.ready_at = True, 100.0 * number
-        assert post.died(100.0 * number + 3.0) == 0.0
-        assert not post.ready
-    assert post.restarts == 12
-
-
-def test_quick_deaths_are_waited_after_ever_longer() -> None:
-    post = _post()
-    pauses = []
-    for number in range(40):
-        post.ready, post.ready_at = number % 2 == 0, 10.0  # too soon after readiness, or before it
-        pauses.append(post.died(10.5))
-    assert pauses[0] <= 0.5
-    assert all(later == min(2 * sooner, 30.0) for sooner, later in pairwise(pauses))
-    assert pauses[-1] == 30.0
-    post.ready, post.ready_at = True, 20.0
-    assert post.died(30.0) == 0.0
-    assert post.died(31.0) == pauses[0]
 
 
 @pytest.mark.process

@@ -66,12 +66,15 @@ async (contents) => {
     const gaps = [];
     let last = performance.now();
     let over = false;
-    const frame = () => {
-        gaps.push(performance.now() - last);
-        last = performance.now();
-        if (!over) requestAnimationFrame(frame);
-    };
-    requestAnimationFrame(frame);
+    const painted = new Promise((resolve) => {
+        const frame = () => {
+            gaps.push(performance.now() - last);
+            last = performance.now();
+            if (over) resolve();
+            else requestAnimationFrame(frame);
+        };
+        requestAnimationFrame(frame);
+    });
     const began = performance.now();
     document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
     const drop = performance.now() - began;
@@ -81,6 +84,8 @@ async (contents) => {
         await new Promise((resolve) => setTimeout(resolve, 20));
     over = true;
     const milliseconds = performance.now() - began;
+    // A few photographs may all be scored before a busy machine paints once: the next frame closes the gap.
+    await Promise.race([painted, new Promise((resolve) => setTimeout(resolve, 60_000))]);
     for (const entry of observer.takeRecords()) tasks.push(entry);
     const longest = Math.max(0, ...tasks.map((task) => task.duration));
     return { milliseconds, drop, tasks: tasks.length, longest, gap: Math.max(...gaps), frames: gaps.length };

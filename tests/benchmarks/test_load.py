@@ -23,13 +23,13 @@ from tests.benchmarks.load import (
 from tests.benchmarks.traces import Upload
 
 UPLOAD = Upload(b"\xff\xd8 not quite an image, with \0 and \x80", "image/jpeg", 3, 2, "web")
-Behaviour = Callable[["Peer", int], Awaitable[int | None]]
+Behavior = Callable[["Peer", int], Awaitable[int | None]]
 
 
 class Peer:
     """A server that reads requests and answers each as told: a status, or None to close the connection."""
 
-    def __init__(self, behave: Behaviour) -> None:
+    def __init__(self, behave: Behavior) -> None:
         self.bodies: list[bytes] = []
         self.present = 0
         self.most_present = 0
@@ -75,7 +75,7 @@ async def _header(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def peer(behave: Behaviour) -> AsyncIterator[tuple[Peer, Target]]:
+async def peer(behave: Behavior) -> AsyncIterator[tuple[Peer, Target]]:
     made = Peer(behave)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -94,7 +94,7 @@ async def peer(behave: Behaviour) -> AsyncIterator[tuple[Peer, Target]]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def run(behave: Behaviour, attack: Callable[[Target], Awaitable[Report]]) -> tuple[Report, Peer]:
+def run(behave: Behavior, attack: Callable[[Target], Awaitable[Report]]) -> tuple[Report, Peer]:
     async def both() -> tuple[Report, Peer]:
         async with peer(behave) as (made, target):
             return await attack(target), made

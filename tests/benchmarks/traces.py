@@ -36,7 +36,7 @@ _WEB: Final = (
 _THUMBNAILS: Final = 9
 _THUMBNAIL_SIDES: Final = (64, 256)
 _MOST_ASPECT: Final = 3.0
-_NOISE: Final = 4.0  # standard deviation in grey levels, as of a camera at a medium sensitivity
+_NOISE: Final = 4.0  # standard deviation in gray levels, as of a camera at a medium sensitivity
 _OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "camera": {"quality": 93},
     "JPEG": {"quality": 88},

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from models.bpclip.model import BPCLIP, BPCLIPConfig
-from models.checkpoints.format import save
 from models.checkpoints.metadata import Metadata
+from models.checkpoints.saving import save
 from models.checkpoints.state_dict import stored
 from models.preprocessing import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from models.qualiclip.model import PROMPTS, QualiCLIP, QualiCLIPConfig
@@ -95,7 +95,7 @@ def _norms(model: nn.Module) -> list[nn.BatchNorm2d]:
 
 
 def _batches(seed: int) -> Iterator[Tensor]:
-    """Crops of photographs, ``(6, 3, 160, 160)`` normalised."""
+    """Crops of photographs, ``(6, 3, 160, 160)`` normalized."""
     draw = np.random.default_rng(seed)
     preprocessing = _preprocessing("qualiclip")
     for _ in range(2):

@@ -61,6 +61,7 @@ class Balancer:
             "LB_STATS_PORT": str(operators),
             "LB_DNS": self.names.where,
             "LB_SERVICE_PORT": str(port),
+            "LB_ADMIN_PORT": str(port),  # replicas of tests have no other
             "LB_CONNECTIONS": "512",
             **(settings or {}),
         }

@@ -24,7 +24,7 @@ _MERGED_BY: Final = {
     "volumeMounts": "mountPath",
 }
 """Lists whose elements are merged by a field; Kubernetes knows more, whose patches are refused here."""
-_REPLACED: Final = {"tolerations", "items"}
+_REPLACED: Final = {"tolerations", "items", "egress"}
 
 
 def build(folder: Path) -> list[Resource]:

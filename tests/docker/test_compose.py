@@ -15,6 +15,7 @@ from app.settings import PREFIX, Settings, unknown_variables
 
 _ROOT = Path(__file__).parents[2]
 _PATH = _ROOT / "docker-compose.yml"
+_FETCH_PATH = _ROOT / "docker/compose.fetch.yml"
 _TEXT = _PATH.read_text(encoding="utf-8")
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:-|:\+)([^}]*))?\}")
 _PATIENCE_S = 60
@@ -65,7 +66,11 @@ def test_it_is_a_compose_file() -> None:
         "vendor.compose-spec",
     ]
     found = subprocess.run(
-        [*command, str(_PATH)], capture_output=True, text=True, check=False, timeout=_PATIENCE_S
+        [*command, str(_PATH), str(_FETCH_PATH)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_PATIENCE_S,
     )
     assert found.returncode == 0, found.stdout + found.stderr
 
@@ -119,6 +124,17 @@ def test_a_replica_has_the_time_to_drain(name: str) -> None:
 def test_what_strangers_send_is_opened_where_there_is_no_way_out(name: str) -> None:
     networks = _compose()["networks"]
     assert [network for network in _SERVICES[name]["networks"] if not networks[network].get("internal")] == []
+
+
+def test_fetching_adds_hosts_and_a_way_out_and_nothing_else() -> None:
+    added = yaml.safe_load(_FETCH_PATH.read_text(encoding="utf-8"))
+    assert added.keys() == {"services"}
+    assert list(added["services"]) == _OURS
+    for name, service in added["services"].items():
+        assert service.keys() == {"environment", "networks"}
+        assert service["environment"].keys() == {"IQA_FETCH_HOSTS"}
+        assert unknown_variables(service["environment"]) == []
+        assert set(service["networks"]) == {*_SERVICES[name]["networks"], "outside"}
 
 
 @pytest.mark.parametrize("name", _SERVICES)
@@ -204,6 +220,7 @@ def test_the_balancer_listens_where_compose_says() -> None:
     assert f":{defaults['LB_STATS_PORT']}/" in _SERVICES["haproxy"]["healthcheck"]["test"][-1]
     assert defaults["LB_SERVICE"] == "api"
     assert int(defaults["LB_SERVICE_PORT"]) == Settings().port
+    assert defaults["LB_ADMIN_PORT"] == _SERVICES["api"]["environment"]["IQA_ADMIN_PORT"]
     hard_stop = re.search(r"hard-stop-after (\w+)", text)
     assert hard_stop is not None
     assert _seconds(_SERVICES["haproxy"]["stop_grace_period"]) > _seconds(hard_stop[1])

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,8 @@ from tests.docker import dockerfile
 _ROOT = Path(__file__).parents[2]
 _DOCKER = _ROOT / "docker"
 _FILE = dockerfile.read(_ROOT / "Dockerfile")
-_IMAGE = _FILE.stage("")
+_IMAGE = _FILE.stage("image")  # what the full image and the slim one have in common
+_LAYERS = {name: _FILE.stage(name) for name in ("", "slim")}
 _PATIENCE_S = 60
 
 
@@ -46,9 +47,9 @@ def _constraints() -> dict[str, Version]:
     return {name: Version(version) for name, version in pins}
 
 
-def _needed(*extras: str) -> list[Requirement]:
+def _needed(*extras: str, options: Sequence[str] = ()) -> list[Requirement]:
     """What pyproject.toml asks for, as the build reads it."""
-    command = [sys.executable, _DOCKER / "requirements.py", ",".join(extras)]
+    command = [sys.executable, _DOCKER / "requirements.py", *options, ",".join(extras)]
     printed = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd=_ROOT, timeout=_PATIENCE_S
     ).stdout
@@ -100,7 +101,8 @@ def test_what_may_differ_is_an_argument() -> None:
     assert _FILE.arguments["PYTHON"] == "python3"
     torch = _FILE.stage("torch").pairs("ARG")
     assert torch["TORCH_INDEX_URL"] == "", "the build with CUDA works everywhere"
-    assert _FILE.stage("dependencies").pairs("ARG")["EXTRAS"] == "heic"
+    for stage in ("dependencies", "slim-dependencies"):
+        assert _FILE.stage(stage).pairs("ARG")["EXTRAS"] == "heic"
     assert _IMAGE.pairs("ARG").keys() == {"VERSION", "REVISION", "LICENSES"}
 
 
@@ -117,32 +119,42 @@ def test_an_argument_is_known_where_it_is_used() -> None:
 
 
 def test_nothing_of_the_index_gets_into_the_image() -> None:
-    stages = _FILE.ancestors(_IMAGE)
-    assert [stage.name for stage in stages] == ["", "base"]
-    for stage in stages:
+    for name, layers in _LAYERS.items():
+        assert [stage.name for stage in _FILE.ancestors(layers)] == [name, "image", "base"]
+    for stage in [*_LAYERS.values(), *_FILE.ancestors(_IMAGE)]:
         assert not any("pip" in instruction.text.lower() for instruction in stage.instructions), stage.name
     assert "://" not in re.sub(r"(?m)^ *#.*$", "", (_ROOT / "Dockerfile").read_text(encoding="utf-8"))
 
 
 def test_only_the_base_runs_anything_in_the_image() -> None:
-    assert _IMAGE.all("RUN") == []
+    assert all(stage.all("RUN") == [] for stage in (_IMAGE, *_LAYERS.values()))
     (run,) = _FILE.stage("base").all("RUN")
     assert "--no-install-recommends" in run.text
     assert "rm -rf /var/lib/apt/lists/*" in run.text
 
 
 def test_every_layer_holds_one_thing_and_the_code_comes_last() -> None:
-    copies = [instruction.text.split() for instruction in _IMAGE.all("COPY")]
-    assert copies == [
-        ["--from=torch", "/opt/torch", "/opt/torch"],
-        ["--from=dependencies", "/opt/venv", "/opt/venv"],
+    copies = {
+        name: [instruction.text.split() for instruction in stage.all("COPY")]
+        for name, stage in _LAYERS.items()
+    }
+    last = [
         ["--from=service", "/weights", "/opt/iqa/models/weights"],
         ["--from=graphs", "--chown=10001:10001", "/graphs", "/var/lib/iqa"],
         ["--from=service", "/opt/iqa", "/opt/iqa"],
     ]
-    assert "mv models/weights /weights" in _FILE.stage("service").only("RUN").text
+    assert copies == {
+        "": [
+            ["--from=torch", "/opt/torch", "/opt/torch"],
+            ["--from=dependencies", "/opt/venv", "/opt/venv"],
+            *last,
+        ],
+        "slim": [["--from=slim-dependencies", "/opt/venv", "/opt/venv"], *last],
+    }
+    assert "mv models/weights /weights" in _FILE.stage("service").all("RUN")[-1].text
     # A change of the code leaves the layers below as they are, so nothing of it comes into their stages.
-    early = [stage for stage in _FILE.stages if stage.name in {"base", "builder", "torch", "dependencies"}]
+    needed = {"base", "builder", "torch", "dependencies", "slim-dependencies"}
+    early = [stage for stage in _FILE.stages if stage.name in needed]
     copied = {word for stage in early for copy in stage.all("COPY") for word in copy.text.split()[:-1]}
     assert copied == {
         "docker/constraints.txt",
@@ -171,7 +183,7 @@ def test_it_is_nobody_in_particular_and_is_told_to_stop() -> None:
     assert _IMAGE.only("EXPOSE").text == str(Settings().port)
     check = _IMAGE.only("HEALTHCHECK").text.partition("CMD ")[2]
     assert dockerfile.Instruction("CMD", check).words() == ["ready"]
-    assert "docker/ready.py /opt/iqa/bin/ready" in _FILE.stage("service").only("RUN").text
+    assert "docker/ready.py /opt/iqa/bin/ready" in _FILE.stage("service").all("RUN")[-1].text
 
 
 def test_its_environment_is_of_real_settings() -> None:
@@ -221,6 +233,20 @@ def test_make_installs_by_the_constraints() -> None:
         ).stdout
         (line,) = (line for line in printed.splitlines() if "--editable" in line)
         assert "install --constraint docker/constraints.txt --editable" in line
+
+
+@pytest.mark.system
+def test_make_leaves_torch_out_of_the_slim_installation() -> None:
+    command = ["make", "--dry-run", "--always-make", "--no-print-directory", "SLIM=1", "serve"]
+    printed = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=_ROOT, timeout=_PATIENCE_S
+    ).stdout
+    assert "docker/requirements.py --slim" in printed
+    assert "--requirement .venv-slim/requirements.txt" in printed
+    assert "install --constraint docker/constraints.txt --no-deps --editable ." in printed
+    assert printed.rstrip().endswith(".venv-slim/bin/iqa serve")
+    left_out = {each.name for each in _needed()} - {each.name for each in _needed(options=["--slim"])}
+    assert left_out == {"torch", "open_clip_torch"}
 
 
 @pytest.mark.system

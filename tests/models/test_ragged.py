@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from models.backbones.padding import pad_to_stride
-from models.ragged import Extents, normalise, pack
+from models.ragged import Extents, normalize, pack
 
 sizes = st.lists(st.tuples(st.integers(32, 90), st.integers(32, 90)), min_size=1, max_size=5)
 
@@ -56,10 +56,10 @@ def test_packing_keeps_each_image_and_mirrors_it_out(sizes: list[tuple[int, int]
             assert torch.equal(place[:, :height, :width], expected)
 
 
-def test_normalising_leaves_padding_at_zero() -> None:
+def test_normalizing_leaves_padding_at_zero() -> None:
     images = [np.full((32, 40, 3), 255, np.uint8), np.zeros((40, 32, 3), np.uint8)]
     batch, extents = pack(images)
-    values = normalise(batch, extents, torch.full((3, 1, 1), 0.5), torch.full((3, 1, 1), 0.25))
+    values = normalize(batch, extents, torch.full((3, 1, 1), 0.5), torch.full((3, 1, 1), 0.25))
     assert values.dtype == torch.float32
     assert set(values[0].unique().tolist()) == {0.0, 2.0}
     assert set(values[1].unique().tolist()) == {0.0, -2.0}

@@ -6,7 +6,7 @@ from models.vocabulary import ADJECTIVES, DIMENSIONS, PAIRS, WORDS, dimension_sc
 def test_the_table_has_twenty_pairs_of_distinct_words_in_six_dimensions() -> None:
     assert len(PAIRS) == 20
     assert len(set(WORDS)) == 40
-    assert DIMENSIONS == ("sharpness", "brightness", "colorfulness", "contrast", "noisiness", "overall")
+    assert DIMENSIONS == ("sharpness", "brightness", "colorfulness", "contrast", "cleanness", "overall")
     assert [sum(pair.dimension == dimension for pair in PAIRS) for dimension in DIMENSIONS] == [
         4,
         3,

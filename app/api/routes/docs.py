@@ -9,6 +9,8 @@ from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from app.api.dependencies import RecordDep
+from app.api.openapi import below_prefix
 from app.api.routes import RouteAccess
 from app.errors import NotFound
 from app.http.security_headers import CONTENT_POLICY, content_policy, inline
@@ -24,13 +26,13 @@ _INLINE_SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """The interactive page of the interface."""
-    base = request.url.path.removesuffix("/docs")
     page = get_swagger_ui_html(
-        openapi_url=f"{base}/openapi.json",
+        # Relative, so that the page works below any prefix, and below /v1.
+        openapi_url="openapi.json",
         title=f"{request.app.title}: interface",
-        swagger_js_url=f"{base}/docs/swagger-ui-bundle.js",
-        swagger_css_url=f"{base}/docs/swagger-ui.css",
-        swagger_favicon_url=f"{base}/docs/favicon.png",
+        swagger_js_url="docs/swagger-ui-bundle.js",
+        swagger_css_url="docs/swagger-ui.css",
+        swagger_favicon_url="docs/favicon.png",
     )
     scripts = [inline(script) for script in _INLINE_SCRIPT.findall(bytes(page.body).decode())]
     page.headers[CONTENT_POLICY] = content_policy(
@@ -53,6 +55,6 @@ async def docs_file(name: str) -> Response:
 
 
 @router.get("/openapi.json")
-async def openapi(request: Request) -> Response:
+async def openapi(request: Request, record: RecordDep) -> Response:
     """The OpenAPI document."""
-    return JSONResponse(request.app.openapi())
+    return JSONResponse(below_prefix(request.app.openapi(), record.prefix))

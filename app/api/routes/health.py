@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from app import errors
 from app.api.dependencies import ServiceDep
@@ -14,9 +14,14 @@ router = APIRouter(tags=["service"])
 ACCESS: Final[RouteAccess] = "open"
 
 
-@router.get("/livez", summary="Whether the process is worth keeping", responses=problems())
-async def livez() -> Health:
-    """200 while the process answers at all."""
+@router.get(
+    "/livez",
+    summary="Whether the process is worth keeping",
+    responses=problems(errors.WorkerUnavailable),
+)
+async def livez(request: Request) -> Health:
+    """200 while the process answers and the service was ready at some time in the last IQA_UNREADY_EXIT_S."""
+    request.app.state.health.require()
     return Health()
 
 

@@ -19,6 +19,6 @@ ACCESS: Final[RouteAccess] = "metrics"
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems()},
 )
-async def metrics(service: ServiceDep) -> Response:
+async def read_metrics(service: ServiceDep) -> Response:
     """All metrics in Prometheus' text format."""
     return Response(service.metrics.render(), media_type=CONTENT_TYPE)

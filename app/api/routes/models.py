@@ -1,12 +1,21 @@
 """GET /models: what is loaded, and what it takes."""
 
+from dataclasses import asdict
+
 from fastapi import APIRouter
 
 from app import errors
 from app.api.dependencies import ServiceDep
 from app.api.openapi import problems
 from app.imaging.formats.registry import SUFFIXES, supported_formats
-from app.schemas.models import AdjectivePair, DescribedModel, KnownFault, ModelsAnswer, ServiceLimits
+from app.schemas.models import (
+    AdjectivePair,
+    DecoderSandbox,
+    DescribedModel,
+    KnownFault,
+    ModelsAnswer,
+    ServiceLimits,
+)
 from app.scoring.answers import weights_used
 from models.faults import FAULTS
 from models.registry import FULL_REFERENCE, spec_of
@@ -16,9 +25,10 @@ router = APIRouter(tags=["service"])
 
 
 @router.get("/models", summary="What is loaded", responses=problems(errors.InvalidParameter, errors.Starting))
-async def models(service: ServiceDep) -> ModelsAnswer:
+async def list_models(service: ServiceDep) -> ModelsAnswer:
     """The loaded models with their weights, limits, accuracy and calibration; the adjectives and faults."""
     state, settings = service.loaded(), service.settings
+    lockdown = service.decoders.lockdown
     return ModelsAnswer(
         models=[
             DescribedModel(
@@ -37,6 +47,7 @@ async def models(service: ServiceDep) -> ModelsAnswer:
                 temperature=card.temperature,
                 accuracy=card.accuracy,
                 calibration=card.calibration,
+                grades=card.grades,
             )
             for card in state.cards
         ],
@@ -67,4 +78,5 @@ async def models(service: ServiceDep) -> ModelsAnswer:
             )
             for fault in FAULTS
         ],
+        sandbox=None if lockdown is None else DecoderSandbox(**asdict(lockdown)),
     )

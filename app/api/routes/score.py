@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.api import replies
+from app.api.by_address import read_image_or_fetch
 from app.api.dependencies import (
     ROOM,
     AskedDep,
@@ -16,23 +17,30 @@ from app.api.openapi import (
     IMAGE_PROBLEMS,
     QUESTION_PROBLEMS,
     WORK_PROBLEMS,
+    by_address,
     cached,
     multipart,
     problems,
     raw_image,
 )
-from app.http.request_body import BodyBounds, read_image
+from app.schemas.addresses import ImageAddress
 from app.schemas.score import ScoreAnswer
+from app.schemas.summary import ScoreSummary
 
 router = APIRouter(tags=["quality"])
 
 _PROBLEMS = problems(*BODY_PROBLEMS, *IMAGE_PROBLEMS, *QUESTION_PROBLEMS, *WORK_PROBLEMS)
-_IMAGE = {"requestBody": {"required": True, "content": multipart("image") | raw_image()}}
+_IMAGE = {
+    "requestBody": {
+        "required": True,
+        "content": multipart("image") | raw_image() | by_address(ImageAddress),
+    }
+}
 
 
 @router.post(
     "/score",
-    response_model=ScoreAnswer,
+    response_model=ScoreAnswer | ScoreSummary,
     summary="How good an image looks",
     responses={200: cached(), **_PROBLEMS},
     dependencies=[ROOM],
@@ -44,10 +52,12 @@ async def score_image(
     """Scores one image with the no-reference models.
 
     Send multipart/form-data with the file field `image`, or the bytes of the image as the body; the content
-    decides about the format, not the label. Scores are in [0, 1], higher is better.
+    decides about the format, not the label. Where the server's settings name its host, JSON with the image's
+    address does as well: `{"url": "https://..."}`. Options belong in the query, not in the form. Scores are
+    in [0, 1], higher is better.
     """
     with service.intake.account() as account:
-        upload = await read_image(request, BodyBounds.of(service.settings), account)
+        upload = await read_image_or_fetch(request, service, account, asked.asker)
         record.fields["bytes"] = upload.size
         reply = await while_connected(request, replies.reply_to_score(service, upload, asked, record))
     return replies.json_response(reply)
@@ -59,7 +69,7 @@ async def score_image(
     summary="Where an image looks good",
     responses={
         200: {
-            "description": "The local quality over the greyed image: yellow is bad, blue is good.",
+            "description": "The local quality over the grayed image: yellow is bad, blue is good.",
             "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
             **cached(),
         },
@@ -75,7 +85,7 @@ async def score_map(request: Request, service: ServiceDep, record: RecordDep, as
     behind it. Of several models the map is of the one whose score is the answer's.
     """
     with service.intake.account() as account:
-        upload = await read_image(request, BodyBounds.of(service.settings), account)
+        upload = await read_image_or_fetch(request, service, account, asked.asker)
         record.fields["bytes"] = upload.size
         reply = await while_connected(request, replies.reply_with_heat_map(service, upload, asked, record))
     return replies.response(reply, "image/png")

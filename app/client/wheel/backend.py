@@ -23,10 +23,12 @@ _ROOT: Final = _HERE.parents[2]
 _MODULES: Final = {
     "app.client": "iqa_client",
     "app.schemas": "iqa_client.schemas",
+    "app.schemas.measured": "iqa_client.schemas.measured",
     "app.version": "iqa_client.version",
     "models.vocabulary": "iqa_client.science.vocabulary",
     "models.calibration": "iqa_client.science.calibration",
     "models.faults": "iqa_client.science.faults",
+    "models.grades": "iqa_client.science.grades",
 }
 """Packages and modules of the service that the client consists of, and their names there."""
 

@@ -67,7 +67,7 @@ def _draw_curves(
     part: "SubFigure", found: Mapping[str, "Figures"], names: list[str], rows: int, photographs: int
 ) -> None:
     part.suptitle(
-        f"Mean score by level, 0 is untouched; photographs: {photographs}; grey: not in the table of orders",
+        f"Mean score by level, 0 is untouched; photographs: {photographs}; gray: not in the table of orders",
         fontsize=10,
         x=0.01,
         horizontalalignment="left",
@@ -79,7 +79,7 @@ def _draw_curves(
                 curve = each.curves[name]
                 panel.plot(list(curve), list(curve.values()), f"C{number}.-", linewidth=1)
         ordered = any(name in each.order.adjacent for each in found.values())
-        panel.set_title(name, fontsize=8, color="black" if ordered else "grey")
+        panel.set_title(name, fontsize=8, color="black" if ordered else "gray")
         panel.set(xlim=(-0.2, 5.2), ylim=(0, 1), xticks=range(6))
         panel.tick_params(labelsize=7)
     for panel in panels[len(names) :]:
@@ -105,7 +105,7 @@ def _draw_areas(part: "SubFigure", found: Mapping[str, "Figures"], pairs: list[s
         panel.barh(places, [each.areas[pair] for pair in pairs], height, color=color)
     panel.set_yticks(range(len(pairs)), pairs, fontsize=8)
     panel.set(xlim=(0, 1), ylim=(len(pairs) - 0.5, -0.5))
-    panel.axvline(0.5, color="grey", linewidth=1, linestyle="--")  # chance
+    panel.axvline(0.5, color="gray", linewidth=1, linestyle="--")  # chance
 
 
 def _add_legend(part: "SubFigure", found: Mapping[str, "Figures"]) -> None:

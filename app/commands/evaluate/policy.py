@@ -15,12 +15,10 @@ from app.commands.evaluate.photographs import look_at_each
 from app.commands.official import fetch_where_asked
 from app.commands.score import report_failures
 from app.commands.terminal import SOME_FAILED, complain, console
-from app.imaging import metering
 from app.policies import Policy, choose, judge_measured, load, uncalibrated
-from app.schemas.exposure import MeasuredExposure
 from app.schemas.policies import Reason, Verdict
 from app.scoring.offline import Scorer
-from app.scoring.panel import Panel, Photograph
+from app.scoring.panel import Looks, Panel, Photograph
 from app.settings import Settings
 from models.preprocessing import Pixels
 from models.training.photos import Split, list_photos
@@ -117,18 +115,18 @@ def run_policy(
 
 
 def _judge(policy: Policy, panel: Panel, photo: Photograph, name: str, judge: Judge) -> _Judged:
-    # The examination hands opinions back and no pixels, so exposures are kept beside the opinions, by the
+    # The examination hands opinions back and no pixels, so looks are kept beside the opinions, by the
     # identity of these: they live as long as `examined`.
-    exposures: dict[int, MeasuredExposure] = {}
+    looks: dict[int, Looks] = {}
 
     def ask(pictures: Sequence[Pixels], reference: Pixels | None) -> Sequence[Opinions]:
         found = judge(pictures, reference)
         for opinions, picture in zip(found, pictures, strict=True):
-            exposures[id(opinions)] = metering.measure_exposure(picture)
+            looks[id(opinions)] = Looks.of(picture)
         return found
 
     def verdict(opinions: Opinions) -> Verdict:
-        measured = panel.measured(opinions, exposures[id(opinions)], photo.width, photo.height)
+        measured = panel.measured(opinions, looks[id(opinions)], photo.width, photo.height)
         return judge_measured(policy, measured)
 
     examined = examine(photo.pixels, name, ask, types=ORDERED)

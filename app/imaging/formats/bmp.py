@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.imaging.formats.image_format import ImageFormat
+from app.imaging.formats.image_format import LOSSLESS, ImageFormat
 
 _HEADER_SIZES: Final = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
@@ -17,5 +17,7 @@ BMP: Final = ImageFormat(
     pillow=("BMP", "DIB"),
     mime="image/bmp",
     suffixes=(".bmp", ".dib"),
+    fidelity=LOSSLESS,
+    bytes_per_pixel=20,
     recognize=is_bitmap,
 )

@@ -2,10 +2,23 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from models.color.description import CodePoints
+
+
+END_MISSING: Final = (
+    "end-missing: the file lacks its end, though no pixel of the picture; "
+    "it may have been cut while it was sent."
+)
+"""A warning about a file, for :attr:`ImageFormat.decode`."""
+
+
+LOSSLESS: Final = 101
+"""The fidelity of what is stored without loss: above JPEG's best."""
 
 
 class Unreadable(Exception):
@@ -44,8 +57,18 @@ class ImageFormat:
         count_frames: number of frames or pages, at least 1, counted before Pillow does, where Pillow would
             take long. Gets the file and a maximum; may return ``maximum + 1`` for any larger number. None
             leaves it to Pillow, which reads the number from the header.
+        prepared: the bytes that the decoder opens: the file, or one whose first picture is the file's main
+            picture. Raises :class:`Unreadable` for a file of a kind that is not decoded here.
         check: raises :class:`Unreadable` for an opened image that is not decoded here.
+        decode: from the opened image, perhaps reduced, and the file: the image that is converted, and coded
+            warnings about it. Where Pillow itself notices damage, this leaves the decoding to it.
+        bytes_per_pixel: memory that decoding takes at most per pixel, as measured, until they are upright
+            sRGB.
+        reduced_bytes_per_pixel: the same for a file that is decoded at a reduced size; None where none is.
         is_turned: whether the decoder itself turns or mirrors the picture of this file.
+        code_points: the code points by which the file describes its color, where Pillow does not read them.
+        fidelity: how true to its picture a file is taken to be that does not say it, on the scale of JPEG's
+            quality; :data:`LOSSLESS` where nothing is left out.
     """
 
     name: str
@@ -59,8 +82,17 @@ class ImageFormat:
     too_many_pieces: Callable[[bytes], bool] = lambda data: False
     claimed_sizes: Callable[[bytes], Iterable[tuple[int, int]]] = lambda data: ()
     count_frames: Callable[[bytes, int], int] | None = None
+    prepared: Callable[[bytes], bytes] = lambda data: data
     check: "Callable[[Image.Image], None]" = lambda image: None
+    decode: "Callable[[Image.Image, bytes], tuple[Image.Image, tuple[str, ...]]]" = lambda image, data: (
+        image,
+        (),
+    )
+    bytes_per_pixel: int = 30
+    reduced_bytes_per_pixel: int | None = None
     is_turned: Callable[[bytes], bool] = lambda data: False
+    code_points: "Callable[[bytes], CodePoints | None]" = lambda data: None
+    fidelity: int = 70
 
     def matches(self, data: bytes) -> bool:
         """Whether the first bytes of a file are those of this format."""

@@ -2,7 +2,10 @@
 
 from typing import Final
 
-from app.imaging.formats.image_format import ImageFormat
+from app.errors import InvalidImage
+from app.imaging.formats.image_format import ImageFormat, Unreadable
+from app.imaging.formats.jpeg_decoding import decode_jpeg
+from app.imaging.formats.structure.jpeg_markers import frame_of
 
 MULTI_PICTURE: Final = "MPO"
 """Pillow's name of multi-picture files, to which its JPEG reader hands them over by itself."""
@@ -33,11 +36,34 @@ def too_many_segments(data: bytes) -> bool:
     return True
 
 
+def check_kind(data: bytes) -> bytes:
+    """The file; raises Unreadable for a kind of JPEG file that is not decoded here.
+
+    Raises:
+        InvalidImage: it was sent as text. The lengths of segments alone have zero bytes in every JPEG file.
+    """
+    if 0 not in data:
+        raise InvalidImage(
+            "The JPEG image lacks all zero bytes, which are lost where a file is sent as text. Send it as "
+            "binary data, with curl by --data-binary instead of -d."
+        )
+    frame = frame_of(data)
+    if frame is not None and frame.kind_not_decoded:
+        raise Unreadable(
+            "kind", f"Files of this kind ({frame.kind_not_decoded}) are not read. Send a JPEG file of 8 bits."
+        )
+    return data
+
+
 JPEG: Final = ImageFormat(
     name="JPEG",
     pillow=("JPEG", MULTI_PICTURE),
     mime="image/jpeg",
     suffixes=(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    bytes_per_pixel=18,
+    reduced_bytes_per_pixel=8,  # progressive files without subsampling
     signatures=(b"\xff\xd8\xff",),
     too_many_pieces=too_many_segments,
+    prepared=check_kind,
+    decode=decode_jpeg,
 )

@@ -7,15 +7,17 @@ decoder.
 """
 
 import re
+from contextlib import suppress
 from functools import cache
 from itertools import islice
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import ExifTags, Image, ImageFile
 
 from app.imaging.formats.image_format import ImageFormat, Unreadable
-from app.imaging.formats.isobmff import boxes
+from app.imaging.formats.isobmff import AMBIGUOUS_ORIENTATION
+from app.imaging.formats.structure.boxes import boxes
 
 _CODESTREAM: Final = b"\xff\x0a"
 _CONTAINER: Final = b"\0\0\0\x0cJXL \r\n\x87\n"
@@ -25,7 +27,7 @@ _RATIOS: Final = {1: (1, 1), 2: (6, 5), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5,
 _UPRIGHT: Final = 1
 _FIRST_TRANSPOSED: Final = 5  # of the values of an orientation, as in EXIF
 _SRGB: Final = re.compile(rb"(RGB_D65_SRG|Gra_D65)_..._SRG")
-"""How libjxl describes its own profiles of sRGB, in color and grey."""
+"""How libjxl describes its own profiles of sRGB, in color and gray."""
 
 
 class CodestreamHeader:
@@ -113,6 +115,19 @@ def is_turned_by_codestream(data: bytes) -> bool:
     return CodestreamHeader(codestream(data)).orientation != _UPRIGHT
 
 
+def note_exif_turn(image: Image.Image, data: bytes) -> tuple[Image.Image, tuple[str, ...]]:
+    """The image, and a warning if only an EXIF block beside the codestream asks for a turn."""
+    exif = Image.Exif()
+    for name, start, end in boxes(data) if data.startswith(_CONTAINER) else ():
+        if name == b"Exif" and not is_turned_by_codestream(data):
+            content = data[start + 8 : end]
+            with suppress(Exception):  # a damaged block asks for nothing
+                # Behind an offset of four bytes, zero in practice, which some encoders leave out.
+                exif.load(content if content.startswith((b"II", b"MM")) else content[4:])
+    asked = exif.get(ExifTags.Base.Orientation, _UPRIGHT) != _UPRIGHT
+    return image, (AMBIGUOUS_ORIENTATION,) if asked else ()
+
+
 def check_still(image: Image.Image) -> None:
     """Rejects animations: the decoder would give their last frame."""
     if getattr(image, "is_animated", False):
@@ -194,10 +209,12 @@ JPEG_XL: Final = ImageFormat(
     pillow=("JXL",),
     mime="image/jxl",
     suffixes=(".jxl",),
+    bytes_per_pixel=24,
     recognize=is_jpeg_xl,
     has_decoder=_load_decoder,
     extra="jxl",
     too_many_pieces=too_many_boxes,
     check=check_still,
+    decode=note_exif_turn,
     is_turned=is_turned_by_codestream,
 )

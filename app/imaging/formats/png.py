@@ -1,10 +1,14 @@
 """PNG files, still and animated."""
 
+import zlib
+from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
-from PIL import PngImagePlugin
+from PIL import Image, PngImagePlugin
 
-from app.imaging.formats.image_format import ImageFormat
+from app.imaging.formats.image_format import END_MISSING, LOSSLESS, ImageFormat
+from models.color.description import CodePoints
 
 # Compressed texts and profiles are unpacked while the header is read. Pillow's own limit of a mebibyte each
 # is too low for printers' profiles, and its 64 for all texts is higher than any file needs.
@@ -19,12 +23,81 @@ def too_many_chunks(data: bytes) -> bool:
 
     Pillow goes through each of them in Python, also behind the pixels.
     """
-    position = 8
-    for _ in range(_MAX_CHUNKS):
-        if position + 12 > len(data) or data[position + 4 : position + 8] == b"IEND":
-            return False
-        position += 12 + int.from_bytes(data[position : position + 4], "big")
-    return True
+    return next(islice(_chunks(data), _MAX_CHUNKS, None), None) is not None
+
+
+def count_png_frames(data: bytes, maximum: int) -> int:
+    """The number of frames that an animation states; Pillow counts a hidden default image too."""
+    for kind, begin, _ in _chunks(data):
+        if kind == b"acTL":
+            number = int.from_bytes(data[begin : begin + 4], "big")
+            return number if 0 < number < 2**31 else 1  # beyond, Pillow too takes it for a still image
+        if kind == b"IDAT":
+            break
+    return 1
+
+
+def shown_picture(data: bytes) -> bytes:
+    """The file; for an animation with a hidden default image, a still file of its first frame instead.
+
+    The default image is for viewers without animations, and may be a note that says so.
+    """
+    before: list[bytes] = []  # header chunks, which all frames share
+    frame: list[bytes] = []
+    size, animated, pixels = b"", False, False
+    for kind, begin, end in _chunks(data):
+        content = data[begin:end]
+        if kind == b"fdAT" and size:
+            frame.append(_chunk(b"IDAT", content[4:]))  # without its number
+        elif frame:
+            break
+        elif kind == b"acTL":
+            animated = True
+        elif kind == b"fcTL":
+            if not pixels:
+                return data  # the default image is the first frame
+            size = content[4:12]
+        elif kind == b"IDAT":
+            if not animated:
+                return data
+            pixels = True
+        elif not pixels and kind != b"IHDR":
+            before.append(_chunk(kind, content))
+    if not frame:
+        return data
+    header = _chunk(b"IHDR", size + data[24:29])
+    return b"".join((data[:8], header, *before, *frame, _chunk(b"IEND", b"")))
+
+
+def note_missing_end(image: Image.Image, data: bytes) -> tuple[Image.Image, tuple[str, ...]]:
+    """The image, and a warning if the file lacks the chunk that ends it."""
+    ended = any(kind == b"IEND" and end + 4 <= len(data) for kind, _, end in _chunks(data))
+    return image, () if ended else (END_MISSING,)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind of each chunk, and where its content begins and ends, up to the chunk that ends the file."""
+    at, kind = 8, b""
+    while at + 12 <= len(data) and kind != b"IEND":
+        kind, begin = data[at + 4 : at + 8], at + 8
+        at = begin + int.from_bytes(data[at : at + 4], "big") + 4
+        yield kind, begin, at - 4
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return len(content).to_bytes(4, "big") + kind + content + checksum.to_bytes(4, "big")
+
+
+def read_cicp(data: bytes) -> CodePoints | None:
+    """The code points of the chunk ``cICP``, which stands before the pixels; None without one."""
+    for kind, begin, end in _chunks(data):
+        if kind == b"IDAT":
+            break
+        if kind == b"cICP" and end - begin == 4 and end <= len(data):
+            primaries, transfer, matrix, full_range = data[begin:end]
+            return CodePoints("cICP", primaries, transfer, matrix, bool(full_range))
+    return None
 
 
 PNG: Final = ImageFormat(
@@ -32,6 +105,12 @@ PNG: Final = ImageFormat(
     pillow=("PNG",),
     mime="image/png",
     suffixes=(".png",),
+    fidelity=LOSSLESS,
+    bytes_per_pixel=26,
     signatures=(b"\x89PNG\r\n\x1a\n",),
     too_many_pieces=too_many_chunks,
+    count_frames=count_png_frames,
+    prepared=shown_picture,
+    decode=note_missing_end,
+    code_points=read_cicp,
 )

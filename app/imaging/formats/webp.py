@@ -17,6 +17,7 @@ WEBP: Final = ImageFormat(
     pillow=("WEBP",),
     mime="image/webp",
     suffixes=(".webp",),
+    bytes_per_pixel=29,
     recognize=is_webp,
     has_decoder=lambda: bool(features.check("webp")),
 )

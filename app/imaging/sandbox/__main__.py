@@ -1,27 +1,27 @@
-"""``python -m app.imaging.sandbox DESCRIPTOR MEMORY``: a process that decodes, as an HTTP process starts it.
+"""``python -m app.imaging.sandbox DESCRIPTOR MEMORY FILE``: a process that decodes for an HTTP process.
 
 It reads what strangers send with libraries written in C. So it holds nothing of value, has little memory to
-ask for, talks only to its parent, and ends with it.
+ask for, reaches only its parent (:mod:`app.imaging.sandbox.lockdown`), and ends with it.
 """
 
+import codecs
 import os
-import resource
 import signal
 import socket
 import sys
 import traceback
-import warnings
 from contextlib import suppress
 from typing import Final
 
 import numpy as np
+from PIL import Image
 
 from app.errors import InternalError, InvalidImage, ServiceError
 from app.imaging import decode, model_inputs
 from app.imaging.decode import Header, Size
 from app.imaging.formats.registry import supported_formats
 from app.imaging.model_inputs import Comparison, Fitted
-from app.imaging.sandbox import protocol
+from app.imaging.sandbox import lockdown, protocol
 from app.imaging.sandbox.protocol import (
     Channel,
     DecoderAnswer,
@@ -31,43 +31,41 @@ from app.imaging.sandbox.protocol import (
     SeenImage,
     WireSignal,
 )
-from app.imaging.sandbox.shared_pixels import Original, keep
-from app.processes.parent_link import die_with_parent
+from app.imaging.sandbox.shared_pixels import Original, fill
+from app.processes.linux import die_with_parent
 
-_MOST_FILES: Final = 64
 _LONGEST_TRACE: Final = 8000  # characters
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Decodes by the orders that come through the descriptor until its parent closes it."""
-    descriptor, memory_bytes = map(int, arguments or sys.argv[1:])
+    descriptor, memory_bytes, file_bytes = map(int, arguments or sys.argv[1:])
     die_with_parent()
     # Some send their signals to all processes of a service (systemd does); the parent says when to end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    supported_formats()  # loads the decoders, before there is less memory
-    _confine(memory_bytes)
+    _load_libraries()
+    lockdown.limit_resources(memory_bytes, file_bytes)
     channel = Channel(socket.socket(fileno=descriptor))
+    locked = lockdown.lock_down()
     with suppress(DecoderWireError):
-        channel.send(protocol.REPLY, Ready())
+        channel.send(protocol.REPLY, Ready(locked))
         while True:
             _obey(channel)
     return 0
 
 
-def _confine(memory_bytes: int) -> None:
-    """Bounds what a damaged file can take; nothing it makes a library say gets into the log."""
-    for limit, most in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, _MOST_FILES),
-    ):
-        with suppress(OSError, ValueError):  # not every system lets all be set, nor set higher than before
-            resource.setrlimit(limit, (most, most))
-    warnings.filterwarnings("ignore", module="PIL")
-    with open(os.devnull, "wb") as nothing:  # noqa: PTH123
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nothing.fileno(), stream.fileno())
+def _load_libraries() -> None:
+    """Loads what decoding and comparing need, while there is memory and files can be opened."""
+    supported_formats()
+    Image.init()  # otherwise Pillow loads its plugins with the first file of some formats
+    codecs.lookup("utf-16")  # of texts in color profiles
+    # models.fidelity imports these two only when it measures.
+    import scipy.fft
+    import scipy.ndimage  # noqa: F401
+
+    import models.fidelity
+    import models.measures.published  # noqa: F401
 
 
 def _obey(channel: Channel) -> None:
@@ -76,10 +74,9 @@ def _obey(channel: Channel) -> None:
     Raises:
         DecoderWireError: the parent is gone.
     """
-    order, descriptor = channel.receive(protocol.ORDER)
-    reference = None
-    if order.against is not None and descriptor is not None:
-        reference = Original(order.against.size, descriptor)
+    order, descriptors = channel.receive(protocol.ORDER, descriptors=2)
+    reference = None if order.against is None else Original(order.against.size, descriptors.pop(0))
+    memory = descriptors.pop() if order.keep else None
     data = channel.receive_bytes(order.bytes)
     try:
         with decode.opened(data, order.limits) as image:
@@ -96,9 +93,15 @@ def _obey(channel: Channel) -> None:
         comparison = None
         if order.against is not None and reference is not None:
             comparison = model_inputs.compare_pair(
-                reference.pixels(), picture, result, order.against.resize, order.against.wanted
+                reference.pixels(),
+                picture,
+                result,
+                order.against.resize,
+                order.against.wanted,
+                order.against.measures,
             )
-        original = keep(picture.pixels) if order.keep else None
+        if memory is not None:
+            fill(memory, picture.pixels)
     except DecoderWireError:
         raise
     except Exception as error:
@@ -108,22 +111,27 @@ def _obey(channel: Channel) -> None:
     finally:
         if reference is not None:
             reference.close()
-    _answer(channel, result, comparison, original)
+        if memory is not None:
+            os.close(memory)
+    _answer(channel, result, comparison)
 
 
-def _answer(
-    channel: Channel, result: Fitted, comparison: Comparison | None, original: Original | None
-) -> None:
+def _answer(channel: Channel, result: Fitted, comparison: Comparison | None) -> None:
     measures = None
     if comparison is not None:
-        measures = WireSignal(comparison.signal.psnr_db, comparison.signal.ssim)
-    answer = DecoderAnswer(result.provenance, result.warnings, result.exposure, measures)
-    arrays = map(np.ascontiguousarray, protocol.arrays_of(result, comparison))
-    if original is None:
-        channel.send(protocol.REPLY, answer, *arrays)
-        return
-    with original:
-        channel.send(protocol.REPLY, answer, *arrays, descriptors=[original.descriptor])
+        found = comparison.signal
+        moved = found.displacement
+        measures = WireSignal(
+            found.psnr_db,
+            found.ssim,
+            None if moved is None else (moved.x, moved.y, moved.scale),
+            dict(comparison.measures),
+        )
+    places = tuple(tile.place for tile in result.tiles)
+    answer = DecoderAnswer(
+        result.provenance, result.warnings, result.exposure, measures, places, result.regions, result.facts
+    )
+    channel.send(protocol.REPLY, answer, *map(np.ascontiguousarray, protocol.arrays_of(result, comparison)))
 
 
 def _check_header(header: Header, reference: Size) -> None:

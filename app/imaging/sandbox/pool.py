@@ -1,29 +1,31 @@
 """The decoder processes of one HTTP process: images go in, pixels come out, and a crash costs one image.
 
 A thread per process talks to it, so that the event loop never copies a pixel. What waits for a free one
-stands in a line that admission bounds.
+stands in a line (:mod:`app.imaging.sandbox.line`). The first that a process says of an image is its size; an
+image that has to wait, now that its cost is known, is broken off there and goes back into the line.
 """
 
 import asyncio
 import hashlib
 import logging
-import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field
 from typing import Final
 
 from app.errors import DeadlineExceeded, InternalError, InvalidImage, ServiceError, WorkerUnavailable
 from app.imaging.decode import Header
 from app.imaging.limits import Limits
 from app.imaging.model_inputs import Wanted
-from app.imaging.sandbox.process import COMMAND, Decoded, Decoder, DecoderLost, Request
+from app.imaging.sandbox.lockdown import Lockdown
+from app.imaging.sandbox.process import COMMAND, Decoder, DecoderLost, DecoderStarved, Request
 from app.imaging.sandbox.protocol import Against
 from app.imaging.sandbox.shared_pixels import Original
+from app.imaging.sandbox.turns import Turns
+from app.imaging.sandbox.work import Asker, Timed, Work
 from app.logs import log_fields
+from app.memory import Memory
 from app.processes.backoff import restart_pause_s
 
 _log = logging.getLogger("iqa.decoding")
@@ -31,34 +33,20 @@ _log = logging.getLogger("iqa.decoding")
 _ATTEMPTS: Final = 2
 """The kernel may have ended a process for reasons that are not the image's."""
 _END_S: Final = 10.0
+_STARVED_S: Final = 5.0
+_ANYBODY: Final = Asker()
 
 
 def _ignore(*_: object) -> None:
     pass
 
 
-@dataclass(frozen=True)
-class Timed:
-    """What came of an image, the seconds that it took, and those that it waited for a free process."""
-
-    result: Decoded
-    seconds: float
-    waited_s: float
-
-
-@dataclass(eq=False)
-class _Work:
-    request: Request
-    deadline: float
-    on_header: Callable[[Header], None]
-    asked: float = field(default_factory=time.monotonic)
-    answer: "Future[Timed]" = field(default_factory=Future)
-    abandoned: bool = False
-    context: Context = field(default_factory=copy_context)  # of the request, for the log
-
-
 class _Abandoned(Exception):
     """No request waits for this image any more."""
+
+
+class _Later(Exception):
+    """The image is back in line, now that its size is known."""
 
 
 class Decoders:
@@ -67,9 +55,13 @@ class Decoders:
     Args:
         count: of processes.
         limits: of the images.
-        timeout_s: longest that one image may take.
+        timeout_s: longest that one image may take, of a processor's time.
+        memory: that images take while they are decoded; without it there is no limit.
         on_restart: called from a thread each time that a process must be replaced.
         command: that starts a process, see :class:`app.imaging.sandbox.process.Decoder`.
+
+    Attributes:
+        lockdown: what the kernel enforces on the processes; None until the first one has started.
     """
 
     def __init__(
@@ -78,14 +70,16 @@ class Decoders:
         limits: Limits,
         timeout_s: float,
         *,
+        memory: Memory | None = None,
         on_restart: Callable[[], None] = _ignore,
         command: Sequence[str] = COMMAND,
     ) -> None:
+        self.lockdown: Lockdown | None = None
         self._limits = limits
         self._timeout_s = timeout_s
         self._on_restart = on_restart
         self._command = command
-        self._line: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._turns = Turns(count, memory or Memory(sys.maxsize, sys.maxsize))
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._running: set[Decoder] = set()
@@ -107,8 +101,7 @@ class Decoders:
             self._closing.set()
             for decoder in self._running:
                 decoder.terminate()
-        for _ in self._threads:
-            self._line.put(None)
+        self._turns.close()
         end = time.monotonic() + _END_S
         for thread in self._threads:
             if thread.ident is not None:
@@ -120,6 +113,16 @@ class Decoders:
         """Whether images can be decoded: not every process fails to start."""
         return self._failing < len(self._threads)
 
+    @property
+    def queued_s(self) -> float:
+        """Seconds of work in what waits or is decoded, over all processes."""
+        return self._turns.queued_s / len(self._threads)
+
+    @property
+    def usual_s(self) -> float:
+        """Seconds that images were expected to take lately."""
+        return self._turns.usual_s
+
     async def decode(
         self,
         data: bytes,
@@ -127,6 +130,7 @@ class Decoders:
         deadline: float,
         on_header: Callable[[Header], None] = _ignore,
         *,
+        asker: Asker = _ANYBODY,
         keep: bool = False,
     ) -> Timed:
         """Decodes an image file and scales it for the models.
@@ -135,17 +139,20 @@ class Decoders:
             data: of the file.
             wanted: whose input is wanted.
             deadline: on the clock of ``time.monotonic()``, by which it must have begun.
-            on_header: called from a thread once the header is known, before any pixel is decoded, and once
-                more where the process died after that; what it raises breaks off and is raised here.
+            on_header: called from a thread once the header is known, before any pixel is decoded; what it
+                raises breaks off and is raised here.
+            asker: who asks.
             keep: whether its pixels at full size are wanted too, for others to be compared with.
 
         Raises:
             ServiceError: as :func:`app.imaging.decode.opened`; InvalidImage also where it takes too long, or
                 ended two processes.
-            DeadlineExceeded: it could not begin in time.
-            WorkerUnavailable: the processes cannot be started.
+            Overloaded: it would have to wait for too long.
+            DeadlineExceeded: it was not done in time; after that nothing could begin that needs it.
+            WorkerUnavailable: the processes cannot be started, or get no time of a processor.
         """
-        return await self._ask(Request(data, self._limits, wanted, keep), deadline, on_header)
+        request = Request(data, self._limits, wanted, keep)
+        return await self._ask(Work(request, deadline, on_header, asker))
 
     async def compare(
         self,
@@ -156,7 +163,9 @@ class Decoders:
         deadline: float,
         on_header: Callable[[Header], None] = _ignore,
         *,
+        asker: Asker = _ANYBODY,
         resize: bool = False,
+        measures: Sequence[str] = (),
     ) -> Timed:
         """Decodes a distorted image, and compares it with its reference.
 
@@ -167,28 +176,32 @@ class Decoders:
             compared: whose input is wanted of the image as it is compared.
             deadline: see :meth:`decode`.
             on_header: see :meth:`decode`.
+            asker: see :meth:`decode`.
             resize: whether an image of another size is brought to the reference's.
+            measures: names of the published measures that are wanted too.
 
         Raises:
             ServiceError: as :meth:`decode`.
             SizeMismatch: the sizes differ, and `resize` is false.
         """
-        against = Against(reference.size, resize, compared)
+        against = Against(reference.size, resize, compared, tuple(measures))
         # A copy: a cancelled request closes the reference, while a thread may be about to hand it on.
         request = Request(data, self._limits, wanted, against=against, reference=reference.copy())
-        return await self._ask(request, deadline, on_header)
+        return await self._ask(Work(request, deadline, on_header, asker))
 
-    async def _ask(self, request: Request, deadline: float, on_header: Callable[[Header], None]) -> Timed:
+    async def _ask(self, work: Work) -> Timed:
         if not self.able:
             raise _unavailable()
-        work = _Work(request, deadline, on_header)
-        self._line.put(work)
+        self._turns.enter(work)
         if self._closing.is_set():  # then no thread may be there to take it
             self._refuse_waiting()
         try:
-            return await asyncio.wrap_future(work.answer)
+            async with asyncio.timeout(work.deadline - time.monotonic()):
+                return await asyncio.wrap_future(work.answer)
+        except TimeoutError:
+            raise DeadlineExceeded("The image was not decoded yet when its time was up.") from None
         finally:
-            work.abandoned = True  # no request waits for it any more
+            self._turns.leave(work)
 
     def _work(self) -> None:
         """A thread: keeps a process, and takes work for it."""
@@ -208,28 +221,27 @@ class Decoders:
                     self._closing.wait(restart_pause_s(failures))
                     continue
                 failures = 0
-            work = self._line.get()
+            work = self._turns.next()
             if work is None:
                 break
-            if work.answer.set_running_or_notify_cancel():
-                decoder = work.context.run(self._do, decoder, work)
+            decoder = work.context.run(self._do, decoder, work)
             del work  # and its file with it: the next one may be long in coming
         if decoder is not None:
             self._bury(decoder)
 
-    def _do(self, decoder: Decoder, work: _Work) -> Decoder | None:
-        """Has an image decoded and sets its answer; returns the process, or None if a new one must start."""
+    def _do(self, decoder: Decoder, work: Work) -> Decoder | None:
+        """Has an image decoded and sets its answer, or puts it back in line.
+
+        Returns:
+            The process, or None if a new one must start.
+        """
         began = time.monotonic()
-        if began > work.deadline:
-            work.answer.set_exception(
-                DeadlineExceeded("The image was still waiting to be decoded when its time was up.")
-            )
-            return decoder
 
         def on_header(header: Header) -> None:
             if work.abandoned:
                 raise _Abandoned
-            work.on_header(header)
+            if not self._turns.settle(work, header):
+                raise _Later
 
         running: Decoder | None = decoder
         if not decoder.alive:  # it ended while it had nothing to do: no image's fault
@@ -238,42 +250,61 @@ class Decoders:
             running = None
         for attempt in range(1, _ATTEMPTS + 1):
             if running is None and (running := self._start()) is None:
-                work.answer.set_exception(_unavailable())
+                self._answer(work, began, _unavailable())
                 return None
             try:
-                decoded = running.decode(work.request, on_header, self._timeout_s)
-                ended = time.monotonic()
-                work.answer.set_result(Timed(decoded, ended - began, began - work.asked))
+                decoded = running.decode(work.request, on_header, self._timeout_s, work.deadline)
+                self._answer(work, began, Timed(decoded, time.monotonic() - began, began - work.asked))
+                return running
+            except _Later:
                 return running
             except DecoderLost as loss:
                 self._bury(running)
                 running = None
                 if self._closing.is_set():
-                    work.answer.set_exception(_unavailable())
+                    self._answer(work, began, _unavailable())
                     return None
                 self._on_restart()
                 self._tell(work, f"a decoding process was lost: {loss}", attempt)
-            except TimeoutError:
+            except (DecoderStarved, TimeoutError) as error:
                 self._bury(running)
                 self._on_restart()
-                self._tell(work, "decoding an image took too long", attempt)
-                slow = f"Decoding this image took longer than {self._timeout_s:g} s."
-                work.answer.set_exception(InvalidImage(slow))
+                self._answer(work, began, self._too_slow(work, error, attempt))
                 return None
             except (ServiceError, _Abandoned) as error:
                 if isinstance(error, InternalError):
                     _log.error("decoding an image failed: %s", "".join(getattr(error, "__notes__", ())))
-                work.answer.set_exception(error)
+                self._answer(work, began, error)
                 return running
             except BaseException as error:  # a bug, which leaves the exchange in an unknown state
                 self._bury(running)
-                work.answer.set_exception(error)
+                self._answer(work, began, error)
                 return None
         digest = self._tell(work, "an image ended the decoding process twice", _ATTEMPTS)
-        work.answer.set_exception(
-            InvalidImage("Decoding this image ended the process that decodes.", sha256=digest)
-        )
+        lost = InvalidImage("Decoding this image ended the process that decodes.", sha256=digest)
+        self._answer(work, began, lost)
         return None
+
+    def _answer(self, work: Work, began: float, outcome: Timed | BaseException) -> None:
+        """Gives an image its outcome, if a request still waits for it."""
+        decoded = isinstance(outcome, Timed)
+        self._turns.end(work, time.monotonic() - began, decoded=decoded)
+        if not work.answer.set_running_or_notify_cancel():
+            return
+        if isinstance(outcome, Timed):
+            work.answer.set_result(outcome)
+        else:
+            work.answer.set_exception(outcome)
+
+    def _too_slow(self, work: Work, error: Exception, attempt: int) -> ServiceError:
+        """Whose fault it is that an image was not decoded in time."""
+        if isinstance(error, DecoderStarved):
+            self._tell(work, "a decoding process got no time of a processor", attempt)
+            return WorkerUnavailable(
+                "The machine has no time to decode images at the moment.", retry_after=_STARVED_S
+            )
+        self._tell(work, "decoding an image took too long", attempt)
+        return InvalidImage(f"Decoding this image took longer than {self._timeout_s:g} s.")
 
     def _start(self) -> Decoder | None:
         try:
@@ -283,9 +314,15 @@ class Decoders:
                 _log.error("a decoding process does not start: %s", loss)
             return None
         with self._lock:
+            first, self.lockdown = self.lockdown is None, decoder.lockdown
             self._running.add(decoder)
             if self._closing.is_set():
                 decoder.terminate()
+        if first and decoder.lockdown.missing:
+            _log.warning(
+                "decoders run without %s, which this system does not offer",
+                " and ".join(decoder.lockdown.missing),
+            )
         return decoder
 
     def _bury(self, decoder: Decoder) -> None:
@@ -295,15 +332,11 @@ class Decoders:
 
     def _refuse_waiting(self) -> None:
         """Fails the waiting requests, whose images will not be decoded."""
-        while True:
-            try:
-                work = self._line.get_nowait()
-            except queue.Empty:
-                return
-            if work is not None and work.answer.set_running_or_notify_cancel():
+        for work in self._turns.clear():
+            if work.answer.set_running_or_notify_cancel():
                 work.answer.set_exception(_unavailable())
 
-    def _tell(self, work: _Work, message: str, attempt: int) -> str:
+    def _tell(self, work: Work, message: str, attempt: int) -> str:
         """Logs what an image did, and returns its digest: the log has only that and the length."""
         data = work.request.data
         digest = hashlib.sha256(data).hexdigest()

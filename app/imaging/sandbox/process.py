@@ -1,7 +1,9 @@
 """A decoder process as the thread that owns it sees it: started, asked, killed. Every call may block."""
 
 import contextlib
+import math
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -11,11 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from app import errors
+from app.cpu import cores
 from app.errors import InternalError, ServiceError
-from app.imaging.decode import Header
+from app.imaging.decode import Header, Size
+from app.imaging.detail_tiles import Tile, TileBox
 from app.imaging.limits import Limits
 from app.imaging.model_inputs import Comparison, Fitted, Wanted
-from app.imaging.sandbox import protocol
+from app.imaging.sandbox import processor_time, protocol
 from app.imaging.sandbox.protocol import (
     Against,
     Channel,
@@ -27,7 +31,7 @@ from app.imaging.sandbox.protocol import (
     Ready,
     SeenImage,
 )
-from app.imaging.sandbox.shared_pixels import Original
+from app.imaging.sandbox.shared_pixels import Original, reserve
 
 COMMAND: Final = (sys.executable, "-P", "-m", "app.imaging.sandbox")
 
@@ -35,13 +39,19 @@ _START_S: Final = 30.0  # on a machine that is busy with loading models
 _END_S: Final = 5.0  # that a killed process takes to be gone
 _DYING_S: Final = 0.5  # from closing its socket to being gone by itself
 
-# Address space in bytes; memory is taken only where an image needs it. The most that was measured per pixel,
-# on images of 12 million: 18 for JPEG, 15 for CMYK, 19 for floats, 26 for PNG of 16 bits, 24 for TIFF and 26
-# for AVIF with alpha, 25 for HEIC of 10 bits, 29 for WebP with alpha, most of them with a profile and a turn.
-# An interpreter with its libraries takes 0.3 GB, and comparing 0.1.
+# Address space in bytes; memory is taken only where an image needs it. An interpreter with its libraries
+# takes 0.3 GB, and comparing 0.1. A fifth more than the pixels may take is for what libraries reserve.
 _BASE_BYTES: Final = 3 << 28
-_BYTES_PER_PIXEL: Final = 36
 _COPIES_OF_FILE: Final = 4
+
+_CLOCK_OF_PROCESS: Final = 2
+"""Of the time that a process used; the other bits are its number, inverted (clock_getcpuclockid(3))."""
+
+_INHERITED: Final = (
+    *("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TMPDIR"),
+    *("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONPLATLIBDIR", "PYTHONUTF8"),
+)
+"""Variables that a decoder gets from this process: where libraries lie, and how text is encoded."""
 
 _OF_IMAGES: Final = {
     problem.slug: problem
@@ -60,6 +70,10 @@ _OF_IMAGES: Final = {
 
 class DecoderLost(Exception):
     """The process ended or cannot be understood; the message says how."""
+
+
+class DecoderStarved(Exception):
+    """The process wanted to compute and got too little time of a processor."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +109,12 @@ class Decoder:
     The kernel ends it when the *thread* ends that has started it, so only that thread may use it.
 
     Args:
-        command: that starts it; two arguments are added, the descriptor of a socket and the address space
-            that it may take.
+        command: that starts it; three arguments are added: the descriptor of a socket, the address space that
+            it may take, and the size of the files that it may write, in bytes.
         limits: of the images that it will be given.
+
+    Attributes:
+        lockdown: what the kernel enforces on it.
 
     Raises:
         DecoderLost: it does not start.
@@ -109,7 +126,7 @@ class Decoder:
         try:
             with theirs:
                 self._process = subprocess.Popen(
-                    [*command, str(theirs.fileno()), str(_memory_bytes(limits))],
+                    [*command, str(theirs.fileno()), str(_memory_bytes(limits)), str(_file_bytes(limits))],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
@@ -124,6 +141,7 @@ class Decoder:
             reply, _ = self._channel.receive(protocol.REPLY)
             if not isinstance(reply, Ready):
                 raise DecoderWireError("It is not ready.")
+            self.lockdown = reply.lockdown
         except (DecoderWireError, TimeoutError) as error:
             raise DecoderLost(self.kill()) from error
 
@@ -136,24 +154,46 @@ class Decoder:
         """Whether it runs, as far as can be told without asking it."""
         return self._process.poll() is None
 
-    def decode(self, request: Request, on_header: Callable[[Header], None], timeout_s: float) -> Decoded:
+    def decode(
+        self,
+        request: Request,
+        on_header: Callable[[Header], None],
+        timeout_s: float,
+        latest: float = 0.0,
+    ) -> Decoded:
         """Has a file decoded.
 
         Args:
             request: what is wanted.
             on_header: told the header before any pixel is decoded; what it raises breaks off.
-            timeout_s: longest that it may take.
+            timeout_s: longest that it may take: of a processor's time, and of the clock's while the process
+                does not want to compute.
+            latest: until when it may take longer by the clock, on that of ``time.monotonic()``.
 
         Raises:
             ServiceError: the file is at fault, or `on_header` raised it.
             TimeoutError: it takes longer. The caller must kill the process.
+            DecoderStarved: the same, where that is not the file's fault.
             DecoderLost: the process ended, and was buried.
         """
+        usage = processor_time.Usage(self.pid)
+
+        def extended() -> float | None:
+            now = time.monotonic()
+            left_s = timeout_s - usage.spent_s()
+            return min(latest, now + left_s) if usage.starved(timeout_s) and now < latest else None
+
         self._channel.deadline = time.monotonic() + timeout_s
+        self._limit_processor_time(timeout_s * cores())
+        self._channel.extended = extended
         try:
             return self._converse(request, on_header)
         except DecoderWireError as error:
             raise DecoderLost(self.kill()) from error
+        except TimeoutError as error:
+            if usage.starved(timeout_s):
+                raise DecoderStarved from error
+            raise
 
     def terminate(self) -> None:
         """Ends the process from another thread; the one that owns it finds it dead."""
@@ -174,9 +214,30 @@ class Decoder:
             return "it was killed"
         return f"it ended with code {code}" if code >= 0 else f"signal {-code} ended it"
 
+    def _limit_processor_time(self, seconds: float) -> None:
+        """Has the kernel end the process after so much more time on processors, should this thread hang."""
+        if sys.platform == "linux":
+            clock = ~self.pid << 3 | _CLOCK_OF_PROCESS
+            with contextlib.suppress(OSError):  # it ended just now
+                _, most = resource.prlimit(self.pid, resource.RLIMIT_CPU)
+                end = math.ceil(time.clock_gettime(clock) + seconds)
+                soft = end if most == resource.RLIM_INFINITY else min(end, most)
+                resource.prlimit(self.pid, resource.RLIMIT_CPU, (soft, most))
+
     def _converse(self, request: Request, on_header: Callable[[Header], None]) -> Decoded:
+        if not request.keep:
+            return self._exchange(request, on_header, None)
+        # The decoder fills it: so it needs no memory of its own kind, of which it could make any amount.
+        memory = reserve()
+        try:
+            return self._exchange(request, on_header, memory)
+        finally:
+            os.close(memory)
+
+    def _exchange(self, request: Request, on_header: Callable[[Header], None], memory: int | None) -> Decoded:
         order = DecoderOrder(len(request.data), request.limits, request.wanted, request.keep, request.against)
-        descriptors = [] if request.reference is None else [request.reference.descriptor]
+        reference = None if request.reference is None else request.reference.descriptor
+        descriptors = [each for each in (reference, memory) if each is not None]
         channel = self._channel
         channel.send(protocol.ORDER, order, request.data, descriptors=descriptors)
         seen, _ = channel.receive(protocol.REPLY)
@@ -193,17 +254,15 @@ class Decoder:
             channel.send(protocol.VERDICT, DecoderVerdict(go=False))
             raise
         channel.send(protocol.VERDICT, DecoderVerdict(go=True))
-        answer, descriptor = channel.receive(protocol.REPLY)
+        answer, _ = channel.receive(protocol.REPLY)
         if isinstance(answer, DecodingFailed):
-            _close(descriptor)
             raise _problem(answer)
-        if not isinstance(answer, DecoderAnswer) or (descriptor is not None) != request.keep:
-            _close(descriptor)
+        if not isinstance(answer, DecoderAnswer):
             raise DecoderWireError("The answer is another one.")
         original = None
-        if descriptor is not None:
+        if memory is not None:
             try:
-                original = Original((answer.provenance.width, answer.provenance.height), descriptor)
+                original = Original((answer.provenance.width, answer.provenance.height), os.dup(memory))
             except ValueError as error:
                 raise DecoderWireError("The pixels to be kept are others.") from error
         return self._take(order, seen.header, answer, original)
@@ -218,31 +277,50 @@ class Decoder:
         against = order.against
         if (against is None) != (answer.signal is None):
             raise DecoderWireError("The comparison is missing.")
+        asked = () if against is None else against.measures
+        if answer.signal is not None and set(answer.signal.measures) != set(asked):
+            raise DecoderWireError("The measures are others.")
         same = against is not None and against.size == size
         if against is not None and not same and not against.resize:
             raise DecoderWireError("Images of two sizes were compared.")
-        sizes = order.wanted.sizes(size)
+        sizes, tile_sizes = order.wanted.sizes(size), order.wanted.tile_sizes(size)
+        if not _lie_within(answer.tiles, tile_sizes, size):
+            raise DecoderWireError("The tiles are others.")
         received = [(each, self._channel.receive_array(each)) for each in protocol.sizes_of(order, size)]
         own_count = len(set(sizes.values()))
-        own = dict(received[:own_count])
+        own, received = dict(received[:own_count]), received[own_count:]
         pixels = {slot: own[each] for slot, each in sizes.items()}
-        fitted = Fitted(answer.provenance, answer.warnings, answer.exposure, pixels)
+        tiles = tuple(
+            Tile(place, array)
+            for place, (_, array) in zip(answer.tiles, received[: len(tile_sizes)], strict=True)
+        )
+        fitted = Fitted(
+            answer.provenance, answer.warnings, answer.exposure, pixels, tiles, answer.regions, answer.facts
+        )
         if against is None or answer.signal is None:
             return Decoded(fitted, original)
+        from models.alignment import Displacement
         from models.fidelity import Signal
 
-        compared = dict(received[own_count:]) | (own if same else {})
+        compared = dict(received[len(tiles) :]) | (own if same else {})
         comparison = Comparison(
-            Signal(answer.signal.psnr_db, answer.signal.ssim),
+            Signal(
+                answer.signal.psnr_db,
+                answer.signal.ssim,
+                None if (moved := answer.signal.displacement) is None else Displacement(*moved),
+            ),
             None if same else size,
             {slot: compared[each] for slot, each in against.wanted.sizes(against.size).items()},
+            answer.signal.measures,
         )
         return Decoded(fitted, original, comparison)
 
 
-def _close(descriptor: int | None) -> None:
-    if descriptor is not None:
-        os.close(descriptor)
+def _lie_within(tiles: Sequence[TileBox], sizes: Sequence[Size], image: Size) -> bool:
+    """Whether tiles have the sizes that they must have, and lie in the image."""
+    return [(tile.width, tile.height) for tile in tiles] == list(sizes) and all(
+        0 <= tile.left <= image[0] - tile.width and 0 <= tile.top <= image[1] - tile.height for tile in tiles
+    )
 
 
 def _problem(failed: DecodingFailed) -> ServiceError:
@@ -257,14 +335,19 @@ def _problem(failed: DecodingFailed) -> ServiceError:
 
 
 def _memory_bytes(limits: Limits) -> int:
-    return _BASE_BYTES + _BYTES_PER_PIXEL * limits.max_pixels + _COPIES_OF_FILE * limits.max_bytes
+    return _BASE_BYTES + limits.decoding_bytes * 6 // 5 + _COPIES_OF_FILE * limits.max_bytes
+
+
+def _file_bytes(limits: Limits) -> int:
+    """Of the only file that a decoder writes: an image's pixels, in memory that it is handed."""
+    return 3 * limits.max_pixels
 
 
 def _environment() -> dict[str, str]:
-    # The child finds what this process finds, and nothing that happens to lie in the current folder. One
-    # thread and one arena: each more would reserve address space that it has no use for.
+    # No secrets. The child finds what this process finds, and nothing that happens to lie in the current
+    # folder. One thread and one arena: each more would reserve address space that it has no use for.
     return {
-        **os.environ,
+        **{name: os.environ[name] for name in _INHERITED if name in os.environ},
         "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),  # noqa: PTH100
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",

@@ -67,27 +67,25 @@ class Original:
         return np.frombuffer(memory, np.uint8).reshape(self.size[1], self.size[0], 3)
 
 
-def keep(pixels: NDArray[np.uint8]) -> Original:
-    """A copy of ``(H, W, 3)`` uint8 pixels that can be handed on.
+def reserve() -> int:
+    """A descriptor of memory for an image, which is empty still; the caller must close it."""
+    if sys.platform == "linux":
+        return os.memfd_create("original", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def fill(descriptor: int, pixels: NDArray[np.uint8]) -> None:
+    """Copies ``(H, W, 3)`` uint8 pixels into reserved memory and seals it: no process changes it any more.
 
     Raises:
-        OSError: there is no memory for it.
+        OSError: there is no memory for them.
     """
+    rest = np.ascontiguousarray(pixels).data.cast("B")
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
     if sys.platform == "linux":
-        descriptor = os.memfd_create("original", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    try:
-        rest = np.ascontiguousarray(pixels).data.cast("B")
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        if sys.platform == "linux":
-            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return Original((pixels.shape[1], pixels.shape[0]), descriptor)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
 
 
 def _is_sealed(descriptor: int) -> bool:

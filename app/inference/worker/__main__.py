@@ -6,6 +6,7 @@ import sys
 from functools import partial
 
 from app.cpu import SWITCH_INTERVAL_S, wait_briefly
+from app.inference.endpoint import Endpoint
 from app.logs import configure_logging
 from app.processes.parent_link import Lifeline
 from app.settings import Settings
@@ -27,17 +28,13 @@ def main() -> int:
     # oneDNN keeps compiled kernels by image size, 1024 by default and some sixty a size: memory grew by 25 to
     # 45 MB over 600 requests of random sizes. A quarter of that settles at once and holds four sizes.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
-    # After the lifeline: these imports take seconds, in which the parent may die.
-    import torch
-
-    from app.inference.build import budget_for, engine_for
-    from app.inference.canary import CanaryFailed
-    from app.inference.worker.loop import Worker
-    from models.checkpoints.errors import WeightsError
-    from models.runtime.backend import DeviceUnavailable, OutOfMemory
-
-    if orders["threads"] is not None:
-        torch.set_num_threads(orders["threads"])
+    # After the lifeline: these imports take a while, in which the parent may die.
+    with lifeline.beating():
+        from app.inference.build import budget_for, engine_for
+        from app.inference.canary import CanaryFailed
+        from app.inference.worker.loop import Worker
+        from models.checkpoints.errors import WeightsError
+        from models.runtime.backend import DeviceUnavailable, OutOfMemory
 
     def on_warm() -> None:
         lifeline.report("ready")
@@ -46,10 +43,11 @@ def main() -> int:
         gc.enable()
 
     worker = Worker(
-        orders["endpoint"],
-        lambda: engine_for(settings, orders["device"]),
+        Endpoint(**orders["endpoint"]),
+        lambda: engine_for(settings, orders["device"], threads=orders["threads"]),
         partial(budget_for, settings),
         restarts=orders["restarts"],
+        out_of_memory=orders["out_of_memory"],
         on_warm=on_warm,
         on_beat=lambda: lifeline.report("beat"),
     )

@@ -110,6 +110,7 @@ class Runner:
     def _run(self) -> None:
         try:
             engine = self._make_engine()
+            score_canary(engine)  # warms the models up: what is measured now is no guide
             before, began = engine.tally, time.monotonic()
             canary = score_canary(engine)
             useful, seconds = engine.tally.useful - before.useful, time.monotonic() - began

@@ -17,9 +17,11 @@ from uuid import uuid4
 
 import zmq
 
+from app.cost import Cost, CostFit
 from app.inference import protocol
 from app.inference.batching import Budget, Waiting, padded_pixels
 from app.inference.build import state_of
+from app.inference.endpoint import Endpoint
 from app.inference.engine import Engine
 from app.inference.protocol import Casualties, Done, Job, State, WireError
 from app.inference.scheduling import Line
@@ -36,7 +38,7 @@ _POLL_S: Final = 0.5  # how often the loop looks around when nothing happens
 _CHECK_S: Final = 60.0  # how often the canary image is scored again
 _STUCK_S: Final = 180.0
 """What is on the device for so long will not come back; the process ends and is restarted."""
-_RATE_WEIGHT: Final = 0.2  # of the newest batch in the moving average of the rate
+_REQUEST_S: Final = 0.002  # what a request costs beside its pixels, until batches tell
 
 
 @dataclass(frozen=True)
@@ -53,38 +55,40 @@ class Worker:
     """Receives, queues, schedules and answers the jobs of all HTTP processes for one device.
 
     Args:
-        endpoint: ipc address to listen on. Beside its socket lies the file of a :class:`Logbook`.
+        endpoint: to listen on, over ipc. Beside its socket lies the file of a :class:`Logbook`.
         make_engine: loads the models; runs in the engine's thread.
         budget: gives that of a batch, once the models are loaded.
         restarts: how often this worker was restarted before.
+        out_of_memory: whether the kernel ended the worker before this one for want of memory.
         on_warm: called once when the first state with ``warm`` can be given.
         on_beat: called about twice a second, for the supervisor.
     """
 
     def __init__(
         self,
-        endpoint: str,
+        endpoint: Endpoint,
         make_engine: Callable[[], Engine],
         budget: Callable[[Engine], Budget],
         *,
         restarts: int = 0,
+        out_of_memory: bool = False,
         on_warm: Callable[[], None] = lambda: None,
         on_beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._budget_for = budget
         self._on_warm = on_warm
+        self._out_of_memory = out_of_memory
         self._on_beat = on_beat
         self._line: Line[Key] = Line()
         self._jobs: dict[Key, Job] = {}  # those in line
         self._aboard: _Aboard | None = None
         self._check_at = math.inf
-        self._rate = 0.0
-        self._measured = False  # until the first batch the rate is the canary's
+        self._fit: CostFit | None = None  # until the first batch it is the canary's rate
         self._state = State(uuid4().hex, False, "", "", 0, (), 0, 0.0, restarts)
         self._outcomes: queue.SimpleQueue[EngineOutcome] = queue.SimpleQueue()
         self._runner = Runner(make_engine, self._report)
         self._stopped = False
-        path = Path(endpoint.removeprefix("ipc://"))
+        path = Path(endpoint.address.removeprefix("ipc://"))
         self._logbook = Logbook(path.with_name(f"aboard-{path.name}"), self._state.boot)
         self._router = Router(endpoint)
 
@@ -157,7 +161,7 @@ class Worker:
         if self._aboard is not None and key in self._aboard.keys:
             return
         items = items_of(job.tasks)
-        if self._line.add(Waiting(key, items, job.deadline, job.company)):
+        if self._line.add(Waiting(key, items, job.deadline, job.company, job.caller, job.bulk)):
             self._jobs[key] = job
 
     def _cancel(self, key: Key) -> None:
@@ -225,7 +229,7 @@ class Worker:
 
     def _begin(self, loaded: Loaded) -> None:
         engine = loaded.engine
-        self._rate = loaded.pixels_per_s
+        self._fit = CostFit(Cost(_REQUEST_S, 1 / loaded.pixels_per_s))
         self._budget = ElasticBudget(self._budget_for(engine))
         self._check_at = time.monotonic() + _CHECK_S
         self._state = replace(
@@ -242,6 +246,7 @@ class Worker:
 
     def _answer(self, aboard: _Aboard, finished: Finished) -> None:
         counted = False
+        cost = self._fit.cost if self._fit else None
         for key, results in zip(aboard.keys, finished.results, strict=True):
             done = Done(
                 id=key[1],
@@ -254,13 +259,14 @@ class Worker:
                 useful_pixels=finished.useful_pixels,
                 padded_pixels=finished.padded_pixels,
                 first=not counted,
-                pixels_per_s=self._rate,
+                pixels_per_s=cost.pixels_per_s if cost else 0.0,
+                cost=cost,
             )
             # The first client that is still there counts the batch.
             counted |= self._send(key[0], protocol.pack_done(done))
 
     def _adapt(self, aboard: _Aboard, finished: Finished) -> None:
-        """Learns the device's rate; lowers the budget if memory was short, and raises it again if not."""
+        """Learns what requests cost; lowers the budget if memory was short, and raises it again if not."""
         if finished.short_of_memory:
             self._budget.ran_out(aboard.padded_pixels)
             _log.warning(
@@ -269,23 +275,27 @@ class Worker:
         else:
             self._budget.went_well(aboard.padded_pixels)
         if not all(isinstance(results, str) for results in finished.results):
-            rate = aboard.pixels / max(finished.seconds, 1e-6)
-            self._rate += (rate - self._rate) * (_RATE_WEIGHT if self._measured else 1.0)
-            self._measured = True
+            assert self._fit is not None
+            self._fit.observe(len(aboard.keys), aboard.pixels, finished.seconds)
         self._state = replace(
             self._state, budget_pixels=self._budget.now.pixels, memory_bytes=finished.memory_bytes
         )
 
     def _send_state(self, client: bytes) -> None:
         queued = self._line.pixels + (self._aboard.pixels if self._aboard else 0)
+        cost = self._fit.cost if self._fit else None
         last = self._logbook.predecessor
         casualties = None
         if last is not None and (ids := last.ids_of(client)):
-            casualties = Casualties(last.boot, len(last.keys), ids)
+            # Whatever took the memory, an image that was alone is not found guilty by that: it is tried a
+            # few times, as one of two.
+            requests = max(2, len(last.keys)) if self._out_of_memory else len(last.keys)
+            casualties = Casualties(last.boot, requests, ids)
         state = replace(
             self._state,
             queued_pixels=queued,
-            pixels_per_s=self._rate,
+            pixels_per_s=cost.pixels_per_s if cost else 0.0,
+            cost=cost,
             waiting=len(self._line),
             casualties=casualties,
         )

@@ -1,6 +1,6 @@
 """Blurs: Gaussian, lens, motion, and the convolution that further groups borrow.
 
-Every kernel here is symmetric about its centre, so correlation and convolution are the same. Convolution goes
+Every kernel here is symmetric about its center, so correlation and convolution are the same. Convolution goes
 through the FFT: one path whose cost hardly depends on the radius, which reaches 60 px in color diffusion.
 """
 
@@ -77,7 +77,7 @@ def motion_blur(image: Tensor, length: float, generator: Generator) -> Tensor:
 
 
 def partial_defocus(image: Tensor, radius: float, generator: Generator) -> Tensor:
-    """Lens blur of ``radius`` px on one side of a random line near the centre, softly blended."""
+    """Lens blur of ``radius`` px on one side of a random line near the center, softly blended."""
     height, width = image.shape[-2:]
     angle, offset = uniform(generator, 0, 2 * math.pi), uniform(generator, -0.1, 0.1)
     y = torch.linspace(-0.5, 0.5, height, device=image.device)[:, None]

@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from models.training.distortions.colour import from_lab, from_linear, to_lab, to_linear
+from models.training.distortions.color import from_lab, from_linear, to_lab, to_linear
 from models.training.distortions.draws import normal_like
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor
 
 from models.training.distortions.blur import convolve, gaussian_kernel
-from models.training.distortions.colour import luma
+from models.training.distortions.color import luma
 from models.training.distortions.draws import uniform
 
 
@@ -15,22 +15,22 @@ def over_sharpen(image: Tensor, amount: float, generator: Generator) -> Tensor:
 
 
 def linear_contrast(image: Tensor, gain: float, generator: Generator) -> Tensor:
-    """Distances to mid-grey times ``1 + gain``: a negative gain flattens, a positive one clips."""
+    """Distances to mid-gray times ``1 + gain``: a negative gain flattens, a positive one clips."""
     return 0.5 + (1 + gain) * (image - 0.5)
 
 
 def nonlinear_contrast(image: Tensor, half_range: float, generator: Generator) -> Tensor:
     """A cubic S-curve that takes [0, 1] to ``0.5 ± half_range``: a small half-range washes the picture out.
 
-    The curve's slope is 2.5 times ``half_range`` at mid-grey and ``half_range`` at the ends. At 0.4 mid-tones
-    keep their contrast and only shadows and highlights are pulled in; below, every tone nears mid-grey.
+    The curve's slope is 2.5 times ``half_range`` at mid-gray and ``half_range`` at the ends. At 0.4 mid-tones
+    keep their contrast and only shadows and highlights are pulled in; below, every tone nears mid-gray.
     """
     tone = image - 0.5
     return 0.5 + half_range * tone * (2.5 - 2 * tone * tone)
 
 
 def haze(image: Tensor, density: float, generator: Generator) -> Tensor:
-    """Koschmieder's law: light attenuated by ``exp(-density * depth)`` and replaced by a pale grey airlight.
+    """Koschmieder's law: light attenuated by ``exp(-density * depth)`` and replaced by a pale gray airlight.
 
     The depth falls from 1.5 at the top of the picture to 0.5 at its foot, as over open ground.
     """

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from models.training.distortions.colour import shifted
+from models.training.distortions.color import shifted
 from models.training.distortions.draws import integers, normal_like, uniform
 
 _JITTER_ROUNDS = 5
@@ -32,7 +32,7 @@ def jitter(image: Tensor, amount: float, generator: Generator) -> Tensor:
 def patch_copies(image: Tensor, count: float, generator: Generator) -> Tensor:
     """``count`` patches of 16 x 16 px copied from the intact picture to places at most 32 px away per axis.
 
-    Like the blocks of :func:`colour_blocks`, the first drawn lies on top: more patches never hide fewer.
+    Like the blocks of :func:`color_blocks`, the first drawn lies on top: more patches never hide fewer.
     """
     copied = image.clone()
     bottom, right = image.shape[-2] - _PATCH, image.shape[-1] - _PATCH
@@ -57,19 +57,19 @@ def pixelate(image: Tensor, strength: float, generator: Generator) -> Tensor:
     return F.interpolate(reduced, size=(height, width), mode="nearest-exact")[0]
 
 
-def quantisation(image: Tensor, levels: float, generator: Generator) -> Tensor:
+def quantization(image: Tensor, levels: float, generator: Generator) -> Tensor:
     """Each channel rounded to ``levels`` evenly spaced values from 0 to 1."""
     return (image * (levels - 1)).round() / (levels - 1)
 
 
-def colour_blocks(image: Tensor, count: float, generator: Generator) -> Tensor:
+def color_blocks(image: Tensor, count: float, generator: Generator) -> Tensor:
     """``count`` squares of 32 x 32 px in random plain colors."""
     covered = image.clone()
     tops = integers(generator, 0, image.shape[-2] - _BLOCK, _MOST_BLOCKS)
     lefts = integers(generator, 0, image.shape[-1] - _BLOCK, _MOST_BLOCKS)
-    colours = torch.rand(_MOST_BLOCKS, 3, 1, 1, generator=generator, device=generator.device).to(image)
-    for top, left, colour in reversed(list(zip(tops, lefts, colours, strict=True))[: int(count)]):
-        covered[:, top : top + _BLOCK, left : left + _BLOCK] = colour
+    colors = torch.rand(_MOST_BLOCKS, 3, 1, 1, generator=generator, device=generator.device).to(image)
+    for top, left, color in reversed(list(zip(tops, lefts, colors, strict=True))[: int(count)]):
+        covered[:, top : top + _BLOCK, left : left + _BLOCK] = color
     return covered
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from models.training.distortions import blur, brightness, colour, compression, contrast, noise, spatial
+from models.training.distortions import blur, brightness, color, compression, contrast, noise, spatial
 
 Operation = Callable[[Tensor, float, Generator], Tensor]
 
@@ -39,15 +39,16 @@ def _by_name(*distortions: Distortion) -> dict[str, Distortion]:
     return {distortion.name: distortion for distortion in distortions}
 
 
-# Types and levels as QualiCLIP (arXiv 2403.11176) and ARNIQA (arXiv 2310.14918) train on them.
+# Types and levels as QualiCLIP (arXiv 2403.11176) and ARNIQA (arXiv 2310.14918) train on them. The names keep
+# their spelling: calibrations draw their random numbers by them.
 DISTORTIONS: dict[str, Distortion] = _by_name(
     Distortion("gaussian-blur", "blur", (0.1, 0.5, 1, 2, 5), blur.gaussian_blur, first_ordered=2),
     Distortion("lens-blur", "blur", (1, 2, 4, 6, 8), blur.lens_blur),
     Distortion("motion-blur", "blur", (1, 2, 4, 6, 10), blur.motion_blur, first_ordered=2),
-    Distortion("colour-diffusion", "colour", (1, 3, 6, 8, 12), colour.colour_diffusion),
-    Distortion("green-shift", "colour", (1, 3, 6, 8, 12), colour.green_shift),
-    Distortion("hsv-saturation", "colour", (0.4, 0.2, 0.1, 0, -0.4), colour.hsv_saturation),
-    Distortion("lab-gain", "colour", (1, 2, 3, 6, 9), colour.lab_gain, first_ordered=2),
+    Distortion("colour-diffusion", "color", (1, 3, 6, 8, 12), color.color_diffusion),
+    Distortion("green-shift", "color", (1, 3, 6, 8, 12), color.green_shift),
+    Distortion("hsv-saturation", "color", (0.4, 0.2, 0.1, 0, -0.4), color.hsv_saturation),
+    Distortion("lab-gain", "color", (1, 2, 3, 6, 9), color.lab_gain, first_ordered=2),
     Distortion("jpeg2000", "compression", (16, 32, 45, 120, 170), compression.jpeg2000),
     Distortion("jpeg", "compression", (43, 36, 24, 7, 4), compression.jpeg),
     Distortion("white-noise", "noise", (0.001, 0.002, 0.003, 0.005, 0.01), noise.white_noise),
@@ -60,8 +61,8 @@ DISTORTIONS: dict[str, Distortion] = _by_name(
     Distortion("jitter", "spatial", (0.05, 0.1, 0.2, 0.5, 1), spatial.jitter),
     Distortion("patch-copies", "spatial", (20, 40, 60, 80, 100), spatial.patch_copies),
     Distortion("pixelate", "spatial", (0.01, 0.05, 0.1, 0.2, 0.5), spatial.pixelate),
-    Distortion("quantisation", "spatial", (20, 16, 13, 10, 7), spatial.quantisation),
-    Distortion("colour-blocks", "spatial", (2, 4, 6, 8, 10), spatial.colour_blocks),
+    Distortion("quantisation", "spatial", (20, 16, 13, 10, 7), spatial.quantization),
+    Distortion("colour-blocks", "spatial", (2, 4, 6, 8, 10), spatial.color_blocks),
     Distortion("over-sharpen", "contrast", (1, 2, 3, 6, 12), contrast.over_sharpen),
     Distortion("linear-contrast", "contrast", (0, 0.15, -0.4, 0.3, -0.6), contrast.linear_contrast, False, 2),
     Distortion("nonlinear-contrast", "contrast", (0.4, 0.3, 0.2, 0.1, 0.05), contrast.nonlinear_contrast),
@@ -85,7 +86,7 @@ EXTRA_FAULTS: dict[str, Distortion] = _by_name(
     Distortion("avif", "compression", (60, 45, 32, 20, 8), compression.avif),
     Distortion("gain", "brightness", (1.25, 1.5, 1.9, 2.4, 3.2), brightness.gain),
     Distortion("dimming", "brightness", (0.75, 0.55, 0.4, 0.28, 0.15), brightness.gain),
-    Distortion("saturation-gain", "colour", (1.5, 2, 2.7, 3.5, 5), colour.saturation_gain),
+    Distortion("saturation-gain", "color", (1.5, 2, 2.7, 3.5, 5), color.saturation_gain),
     Distortion("contrast-loss", "contrast", (0.75, 0.6, 0.45, 0.3, 0.18), contrast.contrast_loss),
 )
 

@@ -34,7 +34,7 @@ _WORD_MARGIN: Final = 0.03  # in cosine, per level
 
 
 class BPCLIPHeadRecipe:
-    """See :class:`models.training.optimise.Recipe`.
+    """See :class:`models.training.optimize.Recipe`.
 
     Args:
         module: with an EfficientNet-Lite for an encoder; encoder and masks are frozen, the masks opened.

@@ -22,7 +22,7 @@ _LEAST_LOGIT: Final = 0.01  # targets nearer to 0 or 1 are as good as that
 
 
 class FullReferenceRecipe:
-    """See :class:`models.training.optimise.Recipe`.
+    """See :class:`models.training.optimize.Recipe`.
 
     Args:
         module: full-reference, with an EfficientNet-Lite for an encoder; encoder and masks are frozen, the

@@ -53,7 +53,7 @@ _NAMED_WORDS: Final = [
 
 
 class QualiCLIPHeadRecipe:
-    """See :class:`models.training.optimise.Recipe`.
+    """See :class:`models.training.optimize.Recipe`.
 
     Args:
         module: with an EfficientNet-Lite for an encoder, which is frozen.

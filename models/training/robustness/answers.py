@@ -71,12 +71,7 @@ def spoilt(photo: Pixels, name: str, seed: int = 0, levels: Sequence[int] | None
 
 def ask(scorer: AnswerScorer, photos: Sequence[Pixels], name: str, seed: int = 0) -> Answers:
     """A model's answers to photographs under one distortion."""
-    return answers_to(scorer, [spoilt(photo, name, seed) for photo in photos], name)
-
-
-def answers_to(scorer: AnswerScorer, spoilt_photos: Sequence[Sequence[Pixels]], name: str) -> Answers:
-    """A model's answers to photographs that are distorted already, each as :func:`spoilt` gives it."""
-    answers = [[scorer(image) for image in levels] for levels in spoilt_photos]
+    answers = [[scorer(image) for image in spoilt(photo, name, seed)] for photo in photos]
     scores = np.array([[score for score, _ in levels] for levels in answers])
     return Answers(name, scores, np.array([[words for _, words in levels] for levels in answers]))
 

@@ -58,9 +58,9 @@ def clean_looks(features: _Array, variants: _Array) -> NDArray[np.float64]:
     known = np.concatenate([good, distorted])
     target = np.concatenate([np.ones(len(good)), -np.ones(len(distorted))])
     weight = np.concatenate([np.full(len(kind), 0.5 / len(kind)) for kind in (good, distorted)])
-    centred = known - weight @ known
-    covariance = centred.T @ (weight[:, None] * centred) + _RIDGE * np.eye(features.shape[1])
-    direction = np.linalg.solve(covariance, centred.T @ (weight * target))
+    centered = known - weight @ known
+    covariance = centered.T @ (weight[:, None] * centered) + _RIDGE * np.eye(features.shape[1])
+    direction = np.linalg.solve(covariance, centered.T @ (weight * target))
     looks: NDArray[np.float64] = standardized(features) @ direction
     return looks
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from scipy.stats import rankdata
 from torch import Tensor
 
-from models.training.distortions.colour import luma
+from models.training.distortions.color import luma
 from models.training.photos import PhotoReader
 from models.training.whole_photos import tracked
 
@@ -27,7 +27,7 @@ _NOISE_GAIN = 1.5  # the flattest tenth lies below the mean of noise
 
 
 def sharpness(image: Tensor) -> float:
-    """``log(1 + E)`` of a ``(3, H, W)`` uint8 picture, at least 16 px; E in squared grey levels of 255."""
+    """``log(1 + E)`` of a ``(3, H, W)`` uint8 picture, at least 16 px; E in squared gray levels of 255."""
     of_blocks = block_energies(luma(image.float())[None], _BLOCK)
     flattest, sharpest = torch.quantile(of_blocks.flatten(), torch.tensor([_FLATTEST, _SHARPEST])).tolist()
     return float(np.log1p(max(sharpest - _NOISE_GAIN * flattest, 0.0)))

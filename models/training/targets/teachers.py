@@ -1,6 +1,6 @@
 """What full-reference BPCLIP learns: an ensemble of classical measures, each brought to one scale.
 
-As the authors of KADIS-700k did (arXiv 2001.08113), pairs are labelled by full-reference measures instead
+As the authors of KADIS-700k did (arXiv 2001.08113), pairs are labeled by full-reference measures instead
 of people. Which measures, and the common scale, are our decision: each is replaced by the share of a fixed
 sample of pairs that it finds worse, so that all spread over [0, 1] alike, and their mean is the target. The
 scale is written down beside this module, so that a target means the same in every training and measurement.

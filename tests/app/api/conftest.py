@@ -26,6 +26,14 @@ limits = [
 weights = { bpclip = "bpclip-tiny", qualiclip = "qualiclip-large" }
 limits = [{ score = true, model = "bpclip", fail = 0.0 }]
 
+[close]
+misaligned = "fail"
+comparisons = [
+    { measure = "psnr_db", fail = 20, review = 60, message = "Too far apart." },
+    { measure = "score", fail = 0.0 },
+    { measure = "mdsi", fail = 1.0 },
+]
+
 [[light.limits]]
 exposure = "p99_luminance"
 bad = "below"

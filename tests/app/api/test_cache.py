@@ -44,7 +44,16 @@ def test_the_same_question_has_the_same_answer(remembering: httpx.Client) -> Non
     assert (timing["decode"], timing["queue"], timing["inference"]) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("query", ["?models=bpclip", "?quality_map=true", "?models=bpclip,qualiclip"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?models=bpclip",
+        "?quality_map=true",
+        "?detail_crops=true",
+        "?embedding=true",
+        "?models=bpclip,qualiclip",
+    ],
+)
 def test_another_question_has_an_answer_of_its_own(remembering: httpx.Client, query: str) -> None:
     picture = _picture(2)
     remembering.post("/score", content=picture)
@@ -104,6 +113,9 @@ def test_a_reference_is_decoded_and_encoded_once(remembering: httpx.Client, clie
     assert seen[2] - seen[1] == (seen[1] - seen[0]) / 2
     assert answers[0]["reference"]["models"] == answers[1]["reference"]["models"]
     assert answers[0]["reference"]["image"] == answers[1]["reference"]["image"]
+    # Nor is what was not asked for before missing now.
+    vector = _untimed(remembering.post("/compare?embedding=true", files=files))["reference"]["embedding"]
+    assert vector is not None
     # Models that were not asked before are asked about it all the same.
     files["distorted"] = _picture(9)
     alone = _untimed(remembering.post("/compare?models=qualiclip", files=files))
@@ -120,3 +132,12 @@ def test_a_reference_and_its_comparisons_are_told_apart(remembering: httpx.Clien
     same = _untimed(remembering.post("/compare", files={"reference": one, "distorted": one}))
     assert same["signal"]["psnr_db"] is None
     assert same["score"] != there["score"]
+
+
+def test_a_summary_is_made_of_what_is_remembered(remembering: httpx.Client) -> None:
+    picture = _picture(71)
+    full = _untimed(remembering.post("/score", content=picture))
+    brief = remembering.post("/score?detail=summary", content=picture)
+    assert brief.headers["x-cache"] == "hit"
+    assert brief.json()["summary"] == full["summary"]
+    assert _untimed(remembering.post("/score", content=picture)) == full

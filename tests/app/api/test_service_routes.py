@@ -1,5 +1,7 @@
 """The routes beside the scores, on a running server."""
 
+import html
+import re
 from pathlib import Path
 
 import httpx
@@ -78,7 +80,21 @@ def test_every_problem_has_its_page(client: httpx.Client, slug: str) -> None:
     response = client.get(f"/problems/{slug}")
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/html")
-    assert f"<code>{slug}</code>" in response.text
+    assert f"<code>{slug}</code>, status {PROBLEMS[slug].status}" in response.text
+    assert f"<h1>{html.escape(PROBLEMS[slug].title)}</h1>" in response.text
+
+
+@pytest.mark.parametrize("base", ["", "/v1"])
+def test_the_page_of_a_problem_is_styled_and_leads_on(client: httpx.Client, base: str) -> None:
+    response = client.get(f"{base}/problems/overloaded")
+    assert "style-src 'self'" in response.headers["content-security-policy"]
+    assert "script-src" not in response.headers["content-security-policy"]
+    addresses = re.findall(r'(?:href|src)="([^"]+)"', response.text)
+    assert set(PROBLEMS) <= set(addresses)
+    for address in {*addresses[:8], "not-found"}:
+        assert client.get(response.url.join(address)).status_code == 200
+    (sheet,) = re.findall(r'rel="stylesheet" href="([^"]+)"', response.text)
+    assert client.get(response.url.join(sheet)).headers["content-type"].startswith("text/css")
 
 
 def test_an_unknown_problem_is_not_found(client: httpx.Client) -> None:
@@ -86,6 +102,6 @@ def test_an_unknown_problem_is_not_found(client: httpx.Client) -> None:
 
 
 def test_docs_show_the_document(client: httpx.Client) -> None:
-    assert '"/openapi.json"' in client.get("/docs").text.replace("'", '"')
-    assert '"/v1/openapi.json"' in client.get("/v1/docs").text.replace("'", '"')
+    for page in ("/docs", "/v1/docs"):
+        assert "url: 'openapi.json'" in client.get(page).text
     assert client.get("/v1/openapi.json").json() == client.get("/openapi.json").json()

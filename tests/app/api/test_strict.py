@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from app.inference.endpoint import Endpoint
 from app.main import create_app
 from app.settings import Settings
 from tests.app.problems import is_problem
@@ -13,12 +14,13 @@ from tests.app.problems import is_problem
 pytestmark = pytest.mark.process
 
 _LISTS = ("/models", "/policies")
+_OF_SCORE = ("models", "adjectives", "quality_map")
 _READ = ["/livez", "/readyz", "/metrics", *_LISTS, "/docs", "/docs/favicon.png", "/openapi.json"]
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[TestClient]:
-    app = create_app(Settings(), [f"ipc://{tmp_path}/nobody"])
+    app = create_app(Settings(), [Endpoint(f"ipc://{tmp_path}/nobody", "secret")])
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
@@ -27,8 +29,18 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 @pytest.mark.parametrize(
     ("method", "path", "known"),
     [
-        ("POST", "/score", {"models", "adjectives", "quality_map", "policy"}),
-        ("POST", "/compare", {"models", "adjectives", "resize"}),
+        (
+            "POST",
+            "/score",
+            {"models", "quality_map", "detail_crops", "policy", "detail", "embedding"},
+        ),
+        (
+            "POST",
+            "/compare",
+            {"models", "resize", "difference_map", "measures", "detail", "embedding", "policy"},
+        ),
+        ("POST", "/compare/map", {"resize"}),
+        ("POST", "/pick", {"models"}),
         ("GET", "/models", set()),
         ("GET", "/policies", set()),
     ],
@@ -91,7 +103,9 @@ def test_a_timeout_is_one_number_of_milliseconds(client: TestClient, values: lis
     assert str(body["parameter"]).lower() == "x-timeout-ms"
 
 
-@pytest.mark.parametrize("path", ["/score", "/score/map", "/score/batch", "/compare"])
+@pytest.mark.parametrize(
+    "path", ["/score", "/score/map", "/score/batch", "/compare", "/compare/map", "/pick"]
+)
 @pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "GZIP"])
 def test_encoded_bodies_are_not_decoded(client: TestClient, path: str, encoding: str) -> None:
     response = client.post(path, headers={"Content-Encoding": encoding})

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.auth.access import EVERYBODY, Access
-from app.auth.api_keys import ApiKey, KeysError, digest_of
+from app.auth.access import EVERYBODY, Access, Bill, Caller
+from app.auth.api_keys import ApiKey, digest_of
+from app.auth.token_bucket import Bucket
 from app.errors import RateLimited, Unauthorized
 from app.settings import Settings
 
@@ -130,8 +131,30 @@ def test_a_reloaded_file_keeps_the_levels_of_those_who_stay(tmp_path: Path) -> N
     access.caller([BOB]).require_budget()  # who was away begins anew
 
 
-def test_keys_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(KeysError):
-        Access(Settings(api_keys_file=tmp_path / "none"))
-    with pytest.raises(KeysError):
-        Access(Settings(api_keys="#"))
+def test_keys_that_cannot_be_used_lock(tmp_path: Path) -> None:
+    for settings in (Settings(api_keys_file=tmp_path / "none"), Settings(api_keys="#")):
+        access = Access(settings)
+        assert (access.locked, access.faults()) == (True, 1)
+        for presented in ([], [ANNA]):
+            with pytest.raises(Unauthorized):
+                access.caller(presented)
+
+
+def test_a_bill_is_of_what_was_decoded_or_scored_whichever_is_more() -> None:
+    for decoded, scored, expected in (((100,), 30, 100), ((100,), 300, 300), ((100, 50), 120, 150)):
+        bucket = Bucket(100.0, 0.0)
+        bill = Bill(Caller("a", bucket, lambda: 0.0))
+        for pixels in decoded:
+            bill.decoding(pixels)
+        bill.scoring(scored)
+        assert bucket.level(0.0) == 1000 - expected
+
+
+def test_a_spent_budget_refuses_at_the_header_but_not_in_the_middle() -> None:
+    """Requests that came together were all let in before the first was charged."""
+    caller = Caller("a", Bucket(100.0, 0.0), lambda: 0.0)
+    first, second = Bill(caller), Bill(caller)
+    first.decoding(5000)
+    with pytest.raises(RateLimited):
+        second.decoding(1)
+    first.decoding(5000)  # the other image of a pair

@@ -13,13 +13,15 @@ from app.auth import api_keys
 from app.auth.api_keys import (
     MOST_KEYS,
     ApiKey,
+    KeyList,
     KeyRing,
     KeysError,
+    check_keys,
     digest_of,
     find,
-    load_keys,
     new_key,
     parse_keys,
+    read_keys,
 )
 
 
@@ -82,22 +84,35 @@ def test_names_and_keys_are_listed_once(second: str) -> None:
 
 def test_entries_are_separated_by_commas_or_newlines() -> None:
     entries = f"{_line('a', '1')}, {_line('b', '2', '10')}\n# none\n{_line('c', '3')},"
-    assert [key.name for key in load_keys(None, entries)] == ["a", "b", "c"]
-    with pytest.raises(KeysError, match="IQA_API_KEYS, entry 2, is neither"):
-        load_keys(None, f"{_line('a', '1')},nonsense")
+    listed = read_keys(None, entries)
+    assert ([key.name for key in listed.keys], listed.faults) == (["a", "b", "c"], ())
+    listed = read_keys(None, f"{_line('a', '1')},nonsense")
+    assert [key.name for key in listed.keys] == ["a"]
+    assert listed.faults[0].startswith("IQA_API_KEYS, entry 2, is neither")
 
 
 def test_without_settings_there_are_no_keys() -> None:
-    assert load_keys(None, None) == ()
+    assert read_keys(None, None) == KeyList()
+    check_keys(None, None)
 
 
 def test_file_and_entries_add_up(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text(_line("a", "1"))
-    assert [key.name for key in load_keys(path, _line("b", "2"))] == ["a", "b"]
+    assert [key.name for key in read_keys(path, _line("b", "2")).keys] == ["a", "b"]
     for other in (_line("a", "2"), _line("b", "1")):
-        with pytest.raises(KeysError, match="IQA_API_KEYS has a name or a key that the file"):
-            load_keys(path, other)
+        listed = read_keys(path, other)
+        assert [key.name for key in listed.keys] == ["a"]
+        assert listed.faults == ("IQA_API_KEYS has a name or a key that the file of API keys has too.",)
+
+
+def test_valid_lines_are_in_force_beside_faulty_ones(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"{_line('a', '1')}\nbob:oops\n{_line('c', '3')}\n{_line('a', '4')}\n")
+    listed = read_keys(path, None)
+    assert [key.name for key in listed.keys] == ["a", "c"]
+    assert [fault.split(", ")[1] for fault in listed.faults] == ["line 2", "line 4"]
+    check_keys(path, None)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +131,8 @@ def test_a_file_that_cannot_be_used_is_a_sentence(content: bytes | None, reason:
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(KeysError, match=reason) as caught:
-        load_keys(path, None)
+        check_keys(path, None)
+    assert read_keys(path, None) == KeyList(faults=(str(caught.value),))
     assert str(caught.value).startswith(f"The file of API keys {path}")
     assert str(caught.value).endswith(".")
 
@@ -125,14 +141,15 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # to open it would wait for ever
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/null")):
         with pytest.raises(KeysError, match="is not a regular file"):
-            load_keys(path, None)
+            check_keys(path, None)
 
 
 def test_there_is_a_limit_to_how_many_are_compared() -> None:
     lines = [_line(f"n{number}", str(number)) for number in range(MOST_KEYS + 1)]
-    assert len(load_keys(None, "\n".join(lines[:-1]))) == MOST_KEYS
-    with pytest.raises(KeysError, match="1001 API keys; at most 1000"):
-        load_keys(None, "\n".join(lines))
+    assert read_keys(None, "\n".join(lines[:-1])).faults == ()
+    listed = read_keys(None, "\n".join(lines))
+    assert len(listed.keys) == MOST_KEYS
+    assert listed.faults == ("There are 1001 API keys; only the first 1000 are in force.",)
 
 
 def test_a_key_is_found_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,15 +175,15 @@ def test_new_keys_differ_and_can_be_sent() -> None:
 
 
 def _names(ring: KeyRing) -> list[str]:
-    return [key.name for key in ring.current()]
+    return [key.name for key in ring.current().keys]
 
 
-def test_a_changed_file_is_taken_over_a_second_later(tmp_path: Path) -> None:
+def test_a_changed_file_is_taken_over_at_the_next_look(tmp_path: Path) -> None:
     path, clock = tmp_path / "keys", Clock()
     path.write_text(_line("a", "1"))
     ring = KeyRing(path, _line("e", "9"), clock)
     path.write_text(f"{_line('b', '2')}\n{_line('c', '3')}")
-    clock.now = 0.9
+    clock.now = 0.4
     assert _names(ring) == ["a", "e"]
     clock.now = 1.1
     assert _names(ring) == ["b", "c", "e"]
@@ -188,38 +205,46 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest
         assert _names(ring) == ["a"]
 
 
-def test_a_broken_version_leaves_the_keys_and_is_told_once(
+def test_a_broken_version_locks_at_the_second_look_and_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, clock = tmp_path / "keys", Clock()
-    path.write_text(_line("a", "1"))
+    path.write_text(f"{_line('a', '1')}\n{_line('b', '2')}")
     ring = KeyRing(path, None, clock)
 
     def errors() -> list[str]:
         return [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
 
-    breakings: list[Callable[[], object]] = [
-        lambda: path.write_text("my-secret-key"),
-        lambda: path.write_text(""),
-        path.unlink,
+    breakings: list[tuple[Callable[[], object], list[str]]] = [
+        (lambda: path.write_text(f"my-secret-key\n{_line('a', '1')}"), ["a"]),
+        (lambda: path.write_text("my-secret-key"), []),
+        (lambda: path.write_text(""), []),
+        (path.unlink, []),
     ]
-    for count, breaking in enumerate(breakings, 1):
+    for count, (breaking, left) in enumerate(breakings, 1):
         breaking()
+        clock.now += 1
+        assert _names(ring) == (["a", "b"] if count == 1 else left)  # an editor may be writing it
         for _ in range(3):
-            clock.now += 2
-            assert _names(ring) == ["a"]
+            clock.now += 1
+            assert _names(ring) == left
+            assert len(ring.current().faults) == 1
         assert len(errors()) == count
+        assert errors()[-1].endswith(f" {len(left)} API keys are in force.")
     assert "my-secret-key" not in caplog.text
     path.write_text(_line("b", "2"))
-    clock.now += 2
+    clock.now += 1
     assert _names(ring) == ["b"]
+    assert ring.current().faults == ()
     path.write_text("")
-    clock.now += 2
+    clock.now += 1
     assert _names(ring) == ["b"]
-    assert len(errors()) == 4  # what is broken again is told again
+    clock.now += 1
+    assert _names(ring) == []
+    assert len(errors()) == 5  # what is broken again is told again
 
 
-def test_what_could_not_be_read_for_a_moment_is_read_later(
+def test_what_could_not_be_read_for_a_moment_keeps_the_keys_and_is_read_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing about the file shows that it can be read now, and a removed key must not stay in use."""
@@ -227,13 +252,14 @@ def test_what_could_not_be_read_for_a_moment_is_read_later(
     path.write_text(_line("a", "1"))
     ring = KeyRing(path, None, clock)
     path.write_text(_line("b", "2"))
-    with monkeypatch.context() as patch:
 
-        def fail(_: Path) -> str:
-            raise KeysError("Too many open files.")
+    def fail(_: Path) -> str:
+        raise KeysError("Too many open files.")
 
-        patch.setattr(api_keys, "read_file", fail)
-        clock.now = 2
-        assert _names(ring) == ["a"]
-    clock.now = 4
+    for names in (["a"], []):
+        with monkeypatch.context() as patch:
+            patch.setattr(api_keys, "read_file", fail)
+            clock.now += 1
+            assert _names(ring) == names
+    clock.now += 1
     assert _names(ring) == ["b"]

@@ -6,20 +6,23 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from app.bulk.rows import Calibrations, Row, answer_fields, flat
+from app.bulk.rows import Row, answer_fields, flat
 from app.bulk.run_manifest import About, Applied, Basis, Used
 from app.bulk.summary import Summary
 from app.schemas import common
 from app.schemas import policies as policy_schemas
 from app.schemas import score as score_schemas
 from app.scoring.outcomes import ScoredFile
+from models.calibration import Calibration, describe
 from models.vocabulary import ADJECTIVES, DIMENSIONS
 
 MODELS = ("qualiclip", "bpclip")
 
 
-def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> score_schemas.UntimedScore:
-    """An answer with that score; `content` makes the file's digest."""
+def answer(
+    score: float = 0.5, *, content: str = "", calibration: Calibration | None = None, **fields: Any
+) -> score_schemas.UntimedScore:
+    """An answer with that score, read by a calibration; `content` makes the file's digest."""
     dimensions = common.Dimensions(**dict.fromkeys(DIMENSIONS, score))
     adjectives = [
         score_schemas.AdjectiveResult(
@@ -31,9 +34,30 @@ def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> score_sch
         )
         for word in ADJECTIVES
     ]
+    found = describe(
+        score,
+        {word.adjective: word.probability or 0.0 for word in adjectives},
+        dict.fromkeys(DIMENSIONS, score),
+        calibration,
+    )
+    in_words: dict[str, Any] = {
+        "reading": found.reading,
+        "percentile": found.percentile,
+        "summary": found.summary,
+        "faults": [
+            score_schemas.NamedFault(
+                fault=fault.name,
+                severity="strong" if fault.strong else "slight",
+                confidence=fault.strength,
+                message=fault.phrase,
+            )
+            for fault in found.faults
+        ],
+    }
     models = {
         name: score_schemas.ModelAnswer(
             score=score,
+            **in_words,
             dimensions=dimensions,
             adjectives=adjectives,
             prompt_pairs=[],
@@ -54,6 +78,7 @@ def answer(score: float = 0.5, *, content: str = "", **fields: Any) -> score_sch
     )
     return score_schemas.UntimedScore(**{
         "score": score,
+        **in_words,
         "model": "bpclip",
         "dimensions": dimensions,
         "models": models,
@@ -77,8 +102,8 @@ def failed(path: str, problem: str = "The image is empty.") -> ScoredFile:
     return ScoredFile(Path(path), None, problem)
 
 
-def row(path: str, score: float = 0.5, *, calibrations: Calibrations | None = None, **fields: Any) -> Row:
-    return flat(answer_fields(scored(path, score, **fields)), calibrations or {})
+def row(path: str, score: float = 0.5, **fields: Any) -> Row:
+    return flat(answer_fields(scored(path, score, **fields)))
 
 
 def verdict(outcome: str, *messages: str) -> policy_schemas.Verdict:

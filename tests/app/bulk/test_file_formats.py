@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from app.bulk.errors import OutputError
 from app.bulk.file_formats import Csv, FileFormat, JsonLines, Parquet, format_of, read_name, written_name
-from app.bulk.rows import Row, columns
+from app.bulk.rows import Row
+from app.schemas.columns import columns
 from tests.app.bulk.rows import MODELS, row, verdict
 
 NAMES = [

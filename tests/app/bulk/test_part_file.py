@@ -114,3 +114,19 @@ def test_a_row_that_does_not_fit_is_an_error_of_the_disk(tmp_path: Path) -> None
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
     assert _read(path) == _ROWS
+
+
+def test_rows_of_an_earlier_version_get_the_names_of_today(tmp_path: Path) -> None:
+    name = 'noisiness": .jpg'
+    lines = [
+        {"file": name, "dimensions": {"noisiness": 0.5}, "words": [{"dimension": "noisiness"}]},
+        {"file": name, "bpclip_noisiness": 0.5, "reasons": ["noisiness"]},
+    ]
+    path = tmp_path / "part"
+    with PartFile(path) as part:
+        for line in lines:
+            part.append(line)
+    assert _read(path) == [
+        {"file": name, "dimensions": {"cleanness": 0.5}, "words": [{"dimension": "cleanness"}]},
+        {"file": name, "bpclip_cleanness": 0.5, "reasons": ["noisiness"]},
+    ]

@@ -13,7 +13,8 @@ from app.bulk.report import page, write_report
 from app.bulk.summary import Summary
 from app.bulk.thumbnails import thumbnail
 from app.imaging.limits import Limits
-from tests.app.bulk.rows import about, row, summary_of, verdict
+from app.schemas.columns import columns
+from tests.app.bulk.rows import MODELS, about, row, summary_of, verdict
 from tests.calibrations import calibration
 from tests.photographs import named
 
@@ -117,13 +118,23 @@ def test_images_are_read_by_the_calibration() -> None:
         model.model_copy(update={"calibration": calibrated.get(model.name)}) for model in found.basis.models
     )
     found = found.model_copy(update={"basis": found.basis.model_copy(update={"models": used})})
-    rows = [row(f"{score}.jpg", score, calibrations=calibrated) for score in (0.1, 0.55, 0.7)]
+    rows = [row(f"{score}.jpg", score, calibration=calibration()) for score in (0.1, 0.55, 0.7)]
     text = page(found, summary_of(rows))
     assert "<p>Excellent</p>" in text
     assert "<p>Good: slightly soft, slightly underexposed, " in text
     assert "<p>Bad: blurry, underexposed, " in text
     assert "those of 500 real photographs" in text
     assert "with the faults that bpclip finds" in text
+
+
+def test_a_card_shows_the_fields_of_the_table() -> None:
+    text = page(about("upload"), summary_of([row("a.jpg", 0.5, verdict=verdict("fail", "Too small."))]))
+    shown = re.findall(r"<dt>(\w+)</dt><dd>([^<]*)</dd>", text.partition("<summary>All fields")[2])
+    written = row("a.jpg", 0.5, verdict=verdict("fail", "Too small."))
+    full = [column.name for column in columns(MODELS) if written[column.name] not in (None, [], "")]
+    assert [name for name, _ in shown] == full
+    assert dict(shown)["reasons"] == "Too small."
+    assert dict(shown)["bpclip_score"] == "0.5"
 
 
 def test_without_a_calibration_no_faults_are_named() -> None:

@@ -67,7 +67,7 @@ def test_what_was_begun_is_gone_on_with(path: Path) -> None:
 def test_what_an_earlier_version_began_is_gone_on_with(path: Path) -> None:
     done = [answer_fields(scored("0.jpg", 0.0)), answer_fields(failed("bad.jpg"))]
     about().write(path)
-    rows = done if path.suffix == ".jsonl" else [flat(fields, {}) for fields in done]
+    rows = done if path.suffix == ".jsonl" else [flat(fields) for fields in done]
     part = path.with_name(path.name + ".part.jsonl")
     part.write_bytes(b"".join(map(encoded, rows)) + b'{"file": "torn.jp')
     again = ScoreFile(path)
@@ -153,6 +153,7 @@ def test_another_basis_is_refused(tmp_path: Path) -> None:
     assert "computed in float32, not bfloat16" in refusal(basis(models=(models[0], half)))
     assert "no more than 2097152 pixels, not 1000" in refusal(basis(max_scored_pixels=1000))
     assert "it has no verdicts, and now those of upload are asked for" in refusal(basis("upload"))
+    assert "scored without --detail-crops, and now with it" in refusal(basis(detail_crops=True))
     output = ScoreFile(path)
     output.go_on(about(basis=basis(models=models[::-1]), named=("photos", "more")))
     output.close()
@@ -174,6 +175,8 @@ def test_another_policy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="the policy upload has been changed since"):
         ScoreFile(path).go_on(about(basis=judged.model_copy(update={"policy": changed})))
     judged.check_asked(("bpclip", "qualiclip"), "upload", path)
+    with pytest.raises(OutputError, match="without --detail-crops, and now with it"):
+        judged.check_asked(None, "upload", path, detail_crops=True)
 
 
 def test_without_what_says_where_scores_come_from_nothing_is_gone_on_with(path: Path) -> None:

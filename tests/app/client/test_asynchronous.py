@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.client import requests
+from app.client import connection
 from app.client.asynchronous import AsyncClient, Scored
 from app.client.errors import (
     ClientError,
@@ -176,7 +176,7 @@ def test_the_key_is_never_shown(answer: httpx.Response | Exception, caplog: pyte
 
 
 def test_an_answer_without_end_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "MOST_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr(connection, "MOST_ANSWER_BYTES", 10_000)
 
     async def endless() -> AsyncIterator[bytes]:
         while True:

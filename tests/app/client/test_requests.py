@@ -1,18 +1,22 @@
 """What is sent, and what answers mean."""
 
 import io
+import json
 import os
 import pickle
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from app.client import requests
 from app.client.errors import ImageUnreadable, Misunderstood, Problem
 from app.client.requests import Call
 from app.schemas.score import ScoreAnswer
 from tests.app.client.answers import JPEG, bare, problem, score_body
+from tests.photographs import named
 
 _CALL = Call("POST", "v1/score", request_id="ours")
 
@@ -26,11 +30,12 @@ def _failure(response: httpx.Response) -> Problem:
 def test_the_query_has_what_was_asked_for_and_no_more() -> None:
     assert requests.parameters() == {}
     assert requests.parameters(
-        ["bpclip", "qualiclip"], "moody,cinematic", quality_map=True, policy="upload"
+        ["bpclip", "qualiclip"], "moody,cinematic", quality_map=True, detail_crops=True, policy="upload"
     ) == {
         "models": "bpclip,qualiclip",
         "adjectives": "moody,cinematic",
         "quality_map": "true",
+        "detail_crops": "true",
         "policy": "upload",
     }
     assert requests.parameters("bpclip", resize="reference") == {"models": "bpclip", "resize": "reference"}
@@ -83,6 +88,46 @@ def test_images_are_read_from_whatever_carries_bytes(tmp_path: Path) -> None:
     with path.open("rb") as file:
         file.seek(2)
         assert requests.content_of(file, 100) == JPEG[2:]
+
+
+@pytest.mark.parametrize("filled", [True, False])
+def test_a_pipe_of_the_shell_is_read(tmp_path: Path, filled: bool) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "wb") as pipe:
+        if filled:
+            pipe.write(JPEG)
+        pipe.close()
+        if filled:
+            assert requests.content_of(f"/dev/fd/{reading}", 100) == JPEG
+        else:
+            with pytest.raises(ImageUnreadable, match="It is empty"):
+                requests.content_of(f"/dev/fd/{reading}", 100)
+
+
+def test_pixels_are_sent_as_they_are() -> None:
+    pixels = named()["chelsea"]
+    for image in (pixels, Image.fromarray(pixels)):
+        with Image.open(io.BytesIO(requests.content_of(image, 10**7))) as sent:
+            assert sent.format == "PNG"
+            np.testing.assert_array_equal(np.asarray(sent), pixels)
+    gray = pixels[..., 0]
+    with Image.open(io.BytesIO(requests.content_of(gray, 10**7))) as sent:
+        np.testing.assert_array_equal(np.asarray(sent), gray)
+    with pytest.raises(ImageUnreadable, match="more than 100 bytes"):
+        requests.content_of(pixels, 100)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (np.zeros((8, 8, 3), np.float32), "has to be uint8, from 0 to 255; it has the type <f4"),
+        (np.zeros((2, 8, 8, 3), np.uint8), r"shape \(H, W\) or \(H, W, 3\), not \(2, 8, 8, 3\)"),
+        (Image.new("HSV", (8, 8)), "mode HSV cannot be sent; convert it to RGB"),
+    ],
+)
+def test_pixels_that_no_file_has_are_a_mistake_of_the_program(pixels: requests.HasPixels, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        requests.content_of(pixels, 10**7)
 
 
 def test_what_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) -> None:
@@ -199,8 +244,28 @@ def test_a_broken_problem_is_still_one() -> None:
         assert (_failure(response).slug, _failure(response).status) == ("", 422)
 
 
+@pytest.mark.parametrize("prefix", ["", "/iqa", "/a/b-c.d"])
+def test_a_problem_may_come_from_below_a_prefix(prefix: str) -> None:
+    found = _failure(
+        httpx.Response(
+            422,
+            headers={"Content-Type": "application/problem+json"},
+            json={"type": f"{prefix}/problems/invalid-image", "detail": "It is damaged."},
+        )
+    )
+    assert (found.slug, str(found.detail)) == ("invalid-image", "It is damaged.")
+
+
 def test_errors_travel_between_processes() -> None:
     found = _failure(problem("overloaded", 7, waiting=3))
     again = pickle.loads(pickle.dumps(found))
     assert vars(again) == vars(found)
     assert str(again) == str(found)
+
+
+def test_an_answer_of_an_earlier_server_has_the_names_of_today() -> None:
+    body = json.dumps(score_body(0.25)).replace("cleanness", "noisiness").encode()
+    answer = requests.parsed(ScoreAnswer, body, _CALL)
+    assert answer.dimensions is not None
+    assert answer.dimensions.cleanness == 0.25
+    assert "noisiness" not in answer.model_dump_json()

@@ -18,6 +18,8 @@ import pytest
 from app.auth.api_keys import ApiKey, digest_of, new_key
 from app.client import AsyncClient, Client, ClientError, ImageUnreadable, Problem, Scored, Unreachable
 from app.client.retry import Clock
+from app.schemas.batch import BatchProblem
+from app.schemas.pick import PickedImage, PickGroup
 from tests.app.client.answers import JPEG, Service, VirtualClock, problem, scored
 from tests.app.files import encoded
 from tests.app.running import Server
@@ -62,7 +64,7 @@ def test_it_needs_nothing_of_the_server() -> None:
     assert loaded & _FOREIGN == set()
     ours = {name for name in loaded if name.startswith(("app.", "models."))}
     assert {name for name in ours if not name.startswith(("app.client", "app.schemas"))} == {
-        "app.version", "models.vocabulary", "models.calibration", "models.faults",
+        "app.version", "models.vocabulary", "models.calibration", "models.faults", "models.grades",
     }  # fmt: skip
 
 
@@ -230,9 +232,11 @@ def test_an_image_is_scored_from_bytes_a_path_and_a_file(
 ) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(photo)
-    answer = asking.score(photo, models="bpclip", quality_map=True)
+    answer = asking.score(photo, models="bpclip", quality_map=True, detail_crops=True)
     assert (answer.model, set(answer.models), answer.image.width) == ("bpclip", {"bpclip"}, 451)
     assert answer.quality_map is not None
+    assert answer.detail is not None
+    assert [(tile.width, tile.height) for tile in answer.detail.tiles] == [(384, 300)]
     with path.open("rb") as file:
         others = [asking.score(image, models=["bpclip"]) for image in (path, str(path), file)]
     for other in others:
@@ -246,6 +250,14 @@ def test_the_other_questions(asking: Client, photo: bytes) -> None:
     assert asking.heat_map(photo, models="bpclip").startswith(b"\x89PNG")
     compared = asking.compare(photo, io.BytesIO(worse))
     assert compared.signal.ssim < 0.99
+    brief = asking.summarize_pair(photo, worse)
+    assert brief.signal == compared.signal
+    assert brief.reference.sha256 == compared.reference.image.sha256
+    assert compared.reference.embedding is None
+    assert compared.difference_map is None
+    assert asking.compare(photo, worse, difference_map=True).difference_map is not None
+    assert asking.difference_picture(photo, worse).startswith(b"\x89PNG")
+    assert asking.compare(photo, worse, embedding=True).reference.embedding is not None
     smaller = encoded(named()["chelsea"][:200, :300])
     with pytest.raises(Problem, match="size-mismatch"):
         asking.compare(photo, smaller)
@@ -253,6 +265,24 @@ def test_the_other_questions(asking: Client, photo: bytes) -> None:
     assert resized is not None
     assert (resized.width, resized.height) == (300, 200)
     assert {model.name for model in asking.models().models} == {"qualiclip", "bpclip", "bpclip-fr"}
+
+
+@pytest.mark.process
+def test_the_best_of_several(asking: Client, photo: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"no image")
+    answer = asking.pick([photo, path], model="bpclip")  # that service has no room for two photographs
+    assert answer.groups == [PickGroup(keep=0, images=[0], reason="No other photograph shows the same.")]
+    assert [image.filename for image in answer.images] == ["0", "broken.jpg"]
+    first, second = answer.images
+    assert isinstance(first, PickedImage)
+    assert (first.keep, first.image.width) == (True, 451)
+    assert isinstance(second, BatchProblem)
+    assert second.status == 415
+    with pytest.raises(TypeError, match="Many images are wanted"):
+        asking.pick(photo)
+    with pytest.raises(Problem, match="malformed-request"):
+        asking.pick([photo])
 
 
 @pytest.mark.process

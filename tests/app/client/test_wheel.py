@@ -104,10 +104,11 @@ def test_the_wheel_is_typed_licensed_and_has_the_service_s_version(wheel: Path) 
     copied = {name.removeprefix("iqa_client/") for name in names if name.endswith(".py")}
     modules = {
         path.relative_to(_ROOT / "app").as_posix().removeprefix("client/")
-        for part in ("client", "schemas")
-        for path in (_ROOT / "app" / part).glob("*.py")
+        for part in ("client/*.py", "schemas/**/*.py")
+        for path in (_ROOT / "app").glob(part)
     }
-    science = {f"science/{name}.py" for name in ("__init__", "vocabulary", "calibration", "faults")}
+    of_science = ("__init__", "vocabulary", "calibration", "faults", "grades")
+    science = {f"science/{name}.py" for name in of_science}
     assert copied == modules | science | {"version.py"}
 
 

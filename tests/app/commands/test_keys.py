@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from app.auth.api_keys import MOST_KEYS, ApiKey, digest_of, find, load_keys
+from app.auth.api_keys import MOST_KEYS, ApiKey, digest_of, find, read_keys
 from app.cli import app
 from app.commands.terminal import UNUSABLE
 from tests.app.command_line import ROOT, invoke, start
@@ -24,7 +24,7 @@ def test_a_new_key_is_printed_once_with_its_line() -> None:
     assert line == f"anna:{hashlib.sha256(key.encode()).hexdigest()}:5000000"
     assert "IQA_API_KEYS_FILE" in result.stderr
     assert key not in result.stderr
-    assert load_keys(None, line) == (ApiKey("anna", digest_of(key.encode()), 5_000_000),)
+    assert read_keys(None, line).keys == (ApiKey("anna", digest_of(key.encode()), 5_000_000),)
     assert invoke("keys", "new", "anna").stdout != result.stdout
 
 
@@ -43,7 +43,7 @@ def test_a_key_is_added_to_a_file_that_the_service_can_use(tmp_path: Path) -> No
     ]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text().splitlines() == [answer["line"] for answer in made]
-    listed = load_keys(path, None)
+    listed = read_keys(path, None).keys
     assert [find(listed, answer["key"].encode()) for answer in made] == list(listed)
     assert not any(answer["key"] in path.read_text() for answer in made)
 
@@ -56,7 +56,7 @@ def test_what_is_in_a_file_stays_as_it_is(tmp_path: Path) -> None:
     assert invoke("keys", "new", "anna", "--file", path).exit_code == 0
     assert path.read_text().startswith(before + "\nanna:")
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert [key.name for key in load_keys(path, None)] == ["bob", "anna"]
+    assert [key.name for key in read_keys(path, None).keys] == ["bob", "anna"]
 
 
 @pytest.mark.process
@@ -70,7 +70,7 @@ def test_a_name_is_used_once_even_by_two_at_a_time(tmp_path: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
         codes = list(pool.map(add, range(3)))
     assert sorted(codes) == [0, UNUSABLE, UNUSABLE]
-    assert len(load_keys(path, None)) == 1
+    assert len(read_keys(path, None).keys) == 1
     result = invoke("keys", "new", "anna", "--file", path)
     assert result.exit_code == UNUSABLE
     assert result.stderr == f"{path} has a key of anna already.\n"
@@ -95,7 +95,7 @@ def test_no_more_keys_are_added_than_the_service_takes(tmp_path: Path) -> None:
     path.write_text("\n".join(lines))
     result = invoke("keys", "new", "anna", "--file", path)
     assert (result.exit_code, result.stdout) == (UNUSABLE, "")
-    assert len(load_keys(path, None)) == MOST_KEYS
+    assert len(read_keys(path, None).keys) == MOST_KEYS
 
 
 @pytest.mark.parametrize("name", ["", "an na", "a:b", "a#b", "a,b", "ä", "-", "x" * 65, "a\n"])

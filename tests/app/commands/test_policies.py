@@ -13,11 +13,13 @@ from app.commands.terminal import SOME_FAILED, UNUSABLE
 from app.imaging.metering import measure_exposure
 from app.policies import MeasuredImage
 from app.scoring.offline import Scorer
-from app.scoring.panel import Panel
+from app.scoring.panel import Looks, Panel
 from app.settings import read_settings
 from models.loading import load_model
 from models.training.robustness import HARMLESS, ORDERED, levels_of, scored, seed_of, spoilt
 from tests.app.command_line import cut_off, invoke, save_photographs
+from tests.drawings import drawing
+from tests.photographs import named
 
 _FILE = """
 [gate]
@@ -65,8 +67,9 @@ def test_the_policies_are_listed_with_their_limits(file: Path) -> None:
 
 def test_as_json(file: Path) -> None:
     result = invoke("policies", "--json", environment={"IQA_POLICIES_FILE": str(file)})
-    upload, gate, size = json.loads(result.stdout)["policies"]
+    upload, transcode, gate, size = json.loads(result.stdout)["policies"]
     assert (upload["name"], upload["built_in"], gate["built_in"]) == ("upload", True, False)
+    assert (transcode["needs_reference"], gate["needs_reference"]) == (True, False)
     assert (gate["models"], gate["limits"][1]["bad"]) == (["bpclip"], "above")
     assert size["side"]["review"] == 100
     # They would be about weights, which are not looked at.
@@ -75,7 +78,8 @@ def test_as_json(file: Path) -> None:
 
 def test_a_built_in_policy_without_its_model_is_left_out() -> None:
     result = invoke("policies", "--json", "--models", "qualiclip")
-    assert json.loads(result.stdout) == {"policies": []}
+    # What compares with a reference needs no no-reference model.
+    assert [each["name"] for each in json.loads(result.stdout)["policies"]] == ["transcode"]
 
 
 @pytest.mark.parametrize(
@@ -188,22 +192,27 @@ def test_each_picture_is_judged_by_its_own_exposure(
     assert all(share["fail"] == 0 for share in printed["distortions"]["brighten"].values())
 
 
+@pytest.mark.parametrize("kind", ["photograph", "monochrome", "drawing"])
 def test_photographs_are_measured_as_the_service_does(
-    tmp_path: Path, weights_environment: dict[str, str]
+    kind: str, tmp_path: Path, weights_environment: dict[str, str]
 ) -> None:
     sources = {name.removeprefix("IQA_").lower(): value for name, value in weights_environment.items()}
     settings = read_settings(**sources, dtype="float32", threads=1)
     scorer = Scorer(settings)
     panel = Panel(scorer, settings)
-    path = save_photographs(tmp_path / "good", "coffee") / "coffee.png"
+    pixels = (drawing("terminal", 0) if kind == "drawing" else named()["coffee"])[:250, :300]
+    path = tmp_path / "picture.png"
+    Image.fromarray(pixels).convert("L" if kind == "monochrome" else "RGB").save(path)
     photo = panel.read(path)
     (opinions,) = panel.judge([photo.pixels], None, lambda _: None)
-    found = panel.measured(opinions, measure_exposure(photo.pixels), photo.width, photo.height)
+    found = panel.measured(opinions, Looks.of(photo.pixels), photo.width, photo.height)
     (scored,) = scorer.score([path])
     assert scored.answer is not None
     expected = MeasuredImage.of(scored.answer)
     assert (found.width, found.height, found.model) == (expected.width, expected.height, expected.model)
     assert found.exposure == expected.exposure
+    assert (found.monochrome, found.photograph) == (expected.monochrome, expected.photograph)
+    assert (found.monochrome, found.photograph) == (kind == "monochrome", kind != "drawing")
     assert list(found.opinions) == list(expected.opinions) == ["qualiclip", "bpclip"]
     for name, opinion in found.opinions.items():
         wanted = expected.opinions[name]

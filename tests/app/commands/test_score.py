@@ -1,5 +1,7 @@
 """``iqa score`` on real photographs, with random weights: what is printed where, and what stops it."""
 
+import csv
+import io
 import os
 import pty
 import re
@@ -53,7 +55,8 @@ def test_one_bad_file_in_a_hundred_stops_nothing(hundred: Path, weights_environm
     assert found == [f"{number:03}.jpg" for number in range(100) if number != 50]
     lines = [line for line in errors.splitlines() if not line.startswith("scoring:")]
     assert lines == [
-        f"{hundred / _BAD}: The JPEG image is truncated or damaged.",
+        f"{hundred / _BAD}: The JPEG image is truncated: its data ends before the picture does. "
+        "Send the whole file again.",
         "1 could not be scored, 99 were.",
     ]
 
@@ -74,7 +77,7 @@ def test_a_terminal_sees_a_bar_and_the_results_stay_clean(
     assert "100/100" in screen
     assert "scoring" in screen
     assert "/s" in screen
-    assert screen.index("100/100") < screen.index("damaged")
+    assert screen.index("100/100") < screen.index("truncated")
 
 
 @pytest.mark.process
@@ -107,11 +110,33 @@ def test_a_reader_that_goes_away_is_no_error(hundred: Path, weights_environment:
 def test_lines_have_the_names_of_the_http_answer(photos: Path, weights_environment: dict[str, str]) -> None:
     result = invoke("score", photos, "--json", environment=weights_environment)
     assert result.exit_code == 0, result.stderr
-    only_over_http = {"timing_ms", "batch", "quality_map"}
+    only_over_http = {"timing_ms", "batch", "quality_map", "embedding"}
     for line in lines_of_json(result.stdout):
         assert set(line) == {"file", *ScoreAnswer.model_fields} - only_over_http
         assert set(line["models"]) == {"qualiclip", "bpclip"}
         assert all(len(model["adjectives"]) == 40 for model in line["models"].values())
+
+
+def test_tiles_at_native_size_where_they_are_asked_for(
+    tmp_path: Path, photos: Path, weights_environment: dict[str, str]
+) -> None:
+    environment = {**weights_environment, "IQA_RUNTIME": "eager"}
+    (line, *_) = lines_of_json(
+        invoke("score", photos, "--json", "--detail-crops", environment=environment).stdout
+    )
+    assert len(line["detail"]["tiles"]) >= 1
+    shown = invoke("score", line["file"], "--detail-crops", environment=environment).stdout
+    assert f"worst part at native size: score {line['detail']['score']:.3f}, sharpness" in shown
+    assert "native size" not in invoke("score", line["file"], environment=environment).stdout
+    out = tmp_path / "scores.csv"
+    arguments = ("score", photos, "--out", out)
+    assert invoke(*arguments, "--detail-crops", environment=environment).exit_code == 0
+    (row, *_) = csv.DictReader(io.StringIO(out.read_text()))
+    assert float(row["detail_sharpness"]) == pytest.approx(line["detail"]["sharpness"], abs=1e-6)
+    assert float(row["detail_cleanness"]) == pytest.approx(line["detail"]["cleanness"], abs=1e-6)
+    resumed = invoke(*arguments, "--resume", environment=environment)
+    assert resumed.exit_code == 2
+    assert "scored with --detail-crops, and now without it" in resumed.stderr
 
 
 @pytest.mark.process
@@ -137,12 +162,13 @@ def test_several_files_are_a_table(photos: Path, weights_environment: dict[str, 
     assert result.exit_code == 0
     rows = [line.split() for line in result.stdout.splitlines() if ".jpg" in line]
     scores = lines_of_json(invoke("score", photos, "--json", environment=weights_environment).stdout)
+    scores.sort(key=lambda line: line["score"])  # the worst first
     assert [row[0] for row in rows] == [line["file"] for line in scores]
     assert [row[1] for row in rows] == [f"{line['score']:.3f}" for line in scores]
     header = next(line for line in result.stdout.splitlines() if "file" in line)
     assert header.split() == [
         *("file", "score", "qualiclip", "bpclip"),
-        *("sharpness", "brightness", "colorfulness", "contrast", "noisiness", "overall"),
+        *("sharpness", "brightness", "colorfulness", "contrast", "cleanness", "overall"),
         "reading",
     ]
     assert {row[-1] for row in rows} <= set(READINGS)
@@ -193,6 +219,30 @@ def test_a_single_file_is_told_in_full(photos: Path, weights_environment: dict[s
         f"brightest hundredth; {light.clipped_shadows:.1%} clipped to black, "
         f"{light.clipped_highlights:.1%} to white."
     ) in result.stdout.splitlines()
+
+
+@pytest.mark.process
+def test_standard_input_and_pipes_are_scored(photos: Path, weights_environment: dict[str, str]) -> None:
+    data = (photos / "000.jpg").read_bytes()
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "wb") as pipe:
+        assert pipe.write(data) == len(data) < 1 << 16  # fits into the pipe
+        pipe.close()
+        result = invoke(
+            *("score", "-", f"/dev/fd/{reading}", photos / "000.jpg", "--json"),
+            environment=weights_environment,
+            standard_input=data,
+        )
+    assert result.exit_code == 0, result.stderr
+    scores = [line["score"] for line in lines_of_json(result.stdout)]
+    assert len(scores) == 3
+    assert scores == pytest.approx([scores[2]] * 3, abs=1e-4)
+
+
+def test_what_has_no_end_is_not_read(weights_environment: dict[str, str]) -> None:
+    result = invoke("score", "/dev/zero", environment=weights_environment)
+    assert result.exit_code == 1
+    assert "It is not a file." in result.stderr
 
 
 def test_only_the_models_asked_for_answer(photos: Path, weights_environment: dict[str, str]) -> None:

@@ -13,9 +13,9 @@ import models.checkpoints.sources
 import models.qualiclip.official
 from app.commands.terminal import UNUSABLE
 from models.checkpoints.errors import WeightsDownloadError
-from models.checkpoints.format import save
 from models.checkpoints.metadata import Metadata
-from models.checkpoints.sources import read
+from models.checkpoints.saving import save
+from models.checkpoints.sources import bundled_path, read
 from models.registry import BUNDLED
 from models.training.photos import list_photos
 from tests.app.command_line import invoke, lines_of_json, save_crops
@@ -78,6 +78,13 @@ def test_a_file_of_any_model_can_be_inspected(model: str, weights_folder: Path) 
     assert "random numbers" in invoke("weights", "inspect", path).stdout
 
 
+@pytest.mark.parametrize("name", ["bpclip", "bpclip-compact"])
+def test_bundled_weights_can_be_inspected_by_name(name: str) -> None:
+    result = invoke("weights", "inspect", name, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["name"] == "bpclip-compact"
+
+
 def test_all_bundled_weights_can_be_inspected(bundled: Path) -> None:
     result = invoke("weights", "inspect", "bundled", "--json")
     assert [card["model"] for card in lines_of_json(result.stdout)] == list(BUNDLED)
@@ -122,7 +129,7 @@ def test_official_weights_that_are_not_there_are_not_inspected() -> None:
     assert "iqa weights fetch official" in result.stderr
 
 
-def test_fetching_names_the_licence_and_passes_the_pin(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetching_names_the_license_and_passes_the_pin(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pins: list[str | None] = []
 
     def fetch(
@@ -214,7 +221,6 @@ def test_what_cannot_be_calibrated_stays_as_it_is(weights_folder: Path, tmp_path
     photos = save_crops(tmp_path / "photos", 2)[0].parent
     (tmp_path / "empty").mkdir()
     for model, real, reason in (
-        ("bpclip-fr", photos, "compares pairs of images"),
         ("bpclip", tmp_path / "empty", "holds no photographs"),
         ("bpclip", tmp_path / "none", "There is no folder"),
     ):
@@ -228,11 +234,34 @@ def test_what_cannot_be_calibrated_stays_as_it_is(weights_folder: Path, tmp_path
         assert path.read_bytes() == before
 
 
+def test_a_full_reference_model_gets_grades(tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    shutil.copy(bundled_path("bpclip-fr"), path)
+    before = read(path, "bpclip-fr").metadata.grades
+    photos = save_crops(tmp_path / "photos", 4)[0].parent
+    result = invoke("weights", "calibrate", path, "--clean", photos)
+    assert result.exit_code == 0, result.stderr
+    after = read(path, "bpclip-fr").metadata.grades
+    assert after is not None
+    assert after.source == "photographs of the folder photos"
+    assert after != before
+    assert f"imperceptible from {after.steps[0]:.3f}" in result.stderr
+
+
+def test_readings_need_photographs_as_people_take_them(weights_folder: Path, tmp_path: Path) -> None:
+    photos = save_crops(tmp_path / "photos", 2)[0].parent
+    path = tmp_path / "bpclip.safetensors"
+    shutil.copy(weights_folder / path.name, path)
+    result = invoke("weights", "calibrate", path, "--clean", photos)
+    assert result.exit_code == UNUSABLE
+    assert "--real FOLDER" in result.stderr
+
+
 @pytest.mark.process
 def test_models_are_prepared_for_the_next_start(
     weights_environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.runtime.export.platformdirs.user_cache_path", lambda _: tmp_path)
+    monkeypatch.setattr("models.runtime.graphs.platformdirs.user_cache_path", lambda _: tmp_path)
     result = invoke("weights", "export", environment={**weights_environment, "IQA_DEVICES": "cpu"})
     assert (result.exit_code, result.stderr) == (0, "")
     assert [line.partition(":")[0] for line in result.stdout.splitlines()] == [

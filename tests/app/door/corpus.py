@@ -2,14 +2,14 @@
 
 from functools import cache
 
-from tests.app.door import forms, pictures, pixels, requests
+from tests.app.door import forms, pictures, pixels, requests, wholeness
 from tests.app.door.case import Case
 
 
 @cache
 def corpus() -> dict[str, Case]:
     """All cases; the bytes of each are made when it is asked for."""
-    found = [case for module in (pictures, pixels, forms, requests) for case in module.cases()]
+    found = [case for module in (pictures, pixels, wholeness, forms, requests) for case in module.cases()]
     named = {case.name: case for case in found}
     assert len(named) == len(found), "two cases have one name"
     return named

@@ -1,5 +1,6 @@
 """Hostile and odd forms, of one image, two and many, each with the answer to it."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
 
@@ -46,6 +47,12 @@ def _forms() -> Iterator[Case]:
     yield a_form("another field instead", lambda: [part("file", a_png())], MALFORMED)
     yield a_form("the field in capitals", lambda: [part("IMAGE", a_png())], MALFORMED)
     yield a_form("a field of /compare", lambda: [part("reference", a_png())], MALFORMED)
+    for option in ("models", "quality_map", "policy", "detail_crops", "adjectives"):
+        yield a_form(
+            f"the option {option} as a field",
+            lambda option=option: [part("image", a_png()), part(option, b"bpclip")],  # type: ignore[misc]
+            refused(400, "malformed-request", expected=["image"]),
+        )
     yield a_form("2,000 fields", lambda: [part(f"field{number}", b"x") for number in range(2000)], MALFORMED)
     yield a_form("2,000 times the field", lambda: [part("image", b"x")] * 2000, MALFORMED)
     yield a_form("a part without a name", lambda: [b"Content-Type: image/png\r\n\r\n" + a_png()], MALFORMED)
@@ -82,9 +89,7 @@ def _forms() -> Iterator[Case]:
             MALFORMED if many else fine,
         )
     for label in ("image/svg+xml", "text/html", "", "x" * 500):
-        yield a_form(
-            f"a part labelled {label[:20]!r}", lambda t=label: [part("image", a_png(), type=t)], fine
-        )  # type: ignore[misc]
+        yield a_form(f"a part labeled {label[:20]!r}", lambda t=label: [part("image", a_png(), type=t)], fine)  # type: ignore[misc]
     yield a_form(
         "a form in a form",
         lambda: [
@@ -101,11 +106,17 @@ def _forms() -> Iterator[Case]:
         ("no last boundary", whole[:-10]),
         ("half a boundary", whole[:-6]),
         ("LF instead of CRLF", whole.replace(b"\r\n", b"\n")),
-        ("something in front", b"a preamble\r\n" + whole),
         ("NUL in a header", whole.replace(b"Content-Type", b"Content\0Type")),
         ("a header without a colon", whole.replace(b"Content-Type:", b"Content-Type")),
     ):
         yield case(f"form: {name}", lambda body=body: form_of("/score", body, boundary="edge"), MALFORMED)  # type: ignore[misc]
+    yield case(
+        "form: something in front",
+        lambda: form_of(
+            "/score", b"a preamble\r\n" + joined([part("image", a_png())], "edge"), boundary="edge"
+        ),
+        fine,
+    )
     yield case(
         "form: something behind it",
         lambda: form_of("/score", joined([part("image", a_png())], "edge") + b"an epilogue", boundary="edge"),
@@ -125,7 +136,7 @@ def _forms() -> Iterator[Case]:
             MALFORMED,
         )
     yield case(
-        "form: labelled as mixed, so its bytes are the image",
+        "form: labeled as mixed, so its bytes are the image",
         lambda: post(
             "/score", joined([part("image", a_png())]), {"Content-Type": "multipart/mixed; boundary=edge"}
         ),
@@ -136,10 +147,37 @@ def _forms() -> Iterator[Case]:
         lambda: post("/score", b"image=abc", {"Content-Type": "application/x-www-form-urlencoded"}),
         NO_IMAGE,
     )
-    yield case(
-        "form: the image in JSON",
-        lambda: post("/score", json.dumps({"image": "abc"}).encode(), {"Content-Type": "application/json"}),
-        NO_IMAGE,
+    encoded_png = base64.b64encode(a_png())
+    for name, asked, answer in (
+        ("the image in JSON", {"image": encoded_png.decode()}, MALFORMED),
+        ("an address in JSON", {"url": "https://example.org/a.jpg"}, refused(403, "fetch-not-allowed")),
+    ):
+        yield case(
+            f"form: {name} in place of it",
+            lambda asked=asked: post(  # type: ignore[misc]
+                "/score", json.dumps(asked).encode(), {"Content-Type": "application/json"}
+            ),
+            answer,
+        )
+    for name, body, label in (
+        (
+            "the image in JSON, labeled as text",
+            json.dumps({"image": encoded_png.decode()}).encode(),
+            "text/plain",
+        ),
+        ("a data: URL", b"data:image/png;base64," + encoded_png, "text/plain"),
+        ("base64", encoded_png, "text/plain"),
+        ("a file as text", a_png().decode("utf-8", "replace").encode(), "application/octet-stream"),
+    ):
+        yield case(
+            f"form: {name} in place of it",
+            lambda body=body, label=label: post("/score", body, {"Content-Type": label}),  # type: ignore[misc]
+            refused(415, "unsupported-media-type", reason="unknown-format"),
+        )
+    yield a_form(
+        "a data: URL in the field",
+        lambda: [part("image", b"data:image/png;base64," + encoded_png)],
+        refused(415, "unsupported-media-type", reason="unknown-format"),
     )
 
 

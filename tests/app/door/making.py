@@ -62,7 +62,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 def png(
     width: int, height: int, stream: bytes, *, bits: int = 8, kind: int = 2, before: bytes = b""
 ) -> bytes:
-    """A PNG file of a zlib stream; `kind` is its colour type, `before` are chunks ahead of the pixels."""
+    """A PNG file of a zlib stream; `kind` is its color type, `before` are chunks ahead of the pixels."""
     header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
     return PNG_SIGNATURE + chunk(b"IHDR", header) + before + chunk(b"IDAT", stream) + chunk(b"IEND", b"")
 
@@ -183,7 +183,7 @@ def _jpeg_frame(data: bytes) -> int:
 
 
 def gif(frames: int, width: int = 64, height: int = 64, comment: bytes = b"") -> bytes:
-    """A GIF file of a grey first frame and then single pixels."""
+    """A GIF file of a gray first frame and then single pixels."""
     header = b"GIF89a" + struct.pack("<HH", width, height) + b"\x80\0\0" + b"\x80\x80\x80\xff\xff\xff"
     note = b"".join(b"!\xfe" + bytes([len(text)]) + text + b"\0" for text in (comment,) if text)
     dot = b",\0\0\0\0\x01\0\x01\0\0" + b"\x02\x02\x44\x01\0"

@@ -52,7 +52,7 @@ def sources() -> tuple[tuple[str, bytes], ...]:
     """Good files of all formats, small, each with the kind that it is."""
     photo = Image.fromarray(making.photograph()).resize(_SIZE)
     other = photo.transpose(Image.Transpose.ROTATE_180)
-    grey = np.asarray(photo.convert("L"), np.uint16) * 257
+    gray = np.asarray(photo.convert("L"), np.uint16) * 257
     profile = display_p3()
 
     def made(format: str = "JPEG", **options: Any) -> bytes:
@@ -69,7 +69,7 @@ def sources() -> tuple[tuple[str, bytes], ...]:
         ("JPEG", animated("MPO")),
         ("PNG", made("PNG", exif=exif(3), icc_profile=profile)),
         ("PNG", encoded(photo.quantize(32), "PNG", transparency=bytes(range(32)))),
-        ("PNG", png_of(grey, bits=16, kind=0)),
+        ("PNG", png_of(gray, bits=16, kind=0)),
         ("PNG", animated("PNG")),
         ("GIF", animated("GIF")),
         ("GIF", gif(20)),
@@ -80,7 +80,7 @@ def sources() -> tuple[tuple[str, bytes], ...]:
         ("TIFF", animated("TIFF")),
         ("TIFF", made("TIFF", compression="jpeg")),
         ("TIFF", encoded(photo.convert("1"), "TIFF", compression="group4")),
-        ("TIFF", encoded(Image.fromarray((grey / 65535).astype(np.float32)), "TIFF")),
+        ("TIFF", encoded(Image.fromarray((gray / 65535).astype(np.float32)), "TIFF")),
         ("WebP", made("WEBP", exif=exif(8))),
         ("WebP", made("WEBP", lossless=True)),
         ("WebP", animated("WEBP")),

@@ -56,10 +56,15 @@ def _floods() -> Iterator[Case]:
     yield image(
         "flood: PNG of 1 GB when decoded",
         lambda: png(_SIDE, _SIDE, zeros(_SIDE * (4 * _SIDE + 1)), kind=6),
-        refused(422, "image-too-large", max_pixels=50_000_000),
+        refused(422, "image-too-large", max_pixels=120_000_000),
     )
     yield image(
-        "flood: PNG one row over the limit", lambda: png(10_000, 5001, zeros(5001 * 30_001)), TOO_LARGE
+        "flood: PNG one row over the limit", lambda: png(10_000, 12_001, zeros(12_001 * 30_001)), TOO_LARGE
+    )
+    yield image(
+        "flood: PNG that takes more memory than its format may",
+        lambda: png(10_000, 6462, zeros(6462 * 30_001)),
+        refused(422, "image-too-large", max_pixels=64_615_384),
     )
     yield image(
         "flood: PNG of 49 Mpx in 200 KB, within the limit",

@@ -29,6 +29,9 @@ from tests.app.door.making import (
 )
 from tests.app.door.profiles import display_p3, in_display_p3
 from tests.app.files import encoded
+from tests.app.tiff_files import tiff_file, tiff_picture
+from tests.drawings import with_caption
+from tests.photographs import named
 
 _TENTHS = range(1, 10)
 _SIDE = 16_384  # squared and with four bytes a pixel, one GB
@@ -45,10 +48,10 @@ def cases() -> Iterator[Case]:
 
 def _kinds_of_pixels() -> Iterator[Case]:
     photo = Image.fromarray(photograph())
-    grey = photo.convert("L")
-    levels = np.asarray(grey)
+    gray = photo.convert("L")
+    levels = np.asarray(gray)
     sixteen = np.asarray(levels, np.uint16) * 257
-    colours = photograph().astype(np.uint16) * 257
+    colors = photograph().astype(np.uint16) * 257
 
     def float_tiff(scale: float, spoilt: float | None = None) -> bytes:
         samples = levels.astype(np.float32) * np.float32(scale)
@@ -56,8 +59,8 @@ def _kinds_of_pixels() -> Iterator[Case]:
             samples[5, 5] = spoilt
         return encoded(Image.fromarray(samples), "TIFF")
 
-    def grey_png() -> bytes:
-        return encoded(grey, "PNG")
+    def gray_png() -> bytes:
+        return encoded(gray, "PNG")
 
     def over_white() -> bytes:
         alpha = Image.fromarray(_ALPHA)
@@ -71,7 +74,7 @@ def _kinds_of_pixels() -> Iterator[Case]:
         return data[: marker + 11] + bytes([transform]) + data[marker + 12 :]
 
     as_is = good(width=160, height=120, color_converted=False)
-    yield image("pixels: TIFF of floats in [0, 1]", lambda: float_tiff(1 / 255), as_is, like=grey_png)
+    yield image("pixels: TIFF of floats in [0, 1]", lambda: float_tiff(1 / 255), as_is, like=gray_png)
     yield image("pixels: TIFF of floats up to 255", lambda: float_tiff(1.0), DAMAGED)
     yield image("pixels: TIFF with NaN", lambda: float_tiff(1 / 255, np.nan), DAMAGED)
     yield image("pixels: TIFF with infinity", lambda: float_tiff(1 / 255, np.inf), DAMAGED)
@@ -79,12 +82,12 @@ def _kinds_of_pixels() -> Iterator[Case]:
         "pixels: TIFF of 32-bit integers",
         lambda: encoded(Image.fromarray(sixteen.astype(np.int32)), "TIFF"),
         as_is,
-        like=grey_png,
+        like=gray_png,
     )
-    yield image("pixels: PNG of 16-bit grey", lambda: png_of(sixteen, bits=16, kind=0), as_is, like=grey_png)
-    yield image("pixels: PNG of 16-bit colour", lambda: png_of(colours, bits=16, kind=2), as_is, like=plain)
+    yield image("pixels: PNG of 16-bit gray", lambda: png_of(sixteen, bits=16, kind=0), as_is, like=gray_png)
+    yield image("pixels: PNG of 16-bit color", lambda: png_of(colors, bits=16, kind=2), as_is, like=plain)
     yield image(
-        "pixels: TIFF of 16-bit grey", lambda: encoded(Image.fromarray(sixteen), "TIFF"), as_is, like=grey_png
+        "pixels: TIFF of 16-bit gray", lambda: encoded(Image.fromarray(sixteen), "TIFF"), as_is, like=gray_png
     )
     yield image(
         "pixels: PNG with alpha",
@@ -97,11 +100,43 @@ def _kinds_of_pixels() -> Iterator[Case]:
         lambda: encoded(photo.quantize(64), "PNG", transparency=bytes(range(64))),
         as_is,
     )
-    yield image("pixels: one bit", lambda: encoded(photo.convert("1"), "PNG"), as_is)
+    two_tones = good("drawing-or-screenshot", width=160, height=120, color_converted=False)
+    yield image("pixels: one bit", lambda: encoded(photo.convert("1"), "PNG"), two_tones)
     yield image(
-        "pixels: grey with alpha",
-        lambda: encoded(Image.merge("LA", (grey, Image.fromarray(_ALPHA))), "PNG"),
+        "pixels: gray with alpha",
+        lambda: encoded(Image.merge("LA", (gray, Image.fromarray(_ALPHA))), "PNG"),
         as_is,
+    )
+    for bits in (12, 16):
+        white = 2**bits - 1
+        deep = np.dstack([np.rint(levels / 255 * white), np.full(levels.shape, 65535)]).astype(np.uint16)
+        yield image(
+            f"pixels: PNG of {bits}-bit gray with alpha in 16 bits",
+            lambda deep=deep: png_of(deep, bits=16, kind=4),  # type: ignore[misc]
+            as_is if bits == 16 else good("sample-range-guessed", width=160, monochrome=True),
+            like=gray_png,
+        )
+    yield image(
+        "pixels: TIFF of 16-bit gray whose white is zero",
+        lambda: tiff_file([tiff_picture(65535 - sixteen, t262=[0])]),
+        as_is,
+        like=gray_png,
+    )
+    yield image(
+        "pixels: TIFF of signed 16-bit gray",
+        lambda: tiff_file([tiff_picture(np.rint(levels / 255 * 32767).astype(np.int16))]),
+        as_is,
+        like=gray_png,
+    )
+    yield image(
+        "pixels: a sepia print",
+        lambda: encoded((np.asarray(gray)[..., None] * np.array([1.0, 0.87, 0.7])).astype(np.uint8)),
+        good(format="JPEG", monochrome=True),
+    )
+    yield image(
+        "pixels: a photograph with a caption",
+        lambda: encoded(with_caption(named()["coffee"]), quality=85),
+        good("drawing-or-screenshot", photograph=False),
     )
     yield image(
         "pixels: all transparent", lambda: encoded(Image.new("RGBA", (64, 64)), "PNG"), good(_UNIFORM)
@@ -116,7 +151,7 @@ def _kinds_of_pixels() -> Iterator[Case]:
     yield image(
         "pixels: LAB TIFF", lambda: encoded(_lab(), "TIFF"), good(format="TIFF", color_converted=True)
     )
-    yield image("pixels: grey JPEG", lambda: encoded(grey, quality=90), as_is)
+    yield image("pixels: gray JPEG", lambda: encoded(gray, quality=90), as_is)
     yield image("pixels: YCbCr TIFF in JPEG", lambda: encoded(photo, "TIFF", compression="jpeg"), as_is)
     for compression in ("tiff_deflate", "packbits", "tiff_lzw"):
         yield image(
@@ -125,7 +160,9 @@ def _kinds_of_pixels() -> Iterator[Case]:
             as_is,
             like=plain,
         )
-    yield image("pixels: TIFF, fax", lambda: encoded(photo.convert("1"), "TIFF", compression="group4"), as_is)
+    yield image(
+        "pixels: TIFF, fax", lambda: encoded(photo.convert("1"), "TIFF", compression="group4"), two_tones
+    )
     yield image("pixels: BigTIFF", lambda: encoded(photo, "TIFF", big_tiff=True), as_is, like=plain)
 
 

@@ -1,4 +1,4 @@
-"""Colour profiles made by the byte, and photographs in their colours.
+"""Color profiles made by the byte, and photographs in their colors.
 
 A profile of three primaries and one curve, version 2 of the ICC's format (ICC.1:2001-04), as monitors have.
 """
@@ -44,7 +44,7 @@ def display_p3(padding: int = 0) -> bytes:
 
 
 def in_display_p3(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """sRGB pixels ``(H, W, 3)`` by the values that Display P3 has for the same colours."""
+    """sRGB pixels ``(H, W, 3)`` by the values that Display P3 has for the same colors."""
     matrix = np.linalg.inv(_to_xyz(_DISPLAY_P3)) @ _to_xyz(_SRGB)
     linear = _linear(pixels / 255.0) @ matrix.T
     return np.rint(255.0 * _encoded(np.clip(linear, 0.0, 1.0))).astype(np.uint8)
@@ -58,7 +58,7 @@ def _to_xyz(chromaticities: tuple[tuple[float, float], ...]) -> Matrix:
 
 
 def _adaptation() -> Matrix:
-    """From colours seen in D65 to the same seen in D50, by Bradford's cones."""
+    """From colors seen in D65 to the same seen in D50, by Bradford's cones."""
     ratio = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ _D65))
     matrix: Matrix = np.linalg.inv(_BRADFORD) @ ratio @ _BRADFORD
     return matrix

@@ -22,7 +22,7 @@ _BARE = Expected(400, BARE)
 _LARGE_HEAD = Expected(431, BARE)
 _NOT_FOUND = refused(404, "not-found")
 _WRONG_METHOD = refused(405, "method-not-allowed")
-_POST = b"POST /score HTTP/1.1\r\n"
+_POST = b"POST /score HTTP/1.1\r\nHost: x\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 _OVER = MOST_BYTES + 100_000
 
@@ -158,6 +158,7 @@ def _questions() -> Iterator[Case]:
         "policy=%00": BAD_PARAMETER,
         "policy=" + "x" * 20_000: BAD_PARAMETER,
         "quality_map=maybe": BAD_PARAMETER,
+        "detail_crops=3": BAD_PARAMETER,
         "quality_map=true&quality_map=false": BAD_PARAMETER,
         "adjectives=gloomy": refused(422, "text-encoder-unavailable"),
         "adjectives=%3Cscript%3E": BAD_PARAMETER,

@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from app.auth.api_keys import ApiKey, digest_of
+from app.inference.endpoint import Endpoint
 from app.main import create_app
 from app.settings import Settings
 from tests.app.problems import is_problem
@@ -26,7 +27,9 @@ def make(tmp_path: Path) -> Iterator[Make]:
     clients: list[TestClient] = []
 
     def make(**settings: Any) -> TestClient:
-        app = create_app(Settings(api_keys=KEYS, **settings), [f"ipc://{tmp_path}/nobody"])
+        app = create_app(
+            Settings(api_keys=KEYS, **settings), [Endpoint(f"ipc://{tmp_path}/nobody", "secret")]
+        )
         client = TestClient(app, raise_server_exceptions=False)
         client.__enter__()
         clients.append(client)

@@ -1,6 +1,7 @@
 """Reading bodies, from scripted messages."""
 
 import asyncio
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 from starlette.requests import Request
 
 from app.errors import BodyTimeout, BodyTooLarge, MalformedRequest, Overloaded, ServiceError
+from app.http import request_body
 from app.http.request_body import BodyBounds, ClientGone, RefusedFile, read_batch, read_files, read_image
+from app.memory import Memory
 from app.scoring.uploads import Intake, Upload
 
 SMALL = BodyBounds(max_bytes=100, timeout_s=0.2)
@@ -40,7 +43,7 @@ def _image(
     ending: str = "end",
     intake: Intake | None = None,
 ) -> bytes:
-    intake = intake or Intake(1 << 20)
+    intake = intake or Intake(1 << 20, Memory(1 << 31, 1 << 31))
     before = intake.held_bytes
 
     async def read() -> bytes:
@@ -59,7 +62,7 @@ def _batch(
     chunks: list[bytes], ending: str = "end", most_files: int = 3, most_bytes: int = 250
 ) -> list[Upload | RefusedFile]:
     async def read() -> list[Upload | RefusedFile]:
-        with Intake(1 << 20).account() as account:
+        with Intake(1 << 20, Memory(1 << 31, 1 << 31)).account() as account:
             request = _request(chunks, {"content-type": FORM}, ending)
             files = read_batch(request, "images", most_files, most_bytes, SMALL, account)
             return [file async for file in files]
@@ -146,7 +149,7 @@ def test_a_form_is_needed_for_two_files() -> None:
 
 def _pair(chunks: list[bytes], headers: Mapping[str, str]) -> dict[str, bytes]:
     async def read() -> dict[str, bytes]:
-        with Intake(1 << 20).account() as account:
+        with Intake(1 << 20, Memory(1 << 31, 1 << 31)).account() as account:
             request = _request(chunks, headers)
             files = await read_files(request, ("reference", "distorted"), SMALL, account)
             return {name: upload.data for name, upload in files.items()}
@@ -155,7 +158,7 @@ def _pair(chunks: list[bytes], headers: Mapping[str, str]) -> dict[str, bytes]:
 
 
 def test_who_finds_the_house_full_of_bytes_is_refused() -> None:
-    intake = Intake(120)
+    intake = Intake(120, Memory(1 << 31, 1 << 31))
     with intake.account() as other:
         other.take(100)
         with pytest.raises(Overloaded):
@@ -175,6 +178,13 @@ def test_one_byte_at_a_time_is_the_same_file() -> None:
         ('filename="Kätzchen.jpg"'.encode(), "Kätzchen.jpg"),
         (b'filename="a\tb\x00c"', "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"),
         (b'filename="%s"' % (b"x" * 999), "x" * 255),
+        (b"filename*=UTF-8''K%C3%A4tzchen.jpg", "K\u00e4tzchen.jpg"),
+        (b"filename=\"cat.jpg\"; FileName*=UTF-8'en'%e2%82%ac%20a.jpg", "\u20ac a.jpg"),
+        (b"filename*=iso-8859-1''%e4.jpg", "\u00e4.jpg"),
+        (b"filename=\"cat.jpg\"; filename*=nothing''%e4.jpg", "cat.jpg"),
+        (b'filename="=?UTF-8?B?S8OkdHpjaGVuLmpwZw==?="', "K\u00e4tzchen.jpg"),
+        (b'filename="=?ISO-8859-1?Q?K=E4tzchen.jpg?="', "K\u00e4tzchen.jpg"),
+        (b'filename="=?nothing?B?S8OkdHpjaGVuLmpwZw==?="', "=?nothing?B?S8OkdHpjaGVuLmpwZw==?="),
         (b"", None),
     ],
 )
@@ -194,7 +204,7 @@ def test_a_batch_has_its_files_in_order() -> None:
 
 def test_files_are_there_before_the_body_ends() -> None:
     async def read() -> None:
-        with Intake(1 << 20).account() as account:
+        with Intake(1 << 20, Memory(1 << 31, 1 << 31)).account() as account:
             request = _request([_part("images", b"one"), b"--edge\r\n"], {"content-type": FORM}, "wait")
             files = read_batch(request, "images", 3, 250, SMALL, account)
             file = await anext(files)
@@ -217,7 +227,7 @@ def test_a_file_of_a_batch_that_is_too_large_harms_no_other() -> None:
 
 def test_a_pause_of_the_reader_is_not_the_clients() -> None:
     async def read() -> None:
-        with Intake(1 << 20).account() as account:
+        with Intake(1 << 20, Memory(1 << 31, 1 << 31)).account() as account:
             parts = [_part("images", b"x") for _ in range(3)]
             request = _request([*parts, END], {"content-type": FORM})
             # Of the 0.2 s none is spent waiting for the client.
@@ -241,3 +251,69 @@ def test_a_pause_of_the_reader_is_not_the_clients() -> None:
 def test_a_batch_that_is_refused_as_a_whole(body: list[bytes], error: type[ServiceError]) -> None:
     with pytest.raises(error):
         _batch(body)
+
+
+@pytest.mark.parametrize("name", [b"base64", b" BASE64 "])
+def test_a_part_in_base64(name: bytes) -> None:
+    data = bytes(range(80))
+    coded = base64.encodebytes(data)
+    body = _part("image", coded, b"Content-Transfer-Encoding: %s\r\n" % name) + END
+    for size in range(1, len(body)):
+        chunks = [body[start : start + size] for start in range(0, len(body), size)]
+        assert _image(chunks, {"content-type": FORM}) == data
+
+
+@pytest.mark.parametrize("name", [b"binary", b"8bit", b"7bit", b""])
+def test_a_part_that_needs_no_decoding(name: bytes) -> None:
+    body = _part("image", b"data", b"Content-Transfer-Encoding: %s\r\n" % name) + END
+    assert _image([body], {"content-type": FORM}) == b"data"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [(b"quoted-printable", b"x"), (b"base64", b"?!?!"), (b"base64", b"AAAAA")]
+)
+def test_a_part_that_cannot_be_decoded(name: bytes, data: bytes) -> None:
+    body = _part("image", data, b"Content-Transfer-Encoding: %s\r\n" % name) + END
+    with pytest.raises(MalformedRequest, match=r"base64"):
+        _image([body], {"content-type": FORM})
+
+
+@pytest.mark.parametrize("before", [b"\r\n", b"This is a message in parts.\r\n", b"--edg\r\nx--edge\r\n"])
+def test_text_before_the_first_boundary_is_left_out(before: bytes) -> None:
+    body = before + _part("image", b"data") + END
+    for size in range(1, len(body)):
+        chunks = [body[start : start + size] for start in range(0, len(body), size)]
+        assert _image(chunks, {"content-type": FORM}) == b"data"
+
+
+def test_a_body_must_come_at_a_least_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it has brought before: a client that sends much and falls silent holds all of it."""
+    monkeypatch.setattr(request_body, "_RATED_S", 0.1)
+    patient = BodyBounds(max_bytes=100_000, timeout_s=60, min_rate=1000)
+
+    async def read(chunks: list[bytes]) -> Upload:
+        with Intake(1 << 20, Memory(1 << 31, 1 << 31)).account() as account:
+            return await read_image(_request(chunks, {}, "wait"), patient, account)
+
+    for chunks in ([], [bytes(50)], [bytes(50_000)]):
+        with pytest.raises(BodyTimeout, match="more slowly than 1000 bytes per second"):
+            asyncio.run(asyncio.wait_for(read(chunks), 5))
+
+
+def test_a_batch_has_its_time_again_for_each_files_worth() -> None:
+    hasty = BodyBounds(max_bytes=100, timeout_s=0.2)
+
+    async def read(parts: int) -> float:
+        chunks = [_part("images", bytes(90)) for _ in range(parts)]
+        with Intake(1 << 20, Memory(1 << 31, 1 << 31)).account() as account:
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(BodyTimeout):
+                async for _ in read_batch(
+                    _request(chunks, {"content-type": FORM}, "wait"), "images", 90, 1000, hasty, account
+                ):
+                    pass
+            return asyncio.get_running_loop().time() - began
+
+    few, many = asyncio.run(read(0)), asyncio.run(read(5))
+    assert few < 0.4 < many
+    assert many > 4 * few * 0.8

@@ -1,20 +1,24 @@
 """The exposure of a picture, held against a plain calculation and against pictures of which it is known."""
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
-from app.imaging.metering import measure_exposure
-from app.schemas.exposure import EXPOSURE_MEASURES, MeasuredExposure
+from app.imaging.metering import is_monochrome, measure_exposure
+from app.schemas.measured.exposure import EXPOSURE_MEASURES, MeasuredExposure
+from tests.app.files import encoded
 from tests.photographs import named
 
 Pixels = NDArray[np.uint8]
 
 
-def _flat(*colour: int) -> Pixels:
-    return np.full((40, 60, 3), colour, np.uint8)
+def _flat(*color: int) -> Pixels:
+    return np.full((40, 60, 3), color, np.uint8)
 
 
 def _luminance(pixels: Pixels) -> NDArray[np.float64]:
@@ -26,7 +30,7 @@ def _luminance(pixels: Pixels) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize(
-    ("colour", "luminance", "shadows", "highlights"),
+    ("color", "luminance", "shadows", "highlights"),
     [
         ((0, 0, 0), 0.0, 1.0, 0.0),
         ((255, 255, 255), 1.0, 0.0, 1.0),
@@ -40,10 +44,10 @@ def _luminance(pixels: Pixels) -> NDArray[np.float64]:
         ((3, 253, 100), 0.7119, 0.0, 1.0),
     ],
 )
-def test_of_one_colour_everything_is_known(
-    colour: tuple[int, int, int], luminance: float, shadows: float, highlights: float
+def test_of_one_color_everything_is_known(
+    color: tuple[int, int, int], luminance: float, shadows: float, highlights: float
 ) -> None:
-    found = measure_exposure(_flat(*colour))
+    found = measure_exposure(_flat(*color))
     assert found.mean_luminance == pytest.approx(luminance, abs=1e-4)
     assert found.p99_luminance == pytest.approx(luminance, abs=1e-4)
     assert (found.clipped_shadows, found.clipped_highlights) == (shadows, highlights)
@@ -111,3 +115,43 @@ def test_no_pixels_have_no_exposure() -> None:
 
 def test_the_names_of_measures_are_the_fields() -> None:
     assert tuple(vars(MeasuredExposure(0, 0, 0, 0))) == EXPOSURE_MEASURES
+
+
+def _compressed(pixels: Pixels, quality: int) -> Pixels:
+    with Image.open(io.BytesIO(encoded(pixels, "JPEG", quality=quality))) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize("name", list(named()))
+def test_gray_and_toned_photographs_are_monochrome(name: str) -> None:
+    photo = named()[name]
+    gray = np.asarray(Image.fromarray(photo).convert("L").convert("RGB"))
+    sepia = (gray * np.array([1.0, 0.87, 0.7])).astype(np.uint8)
+    assert not is_monochrome(photo)
+    assert not is_monochrome(_compressed(photo, 60))
+    cyanotype = np.clip(gray * np.array([0.6, 0.8, 1.0]) + [0, 10, 30], 0, 255).astype(np.uint8)
+    for one_tint in (gray, _compressed(gray, 50), sepia, cyanotype):
+        assert is_monochrome(one_tint)
+    # In fine texture, subsampling parts the tint from the tone.
+    for toned in (sepia, cyanotype):
+        assert is_monochrome(_compressed(toned, 80))
+
+
+def test_the_white_around_a_cut_out_is_not_clipped() -> None:
+    photo = named()["astronaut"][100:400, 100:400]
+    cut_out = np.full((500, 500, 3), 255, np.uint8)
+    cut_out[200:, 100:400] = photo
+    own = measure_exposure(photo).clipped_highlights
+    for pixels in (cut_out, _compressed(cut_out, 85)):
+        assert measure_exposure(pixels).clipped_highlights == pytest.approx(own, abs=0.02)
+    # White on one side is a sky or a window.
+    sky = np.concatenate([np.full((400, 300, 3), 255, np.uint8), photo])
+    assert measure_exposure(sky).clipped_highlights == pytest.approx((400 + 300 * own) / 700, abs=0.01)
+
+
+def test_overexposure_is_no_background() -> None:
+    photo = named()["coffee"].astype(float)
+    bright = np.clip(photo * 6, 0, 255).astype(np.uint8)
+    clipped = (bright.max(axis=2) >= 253).mean()
+    assert clipped > 0.5
+    assert measure_exposure(bright).clipped_highlights == pytest.approx(clipped, abs=0.01)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from app.imaging.decode import decode
 from app.imaging.limits import Limits
-from app.imaging.score_warnings import of_picture, of_size
+from app.imaging.score_warnings import of_gain, of_picture, of_size
 from tests.app.files import encoded
 from tests.photographs import named
 
@@ -44,6 +44,12 @@ def test_a_blank_wall_is_called_uniform() -> None:
     noise = np.random.default_rng(0).integers(-1, 2, (300, 400, 3))
     assert _codes((200 + noise).astype(np.uint8)) == ["almost-uniform"]
     assert _codes(np.full((300, 400, 3), 7, np.uint8)) == ["almost-uniform"]
+
+
+def test_a_gain_is_named_where_it_is_clear() -> None:
+    (warning,) = of_gain("bpclip", 0.08)
+    assert warning.startswith("may-look-better: bpclip scores the distorted image 0.08 above its reference")
+    assert list(of_gain("bpclip", 0.03)) == []
 
 
 def test_sizes() -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import zmq
 from numpy.typing import NDArray
 
 from app.inference.batching import Budget
 from app.inference.canary import CanaryFailed
+from app.inference.endpoint import Endpoint
 from app.inference.engine import Tally
 from app.inference.pool import Pool
 from app.inference.protocol import Done
@@ -74,6 +76,15 @@ class ScriptedEngine:
         return {"bpclip": self.checks / 100}
 
 
+def dealer(context: zmq.Context[zmq.Socket[bytes]], endpoint: Endpoint) -> zmq.Socket[bytes]:
+    """A socket that is connected to a worker and knows its secret."""
+    found = context.socket(zmq.DEALER)
+    found.linger = 0
+    found.plain_username, found.plain_password = b"test", endpoint.secret.encode()
+    found.connect(endpoint.address)
+    return found
+
+
 class Bench:
     """A worker in a thread that can be ended and started again.
 
@@ -83,13 +94,13 @@ class Bench:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.endpoint = f"ipc://{folder}/worker"
+        self.endpoint = Endpoint(f"ipc://{folder}/worker", "secret of the bench")
         self.engine = ScriptedEngine()
         self.restarts = -1
         self.most_images = 4
         self.ended: Exception | None = None
 
-    def start(self, broken: bool = False) -> None:
+    def start(self, broken: bool = False, out_of_memory: bool = False) -> None:
         self.restarts += 1
         self.engine.broken = broken
         self.worker = Worker(
@@ -97,6 +108,7 @@ class Bench:
             lambda: self.engine,  # type: ignore[arg-type, return-value]
             lambda engine: Budget(engine.batch_pixels, self.most_images, 0.25),
             restarts=self.restarts,
+            out_of_memory=out_of_memory,
         )
         self.thread = threading.Thread(target=self._run)
         self.thread.start()

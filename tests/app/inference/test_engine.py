@@ -54,7 +54,7 @@ def test_a_score_is_the_models_own(engine: Engine, sources: dict[str, str]) -> N
     assert result.models["bpclip"].prompt_probabilities == ()
 
 
-def test_a_score_does_not_depend_on_its_neighbours(engine: Engine) -> None:
+def test_a_score_does_not_depend_on_its_neighbors(engine: Engine) -> None:
     photographs = list(named().values())
     tasks = [ScoreTask(pixels, BOTH) for pixels in (*photographs, *photographs[::-1])]
     together = _score(engine, *tasks)
@@ -249,10 +249,10 @@ def test_the_canarys_score_is_written_down_for_the_bundled_weights(
 ) -> None:
     loaded = load_model(name)
     assert loaded.sha256 in canary._written_down(), f"models/weights/canary.json lacks {name}"
-    known = canary.reference_score(loaded)
+    known = canary.expected_score(loaded)
     monkeypatch.setattr(canary, "_written_down", lambda: {loaded.sha256: known + 0.01})
     with pytest.raises(CanaryFailed, match="this installation computes wrongly"):
-        canary.reference_score(loaded)
+        canary.expected_score(loaded)
 
 
 def test_local_quality_is_for_those_who_ask(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

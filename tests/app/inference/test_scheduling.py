@@ -442,3 +442,46 @@ def test_side_by_side_suspects_keep_their_company() -> None:
         line.add(Waiting(number, (SizedItem("a", 8, 8),), deadline=1.0, company=company))
     assert _keys(line.take(budget)) == [0, 1]
     assert _keys(line.take(budget)) == [2, 3]
+
+
+def _of_callers(line: Line[int], *callers: tuple[str, bool]) -> None:
+    for caller, bulk in callers:
+        key = len(line) + 1000 * line._arrived
+        assert line.add(Waiting(key, (SizedItem("a", 10, 10),), NEVER, caller=caller, bulk=bulk))
+
+
+ONE_AT_A_TIME = Budget(pixels=10**9, count=1, waste=0.0)
+
+
+def test_callers_take_turns_whatever_one_of_them_sends() -> None:
+    line: Line[int] = Line()
+    _of_callers(line, *[("flood", False)] * 20, ("other", False), ("other", False))
+    served = [line.take(ONE_AT_A_TIME)[0].caller for _ in range(4)]
+    assert served == ["flood", "other", "flood", "other"]
+
+
+def test_bulk_requests_get_a_fifth_beside_single_ones() -> None:
+    line: Line[int] = Line()
+    _of_callers(line, *[("one", True)] * 20, *[("one", False)] * 20)
+    served = [line.take(ONE_AT_A_TIME)[0].bulk for _ in range(20)]
+    assert sum(served) == 4
+    assert served[0]  # it came first
+
+
+def test_a_caller_that_was_away_saves_nothing_up() -> None:
+    line: Line[int] = Line()
+    for _ in range(50):
+        _of_callers(line, ("steady", False))
+        line.take(ONE_AT_A_TIME)
+    _of_callers(line, *[("steady", False)] * 4, *[("back", False)] * 4)
+    served = [line.take(ONE_AT_A_TIME)[0].caller for _ in range(4)]
+    assert sorted(served) == ["back", "back", "steady", "steady"]
+
+
+def test_what_is_remembered_of_callers_is_bounded() -> None:
+    line: Line[int] = Line()
+    for number in range(5000):
+        _of_callers(line, (f"{number}", False))
+        assert line.take(ONE_AT_A_TIME)
+    assert len(line._levels) <= 1100
+    assert not line._flows

@@ -3,7 +3,7 @@
 from app.policies import MeasuredImage, ModelOpinion, Policy, parse
 from app.schemas import common
 from app.schemas import score as score_schemas
-from app.schemas.exposure import MeasuredExposure
+from app.schemas.measured.exposure import MeasuredExposure
 from models.vocabulary import ADJECTIVES, DIMENSIONS, WORDS
 
 BOTH = ("qualiclip", "bpclip")

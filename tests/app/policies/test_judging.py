@@ -25,7 +25,7 @@ from app.policies import (
     with_verdict,
 )
 from app.schemas import score as score_schemas
-from app.schemas.exposure import EXPOSURE_MEASURES, MeasuredExposure
+from app.schemas.measured.exposure import EXPOSURE_MEASURES, MeasuredExposure
 from models.vocabulary import ADJECTIVES, DIMENSIONS
 from tests.app.policies.case import BOTH, answer, measured, opinion, policy
 
@@ -50,7 +50,7 @@ def test_an_adjective_is_bad_beyond_its_limits_on_its_own_side(
         return bound is not None and (value > bound if upper else value < bound)
 
     expected = "fail" if beyond(fail) else "review" if beyond(review) else "pass"
-    verdict = judge_measured(mine, measured(value))
+    verdict = judge_measured(mine, replace(measured(value), exposure=None))  # which rules some words out
     assert verdict.outcome == expected
     assert [reason.outcome for reason in verdict.reasons] == ([] if expected == "pass" else [expected])
     for reason in verdict.reasons:
@@ -200,12 +200,21 @@ def test_an_answer_of_the_service_is_judged_by_what_it_holds(value: float) -> No
 
 def test_a_verdict_is_added_to_an_answer_and_nothing_else_changes() -> None:
     before = answer(0.5)
-    after = with_verdict(policy("side = { fail = 500 }"), before)
+    after = with_verdict(policy("side = { review = 500 }"), before)
     assert after.verdict is not None
-    assert after.verdict.outcome == "fail"
+    assert after.verdict.outcome == "review"
     assert before.verdict is None
     assert after.model_copy(update={"verdict": None}) == before
     assert score_schemas.UntimedScore.model_validate_json(after.model_dump_json()) == after
+
+
+@pytest.mark.parametrize(
+    ("side", "before", "after"),
+    [(500, "excellent", "fair"), (500, "poor", "poor"), (1, "excellent", "excellent"), (500, None, None)],
+)
+def test_what_fails_reads_fair_at_best(side: int, before: str | None, after: str | None) -> None:
+    given = answer(0.5).model_copy(update={"reading": before})
+    assert with_verdict(policy(f"side = {{ fail = {side} }}"), given).reading == after
 
 
 @pytest.mark.parametrize(
@@ -248,7 +257,7 @@ def test_a_policy_needs_the_models_of_its_limits() -> None:
 def test_what_cannot_be_applied_is_left_out_if_built_in_and_refused_if_written() -> None:
     built_in = parse(BUILT_IN_POLICIES.read_text("utf-8"), "", built_in=True)
     assert list(usable(built_in, BOTH)) == list(built_in)
-    assert usable(built_in, ("qualiclip",)) == {}
+    assert list(usable(built_in, ("qualiclip",))) == ["transcode"]  # it asks no no-reference model
     written = parse('[mine]\nlimits = [{ score = true, model = "bpclip", fail = 0.1 }]', "")
     with pytest.raises(PoliciesError) as raised:
         usable(built_in | written, ("qualiclip",))
@@ -315,3 +324,103 @@ def test_limits_of_exposure_are_described_with_their_side() -> None:
         ("exposure", None, "p99_luminance", "below"),
         ("exposure", None, "p99_luminance", "above"),
     ]
+
+
+@pytest.mark.parametrize(
+    "limit", ['dimension = "colorfulness"', 'adjective = "dull"', 'adjective = "natural"'], ids=str
+)
+def test_limits_of_color_do_not_apply_to_a_monochrome_image(limit: str) -> None:
+    bad = "fail = 0.1" if "dull" in limit else "fail = 0.9"
+    mine = policy(f"limits = [{{ {limit}, {bad} }}, {{ score = true, review = 0.9 }}]")
+    assert judge_measured(mine, measured()).outcome == "fail"
+    (reason,) = judge_measured(mine, replace(measured(), monochrome=True)).reasons
+    assert reason.measure == "score"
+
+
+def test_the_summary_of_what_fails_without_a_fault_is_why() -> None:
+    small = policy('side = { fail = 500, message = "Come nearer." }')
+    assert with_verdict(small, answer().model_copy(update={"summary": "Sharp."})).summary == "Come nearer."
+    blurry = {"fault": "blur", "severity": "slight", "confidence": 0.5, "message": "slightly soft"}
+    faults = [score_schemas.NamedFault.model_validate(blurry)]
+    soft = answer().model_copy(update={"summary": "Slightly soft.", "faults": faults})
+    assert with_verdict(small, soft).summary == "Slightly soft."
+
+
+@pytest.mark.parametrize("outcome", ["review", "fail"])
+def test_a_strong_fault_has_an_outcome(outcome: str) -> None:
+    mine = policy(f'strong_fault = "{outcome}"')
+    slight = {"fault": "noise", "severity": "slight", "confidence": 0.5, "message": "slightly noisy"}
+    strong = {"fault": "blur", "severity": "strong", "confidence": 0.75, "message": "blurry"}
+    faults = [score_schemas.NamedFault.model_validate(each) for each in (strong, slight)]
+    assert judge(mine, answer().model_copy(update={"faults": faults[1:]})).outcome == "pass"
+    verdict = judge(mine, answer().model_copy(update={"faults": faults}))
+    assert verdict.outcome == outcome
+    (reason,) = verdict.reasons
+    assert (reason.measure, reason.model, reason.value) == ("fault", "bpclip", 0.75)
+    assert reason.message == "The photograph has a strong fault: blurry."
+    assert described(mine, BOTH, {}).strong_fault == outcome
+    small = policy(f'strong_fault = "{outcome}"\nside = {{ review = 500 }}')
+    measures = [
+        reason.measure for reason in judge(small, answer().model_copy(update={"faults": faults})).reasons
+    ]
+    assert measures == (["size"] if outcome == "review" else ["fault", "size"])
+
+
+def test_what_the_exposure_rules_out_is_no_reason() -> None:
+    mine = policy(
+        'limits = [{ adjective = "well-exposed", fail = 0.9 }, { adjective = "blurry", fail = 0.1 }]'
+    )
+    dark = MeasuredExposure(0.1, 0.5, 0.1, 0.0)
+
+    def blamed(exposure: MeasuredExposure) -> list[str | None]:
+        return [
+            each.adjective for each in judge_measured(mine, replace(measured(), exposure=exposure)).reasons
+        ]
+
+    assert blamed(replace(dark, mean_luminance=0.2)) == ["well-exposed", "blurry"]
+    assert blamed(dark) == ["blurry"]
+
+
+def test_the_opposite_of_a_fault_is_no_reason() -> None:
+    mine = policy(
+        'limits = [{ adjective = "overexposed", fail = 0.1 }, { adjective = "blurry", fail = 0.1 }]'
+    )
+    dark = {"fault": "underexposed", "severity": "slight", "confidence": 0.5, "message": ""}
+    bright = dark | {"fault": "overexposed"}
+
+    def blamed(*faults: dict[str, object]) -> list[str | None]:
+        named = [score_schemas.NamedFault.model_validate(fault) for fault in faults]
+        verdict = judge(mine, answer(0.5).model_copy(update={"faults": named}))
+        return [reason.adjective for reason in verdict.reasons]
+
+    assert blamed() == ["overexposed", "blurry"]
+    assert blamed(dark) == ["blurry"]
+    assert blamed(dark | {"region": "left"}) == ["overexposed", "blurry"]
+    assert blamed(dark, bright | {"region": "left"}) == ["overexposed", "blurry"]
+
+
+@pytest.mark.parametrize("outcome", ["review", "fail"])
+def test_what_is_no_photograph(outcome: str) -> None:
+    mine = policy(f'not_a_photograph = "{outcome}"')
+    assert judge_measured(mine, measured()).outcome == "pass"
+    verdict = judge_measured(mine, replace(measured(), photograph=False))
+    assert verdict.outcome == outcome
+    (reason,) = verdict.reasons
+    assert (reason.measure, reason.about, reason.value, reason.limit) == ("photograph", "photograph", 0, 1)
+    assert (
+        judge_measured(policy("side = { fail = 1 }"), replace(measured(), photograph=False)).outcome == "pass"
+    )
+
+
+def test_a_verdict_depends_on_what_the_answer_says_of_the_image() -> None:
+    mine = policy('not_a_photograph = "review"\nlimits = [{ dimension = "colorfulness", fail = 0.9 }]')
+    said = answer()
+    image = said.image.model_copy(update={"monochrome": True, "photograph": False})
+    verdict = judge(mine, said.model_copy(update={"image": image}))
+    assert [reason.measure for reason in verdict.reasons] == ["photograph"]
+    assert described(mine, BOTH, {}).not_a_photograph == "review"
+
+
+def test_the_outcome_of_what_is_no_photograph_is_one_of_two() -> None:
+    with pytest.raises(PoliciesError, match="not_a_photograph"):
+        policy('not_a_photograph = "pass"')

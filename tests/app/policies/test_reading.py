@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from app.policies import OUTCOMES, Limit, PoliciesError, Policy, judge_measured, load, parse
 from app.policies.reading import MOST_POLICIES
-from app.schemas.exposure import EXPOSURE_MEASURES
+from app.schemas.measured.exposure import EXPOSURE_MEASURES
 from models.checkpoints.sources import bundled_path
 from models.vocabulary import DIMENSIONS, WORDS
 from tests.app.policies.case import BOTH, measured, policy
@@ -52,7 +52,7 @@ def test_the_definitions_of_a_file_win(tmp_path: Path) -> None:
     path = tmp_path / "policies.toml"
     path.write_text('\ufeff[upload]\nside = { fail = 7 }\n["2nd-one"]\npixels = { review = 9 }\n', "utf-8")
     found = load(path)
-    assert list(found) == ["upload", "2nd-one"]
+    assert list(found) == ["upload", "transcode", "2nd-one"]
     assert (found["upload"].built_in, found["upload"].limits) == (False, ())
     assert found["upload"].side is not None
     assert found["upload"].side.fail == 7
@@ -154,7 +154,11 @@ def test_a_text_without_policies_is_refused_in_a_sentence(text: str, said: str) 
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ("", ", limits nothing: it needs `side`, `pixels`, or a table [[NAME.limits]]."),
+        (
+            "",
+            ", limits nothing: it needs `side`, `pixels`, `not_a_photograph`, `strong_fault`, a table "
+            "[[NAME.limits]], or for comparisons `grade`, `misaligned` or a table [[NAME.comparisons]].",
+        ),
         ("limits = []", ", limits nothing: it needs"),
         ("min_side = 200", ', has a key "min_side"; there are `description`, '),
         ("name = 'mine'\nside = { fail = 1 }", ', has a key "name"; there are'),
@@ -355,3 +359,50 @@ def test_policies_need_neither_torch_nor_the_server() -> None:
         [sys.executable, "-c", command], capture_output=True, text=True, check=True, cwd=_ROOT, timeout=60
     )
     assert heavy & set(found.stdout.split()) == set()
+
+
+def test_the_name_that_a_dimension_had_is_read_with_a_hint(caplog: pytest.LogCaptureFixture) -> None:
+    found = parse('[mine]\nlimits = [{ dimension = "noisiness", fail = 0.5 }]', "The file")["mine"]
+    assert [limit.dimension for limit in found.limits] == ["cleanness"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "The file, policy mine: the dimension noisiness is called cleanness now; please write that"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint_of"),
+    [
+        ('grade = { fail = "bad" }', "policy mine, grade: `fail` has to be one of the grades"),
+        ('grade = { fail = "imperceptible" }', 'policy mine, grade, has to begin below "imperceptible"'),
+        (
+            'grade = { fail = "annoying", review = "very annoying" }',
+            "policy mine, grade, has to have `review` below `fail`",
+        ),
+        ("grade = {}", "policy mine, grade, needs `fail`, `review`, or both"),
+        ("grade = 3", "policy mine: `grade` has to be a table of grades"),
+        ('misaligned = "pass"', 'policy mine: `misaligned` has to be "review", "fail", or left out'),
+        (
+            'comparisons = [{ measure = "vmaf", fail = 1 }]',
+            "policy mine, comparison 1: `measure` has to be one of score, psnr_db",
+        ),
+        (
+            'comparisons = [{ measure = "ssim", fail = 30 }]',
+            "policy mine, comparison 1, limits ssim, whose values go from 0 to 1",
+        ),
+        (
+            'comparisons = [{ measure = "psnr_db", fail = "30" }]',
+            "policy mine, comparison 1: `fail` has to be a number from 0 to 1, or of psnr_db from 0 to 100",
+        ),
+        ('comparisons = [{ measure = "ssim" }]', "policy mine, comparison 1, needs `fail`, `review`"),
+        (
+            'comparisons = [{ measure = "ssim", fail = 0.5, model = "bpclip" }]',
+            "policy mine, comparison 1, has a key",
+        ),
+        (
+            'comparisons = [{ measure = "ssim", fail = 0.5 }, { measure = "ssim", review = 0.9 }]',
+            "policy mine, limits ssim of comparisons twice",
+        ),
+    ],
+)
+def test_what_is_wrong_with_limits_of_comparisons_is_said(text: str, complaint_of: str) -> None:
+    assert complaint_of in complaint(f"[mine]\n{text}")

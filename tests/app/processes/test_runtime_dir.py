@@ -1,6 +1,8 @@
 """The folder of a service: locked while it lives, removed at its end or by the next one."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -67,3 +69,32 @@ def test_what_is_not_known_to_be_abandoned_stays(place: Path) -> None:
     somebodys.mkdir()
     folder = PrivateFolder()
     assert set(place.iterdir()) == {young, alive.path, somebodys, folder.path}
+
+
+def test_a_folder_that_was_deleted_is_made_again(place: Path) -> None:
+    folder = PrivateFolder()
+    assert not folder.restore()
+    shutil.rmtree(folder.path)
+    assert folder.restore()
+    assert not folder.restore()
+    assert folder.path.stat().st_mode & 0o777 == 0o700
+    with (folder.path / "supervisor.lock").open() as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is held again
+    (folder.path / "supervisor.lock").unlink()
+    assert folder.restore()
+    folder.remove()
+    assert not folder.path.exists()
+
+
+def test_a_place_that_was_taken_is_not_used(place: Path) -> None:
+    folder = PrivateFolder()
+    shutil.rmtree(folder.path)
+    folder.path.mkdir(mode=0o755)
+    with pytest.raises(PermissionError):
+        folder.restore()
+    folder.path.rmdir()
+    folder.path.symlink_to(place)
+    with pytest.raises(PermissionError):
+        folder.restore()
+    folder.path.unlink()
+    folder.remove()

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from app.cost import Cost
 from app.errors import Overloaded
 from app.scoring.admission import Admission, Room
 from tests.app.running import Server, eventually, metric, running
@@ -39,7 +40,7 @@ def _refusal(admission: Admission, pixels: int, timeout_s: float = 1000) -> int:
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:
-    admission = Admission(1000, patience_s=1000, rate=lambda: 10.0)
+    admission = Admission(1000, patience_s=1000, cost=lambda: Cost(0.0, 0.1))
     with ExitStack() as held:
         held.enter_context(_held(admission, 600))
         held.enter_context(_held(admission, 300))
@@ -51,20 +52,20 @@ def test_a_full_queue_refuses_and_says_when_to_come_again() -> None:
 
 
 def test_one_request_is_always_let_in() -> None:
-    admission = Admission(10, patience_s=1, rate=lambda: 1.0)
+    admission = Admission(10, patience_s=1, cost=lambda: Cost(0.0, 1.0))
     admission.look()
     with _held(admission, 10_000, timeout_s=0.001):
         assert _refusal(admission, 1) >= 1
 
 
 def test_a_queue_that_would_only_expire_is_full() -> None:
-    admission = Admission(10**9, patience_s=30, rate=lambda: 100.0)
+    admission = Admission(10**9, patience_s=30, cost=lambda: Cost(0.0, 0.01))
     with _held(admission, 2_700):
         assert _refusal(admission, 400) == 1
 
 
 def test_who_cannot_wait_so_long_is_told_at_once() -> None:
-    admission = Admission(10**9, patience_s=30, rate=lambda: 100.0)
+    admission = Admission(10**9, patience_s=30, cost=lambda: Cost(0.0, 0.01))
     with _held(admission, 1_000):
         with _held(admission, 100, timeout_s=15):
             pass
@@ -72,14 +73,14 @@ def test_who_cannot_wait_so_long_is_told_at_once() -> None:
 
 
 def test_a_failure_gives_its_room_back() -> None:
-    admission = Admission(10, patience_s=1, rate=lambda: 0.0)
+    admission = Admission(10, patience_s=1, cost=lambda: None)
     with pytest.raises(RuntimeError), admission.admit(5):
         raise RuntimeError
     assert admission.queued_pixels == 0
 
 
 def test_until_its_header_is_read_a_request_is_taken_for_a_usual_one() -> None:
-    admission = Admission(10_000, patience_s=1000, rate=lambda: 0.0)
+    admission = Admission(10_000, patience_s=1000, cost=lambda: None)
     with admission.admit(4_000) as first:
         assert admission.queued_pixels == 4_000  # nothing is usual yet
         first.settle(500)
@@ -91,7 +92,7 @@ def test_until_its_header_is_read_a_request_is_taken_for_a_usual_one() -> None:
 
 
 def test_what_turns_out_too_large_is_refused_then() -> None:
-    admission = Admission(1_000, patience_s=1000, rate=lambda: 10.0)
+    admission = Admission(1_000, patience_s=1000, cost=lambda: Cost(0.0, 0.1))
     with _held(admission, 100), admission.admit(100) as room:
         with pytest.raises(Overloaded) as caught:
             room.settle(1_100)
@@ -104,7 +105,7 @@ def test_what_turns_out_too_large_is_refused_then() -> None:
 
 
 def test_those_that_come_together_do_not_refuse_one_another() -> None:
-    admission = Admission(1_000, patience_s=1000, rate=lambda: 0.0)
+    admission = Admission(1_000, patience_s=1000, cost=lambda: None)
     with _held(admission, 500):
         pass
     with admission.admit(5_000) as first, admission.admit(5_000) as second:
@@ -117,7 +118,7 @@ def test_those_that_come_together_do_not_refuse_one_another() -> None:
 
 def test_who_has_left_holds_nothing_more() -> None:
     """A decoder may read the header of an image that nobody waits for any more."""
-    admission = Admission(1_000, patience_s=1000, rate=lambda: 0.0)
+    admission = Admission(1_000, patience_s=1000, cost=lambda: None)
     with admission.admit(100) as room:
         pass
     room.settle(10_000)
@@ -125,7 +126,7 @@ def test_who_has_left_holds_nothing_more() -> None:
 
 
 def test_a_look_refuses_where_there_is_no_room_for_the_usual() -> None:
-    admission = Admission(10_000, patience_s=1000, rate=lambda: 10.0)
+    admission = Admission(10_000, patience_s=1000, cost=lambda: Cost(0.0, 0.1))
     with ExitStack() as held:
         for _ in range(19):
             held.enter_context(_held(admission, 500))
@@ -137,7 +138,7 @@ def test_a_look_refuses_where_there_is_no_room_for_the_usual() -> None:
 
 
 def test_the_small_are_not_refused_for_the_large() -> None:
-    admission = Admission(10_000, patience_s=1000, rate=lambda: 0.0)
+    admission = Admission(10_000, patience_s=1000, cost=lambda: None)
     with _held(admission, 9_000):
         admission.look()  # a tenth of the queue is free
         with admission.admit(9_000) as room:
@@ -155,7 +156,7 @@ class _House(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.heard = 0
-        self.admission = Admission(_BUDGET, 1000, lambda: 0.0, self.hear)
+        self.admission = Admission(_BUDGET, 1000, lambda: None, self.hear)
         self.rooms: list[tuple[ExitStack, Room]] = []
 
     def hear(self, pixels: int) -> None:
@@ -207,7 +208,7 @@ TestHouse = _House.TestCase
 
 
 def test_threads_settle_at_the_same_time() -> None:
-    admission = Admission(10**9, patience_s=1000, rate=lambda: 0.0)
+    admission = Admission(10**9, patience_s=1000, cost=lambda: None)
 
     def request(number: int) -> None:
         for pixels in range(200):
@@ -292,3 +293,34 @@ def _answer(connection: socket.socket) -> http.client.HTTPResponse:
     response = http.client.HTTPResponse(connection)
     response.begin()
     return response
+
+
+def test_a_caller_leaves_a_quarter_of_the_queue_to_others() -> None:
+    admission = Admission(1_000, patience_s=1000, cost=lambda: None)
+
+    def come(caller: str) -> bool:
+        try:
+            room = held.enter_context(admission.admit(100, caller=caller))
+            room.settle(100)
+        except Overloaded:
+            return False
+        return True
+
+    with ExitStack() as held:
+        # The cost of a request is only known once it is in, so one may be in beyond that.
+        assert sum(come("flood") for _ in range(20)) in (7, 8)
+        with pytest.raises(Overloaded):
+            admission.look("flood")
+        admission.look("other")
+        assert sum(come("other") for _ in range(20)) >= 1
+    assert admission.queued_pixels == 0
+
+
+def test_thumbnails_fill_the_queue_by_their_number() -> None:
+    """Ten that take a second each, for which their pixels are no reason."""
+    admission = Admission(10**9, patience_s=10, cost=lambda: Cost(1.0, 1e-9))
+    with ExitStack() as held:
+        for _ in range(10):
+            held.enter_context(_held(admission, 1_000))
+        assert admission.queued_s == pytest.approx(10.0)
+        assert _refusal(admission, 1_000) >= 1

@@ -10,7 +10,7 @@ import pytest
 from app.imaging.decode import Provenance
 from app.inference.batching import Budget
 from app.inference.tasks import Result, ScoreTask
-from app.schemas.exposure import MeasuredExposure
+from app.schemas.measured.exposure import MeasuredExposure
 from app.scoring.pipeline import Pipeline
 from app.scoring.requests import Prepared
 

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Overloaded
+from app.memory import Memory
 from app.scoring.uploads import Arriving, Intake
 
 
 def test_a_file_is_counted_as_it_arrives_and_given_back_once() -> None:
-    intake = Intake(100)
+    intake = Intake(100, Memory(1000, 1000))
     with intake.account() as account:
         arriving = Arriving(account, "a.jpg")
         arriving.add(b"abc")
@@ -27,7 +28,7 @@ def test_a_file_is_counted_as_it_arrives_and_given_back_once() -> None:
 
 
 def test_whatever_goes_wrong_all_is_given_back() -> None:
-    intake = Intake(100)
+    intake = Intake(100, Memory(1000, 1000))
 
     def fail() -> None:
         with intake.account() as account:
@@ -41,7 +42,7 @@ def test_whatever_goes_wrong_all_is_given_back() -> None:
 
 
 def test_who_is_too_much_is_told_to_come_again() -> None:
-    intake = Intake(100)
+    intake = Intake(100, Memory(1000, 1000))
     with intake.account() as first, intake.account() as second:
         first.take(60)
         second.take(40)
@@ -55,7 +56,7 @@ def test_who_is_too_much_is_told_to_come_again() -> None:
 
 
 def test_a_single_request_may_be_larger() -> None:
-    intake = Intake(100)
+    intake = Intake(100, Memory(1000, 1000))
     with intake.account() as account:
         account.take(60)
         account.take(60)
@@ -63,7 +64,7 @@ def test_a_single_request_may_be_larger() -> None:
 
 
 def test_a_file_that_outlives_its_request_gives_nothing_back_twice() -> None:
-    intake = Intake(100)
+    intake = Intake(100, Memory(1000, 1000))
     with intake.account() as account:
         arriving = Arriving(account)
         arriving.add(b"x" * 10)
@@ -76,7 +77,7 @@ def test_a_file_that_outlives_its_request_gives_nothing_back_twice() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(-30, 30)), max_size=80))
 def test_accounts_add_up(steps: list[tuple[int, int]]) -> None:
-    intake = Intake(100)
+    intake = Intake(100, Memory(1000, 1000))
     with intake.account() as a, intake.account() as b, intake.account() as c:
         accounts = (a, b, c)
         for which, count in steps:

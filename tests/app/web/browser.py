@@ -94,14 +94,19 @@ def card(page: Page, name: str) -> Locator:
     )
 
 
+def solo(page: Page) -> Locator:
+    """The report of the only photograph of the set, which is shown large and not as a card."""
+    return page.locator("#solo")
+
+
 def names(page: Page) -> list[str]:
     """Of the cards, in their order."""
     return page.locator("#cards h3").all_text_contents()
 
 
-def await_counts(page: Page, text: str | re.Pattern[str]) -> None:
+def await_counts(page: Page, text: str | re.Pattern[str], patience_ms: float = PATIENCE_MS) -> None:
     """Waits until the line of progress says this."""
-    expect(page.locator("#counts")).to_have_text(text)
+    expect(page.locator("#counts")).to_have_text(text, timeout=patience_ms)
 
 
 def hundred(value: float) -> str:

@@ -24,14 +24,18 @@ from tests.app.web.browser import await_counts, chromium, drop, opened
 from tests.photographs import named
 
 PICTURE: Final = Path(__file__).with_name("page.png")
-SIZE: Final = {"width": 1280, "height": 840}
+SIZE: Final = {"width": 1280, "height": 880}
+_PATIENCE_MS: Final = 120_000  # ten photographs at full size, on a machine that does much besides
 _DIGEST: Final = "Page"
 _WEB: Final = Path(__file__).parents[3] / "app" / "web"
 
 
 def photographs() -> dict[str, bytes]:
-    """Good ones, and some that were spoilt on purpose, as files by name."""
-    coffee, temple, cat = (Image.fromarray(named()[name]) for name in ("coffee", "china", "chelsea"))
+    """Good ones, and some that were distorted on purpose, as files by name."""
+    coffee, temple, cat, flower, rocket, astronaut = (
+        Image.fromarray(named()[name])
+        for name in ("coffee", "china", "chelsea", "flower", "rocket", "astronaut")
+    )
     grain = np.random.default_rng(0).normal(0, 25, np.asarray(cat).shape)
     noisy = Image.fromarray((np.asarray(cat) + grain).clip(0, 255).astype(np.uint8))
     return {
@@ -39,6 +43,12 @@ def photographs() -> dict[str, bytes]:
         "temple-blurred.jpg": encoded(temple.filter(ImageFilter.GaussianBlur(1.4)), quality=90),
         "coffee-dark.jpg": encoded(ImageEnhance.Brightness(coffee).enhance(0.3), quality=90),
         "cat-noisy.jpg": encoded(noisy, quality=92),
+        "rocket.jpg": encoded(rocket, quality=92),
+        "flower-blocky.jpg": encoded(flower, quality=9),
+        "astronaut.jpg": encoded(astronaut, quality=92),
+        "temple-bright.jpg": encoded(ImageEnhance.Brightness(temple).enhance(1.9), quality=90),
+        "flower.jpg": encoded(flower, quality=92),
+        "rocket-dull.jpg": encoded(ImageEnhance.Contrast(rocket).enhance(0.3), quality=90),
     }
 
 
@@ -54,10 +64,15 @@ def shown() -> Iterator[tuple[Page, httpx.Client]]:
 
 
 def take(page: Page) -> bytes:
-    """The page with the photographs dropped on it, as a PNG file."""
+    """The page with the photographs dropped on it, checked against a policy and sorted, as a PNG file."""
+    count = len(photographs())
     drop(page, photographs())
-    await_counts(page, f"{len(photographs())} of {len(photographs())} scored")
-    expect(page.locator("#cards img:visible")).to_have_count(len(photographs()))
+    await_counts(page, f"{count} of {count} scored", _PATIENCE_MS)
+    page.get_by_label("Check against").select_option("upload")
+    expect(page.locator("#cards .verdict:visible")).to_have_count(count, timeout=_PATIENCE_MS)
+    page.get_by_role("button", name="Worst first").click()
+    page.mouse.move(0, 0)
+    expect(page.locator("#cards img:visible")).to_have_count(count)
     taken = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
     file = io.BytesIO()
     text = PngImagePlugin.PngInfo()

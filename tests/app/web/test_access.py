@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.app.files import encoded
-from tests.app.web.browser import await_counts, card, drop, opened
+from tests.app.web.browser import await_counts, card, drop, opened, solo
 from tests.photographs import named
 
 pytestmark = pytest.mark.system
@@ -66,13 +66,22 @@ def test_axe_finds_no_fault_in_any_view(page: Page, files: dict[str, bytes]) -> 
                 faults[f"{view}, {scheme}"] = found
 
     expect(page.locator("#about")).not_to_be_empty()
+    expect(page.locator(".example img[src]")).to_have_count(4)
     look("the invitation")
+    page.get_by_role("button", name="Blurred").click()
+    await_counts(page, "1 of 1 scored")
+    solo(page).get_by_role("switch", name="Quality map").check()
+    look("an example")
     drop(page, files | {"broken.jpg": b"no image"})
     await_counts(page, "2 of 3 scored, 1 problem")
+    page.get_by_role("button", name="Sort and filter").click()
     page.get_by_role("switch", name="Quality map").check()
+    page.get_by_label("Check against").select_option("upload")
+    expect(page.locator("#cards .verdict:visible")).to_have_count(2)
     look("the set")
     card(page, "coffee.jpg").get_by_role("button", name="Look at").click()
     page.get_by_role("dialog").locator("summary").click()
+    page.get_by_role("dialog").locator(".everything summary").last.click()
     look("a photograph")
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Compare").click()
@@ -80,6 +89,8 @@ def test_axe_finds_no_fault_in_any_view(page: Page, files: dict[str, bytes]) -> 
     drop(page, files)
     expect(page.locator("#divider")).to_be_visible()
     look("a comparison")
+    page.get_by_role("switch", name="Difference map").check()
+    look("a map of differences")
     page.locator("#key").evaluate("(dialog) => dialog.showModal()")
     look("the key")
     assert faults == {}
@@ -92,18 +103,41 @@ def test_a_photograph_is_scored_by_keyboard_alone(page: Page, files: dict[str, b
         page.keyboard.press("Enter")
     chooser.value.set_files([photo])
     await_counts(page, "1 of 1 scored")
-    score, reading = (
-        page.locator(f"#cards [data-part={part}]").inner_text() for part in ("score", "reading")
+    reading, standing, sentence = (
+        solo(page).locator(f"[data-part={part}]").inner_text() for part in ("score", "standing", "sentence")
     )
-    expect(page.locator("#spoken")).to_have_text(f"coffee.jpg: {score} of 100, {reading}.")
+    expect(page.locator("#spoken")).to_have_text(f"coffee.jpg: {reading}. {standing}. {sentence}")
+    _tab_to(page, "#detail-map")
+    page.keyboard.press("Space")
+    expect(solo(page).locator("canvas")).to_be_visible()
+
+
+def test_many_photographs_are_looked_through_by_keyboard_alone(page: Page, files: dict[str, bytes]) -> None:
+    drop(page, files)
+    await_counts(page, "2 of 2 scored")
+    _tab_to(page, "#worst")
+    page.keyboard.press("Space")
+    expect(page.locator("#worst")).to_have_attribute("aria-pressed", "true")
     _tab_to(page, "#maps")
     page.keyboard.press("Space")
-    expect(page.locator("#cards canvas")).to_be_visible()
+    expect(page.locator("#cards canvas").first).to_be_visible()
     _tab_to(page, "#cards .picture")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("dialog", name="coffee.jpg")).to_be_visible()
+    name = page.locator("#cards h3").first.inner_text()
+    expect(page.get_by_role("dialog", name=name)).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.locator("#cards .picture")).to_be_focused()
+    expect(page.locator("#cards .picture").first).to_be_focused()
+
+
+def test_an_example_is_scored_by_keyboard_alone(page: Page) -> None:
+    expect(page.locator(".example img[src]")).to_have_count(4)
+    _tab_to(page, "[data-example=dark]")
+    page.keyboard.press("Enter")
+    await_counts(page, "1 of 1 scored")
+    expect(page.locator("[data-example=dark]")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(solo(page).locator(".file-name")).to_have_text("coffee-compressed.jpg")
 
 
 def test_a_pair_is_compared_by_keyboard_alone(page: Page, files: dict[str, bytes]) -> None:
@@ -128,13 +162,17 @@ def test_a_phone_needs_no_scrolling_sideways(page: Page, files: dict[str, bytes]
         assert width <= room, selector
 
     fits()
+    page.get_by_role("button", name="Good").click()
+    await_counts(page, "1 of 1 scored")
+    fits()
     name = "a-name-that-is-far-too-long-for-a-phone-" * 4 + ".jpg"
     drop(page, {name: files["coffee.jpg"], "broken.jpg": b"no image"})
     await_counts(page, "1 of 2 scored, 1 problem")
-    page.get_by_text("Sort and filter").click()
+    page.get_by_role("button", name="Sort and filter").click()
     expect(page.get_by_label("Sort by")).to_be_visible()
     fits()
     page.locator(".picture").first.click()
+    page.get_by_role("dialog").locator("summary").click()
     expect(page.locator("#detail table").first).to_be_visible()
     fits("#detail")
     page.keyboard.press("Escape")
@@ -146,8 +184,8 @@ def test_a_phone_needs_no_scrolling_sideways(page: Page, files: dict[str, bytes]
 
 def test_in_the_dark_the_ground_is_dark(page: Page) -> None:
     def lightness() -> float:
-        colour = page.locator("body").evaluate("(body) => getComputedStyle(body).backgroundColor")
-        return sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(",")) / 765
+        color = page.locator("body").evaluate("(body) => getComputedStyle(body).backgroundColor")
+        return sum(int(part) for part in color.removeprefix("rgb(").removesuffix(")").split(",")) / 765
 
     page.emulate_media(color_scheme="light")
     assert lightness() > 0.9

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 from playwright.sync_api import Browser, Page, expect
 
+from models.measures.difference import NOTICEABLE, difference_map
 from models.vocabulary import DIMENSIONS
 from tests.app.files import encoded
 from tests.app.web.browser import await_counts, drop, hundred, opened
@@ -81,6 +82,8 @@ def test_a_copy_of_another_size_is_brought_to_the_originals(page: Page, pair: Pa
 def test_identical_pictures_and_a_file_that_is_none(page: Page, pair: Pair) -> None:
     drop(page, {"original.jpg": pair[0], "copy.jpg": pair[0]})
     expect(page.locator(".signal")).to_contain_text("identical")
+    page.get_by_role("switch", name="Difference map").check()
+    expect(page.locator(".viewer")).to_contain_text("No part differs by more than is noticed side by side.")
     expect(page.locator("#comparison")).to_contain_text("No word describes the copy much better or worse")
     drop(page.get_by_role("group", name="Copy"), {"copy.jpg": b"no image"})
     expect(page.locator(".problem-title")).to_have_text("! Not a photograph that can be read")
@@ -95,3 +98,54 @@ def test_photographs_of_the_set_are_compared(page: Page, pair: Pair) -> None:
     page.get_by_role("button", name="Compare as original").click()
     page.get_by_role("group", name="Copy").get_by_role("combobox").select_option("copy.jpg")
     expect(page.locator("#compare-score")).to_be_visible()
+
+
+def test_an_example_pair_is_compared_in_one_click(page: Page) -> None:
+    page.get_by_role("button", name="Try an example pair").click()
+    expect(page.locator("#name-reference")).to_contain_text("coffee-good.jpg")
+    expect(page.locator("#name-distorted")).to_contain_text("coffee-compressed.jpg")
+    expect(page.locator("#compare-score")).to_be_visible()
+    expect(page.get_by_role("button", name="Try an example pair")).to_be_hidden()
+
+
+def test_the_grade_of_the_answer_is_said_where_it_has_one(page: Page, pair: Pair) -> None:
+    page.route(
+        "**/compare?*",
+        lambda route: route.fulfill(json=route.fetch().json() | {"grade": "slightly annoying"}),
+    )
+    drop(page, {"original.jpg": pair[0], "copy.jpg": pair[1]})
+    expect(page.locator(".result .reading")).to_have_text("Slightly annoying")
+    expect(page.locator("#compare-state")).to_contain_text("Compared: Slightly annoying; ")
+
+
+def test_the_map_of_differences_marks_where_the_copy_differs(page: Page) -> None:
+    photo = named()["coffee"][:240, :360]
+    changed = photo.copy()
+    changed[100:200, 200:300] = 255 - changed[100:200, 200:300]
+    drop(page, {"original.png": encoded(photo, "PNG"), "copy.png": encoded(changed, "PNG")})
+    canvas = page.locator(".viewer canvas")
+    expect(canvas).to_be_hidden()
+    page.get_by_role("switch", name="Difference map").check()
+    expect(canvas).to_be_visible()
+    expect(page.locator("#divider")).to_be_hidden()
+    alphas = canvas.evaluate(
+        """(canvas) => {
+            const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            return [[250, 150], [250, 220], [50, 150]].map(([x, y]) => data[4 * (y * width + x) + 3]);
+        }"""
+    )
+    assert alphas[0] > 0
+    assert alphas[1:] == [0, 0]
+    share = (difference_map(photo, changed) >= NOTICEABLE).mean()
+    expect(page.locator(".viewer")).to_contain_text(f"in {100 * share:.1f}\u00a0% of the picture")
+    slider = page.get_by_role("slider", name="Opacity of the tint")
+    slider.fill("20")
+    assert canvas.evaluate("(canvas) => canvas.style.opacity") == "0.2"
+
+
+def test_a_copy_of_another_size_has_a_map_of_differences_too(page: Page, pair: Pair) -> None:
+    smaller = Image.open(io.BytesIO(pair[1])).resize((300, 200))
+    drop(page, {"original.jpg": pair[0], "copy.jpg": encoded(smaller)})
+    page.get_by_role("button", name="Bring it to the original’s size").click()
+    page.get_by_role("switch", name="Difference map").check()
+    expect(page.locator(".viewer canvas")).to_be_visible()

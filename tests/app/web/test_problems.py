@@ -10,7 +10,7 @@ from app.auth.api_keys import ApiKey, digest_of
 from app.errors import PROBLEMS, TemporaryError
 from tests.app.files import encoded, png_header
 from tests.app.running import running
-from tests.app.web.browser import await_counts, card, drop, opened
+from tests.app.web.browser import await_counts, card, drop, opened, solo
 from tests.app.web.conftest import MAX_BODY_BYTES
 from tests.photographs import named
 
@@ -160,19 +160,17 @@ def test_what_is_sure_to_be_refused_is_not_sent(page: Page, small: bytes) -> Non
 def test_without_a_network_photographs_stay_and_are_tried_again(page: Page, small: bytes) -> None:
     page.route("**/score?*", lambda route: route.abort("connectionrefused"))
     drop(page, {"a.jpg": small})
-    expect(card(page, "a.jpg").locator(".busy")).to_have_text(
-        "The service cannot be reached; trying again in 1 s"
-    )
-    expect(card(page, "a.jpg").locator(".problem-title")).to_have_text("! The service cannot be reached")
+    expect(solo(page).locator(".busy")).to_have_text("The service cannot be reached; trying again in 1 s")
+    expect(solo(page).locator(".problem-title")).to_have_text("! The service cannot be reached")
     page.unroute("**/score?*")
-    card(page, "a.jpg").get_by_role("button", name="Try again").click()
+    solo(page).get_by_role("button", name="Try again").click()
     await_counts(page, "1 of 1 scored")
 
 
 def test_an_answer_from_something_in_between(page: Page, small: bytes) -> None:
     page.route("**/score?*", lambda route: route.fulfill(status=502, body="<html>Bad gateway</html>"))
     drop(page, {"a.jpg": small})
-    problem = card(page, "a.jpg").locator(".problem")
+    problem = solo(page).locator(".problem")
     expect(problem).to_contain_text("Something in between answered")
     expect(problem).to_contain_text("502")
 

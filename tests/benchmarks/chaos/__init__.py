@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.chaos            every story, one after the other
     python -m tests.benchmarks.chaos.kills      one of them; --help says what can be chosen
+    python -m tests.benchmarks.chaos everything --minutes 60
 
 A story starts a server of its own with the settings of the environment (``IQA_*``; by default the bundled
 weights) and stops it. The exit code is 1 if something happened that never must: a request lost, a wrong

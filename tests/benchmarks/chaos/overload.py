@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 
 from tests.app.running import running
 from tests.benchmarks.chaos.clients import (
+    PATIENCE_S,
     Address,
     Answer,
     Connection,
     Lost,
+    Tally,
     address_of,
     loading,
     post,
@@ -32,7 +34,6 @@ from tests.benchmarks.chaos.story import (
     spread,
 )
 
-_WARM_UP = 0.2  # of the time for which the capacity is measured, before that
 _AT_ONCE_REFUSED_S = 0.1
 
 
@@ -86,13 +87,25 @@ def tell(
 
 
 def _capacity(address: Address, image: bytes, clients: int, seconds: float) -> float:
-    """Requests a second of a service that is never idle."""
+    """Requests a second of a service that is never idle.
+
+    Counted from when each client has had its answer, for the first batches wait for what is made once, and
+    until each has had another: after one slow moment, ten times the capacity measured would be no overload.
+    """
     with loading(address, [post(image)], clients) as load:
-        time.sleep(_WARM_UP * seconds)
+        _wait_for_scores(load, clients)
         began, before = time.monotonic(), len(load.of_status(200))
-        while time.monotonic() - began < seconds or len(load.of_status(200)) == before:
-            time.sleep(0.01)
+        time.sleep(seconds)
+        _wait_for_scores(load, before + clients)
         return (len(load.of_status(200)) - before) / (time.monotonic() - began)
+
+
+def _wait_for_scores(load: Tally, count: int) -> None:
+    limit = time.monotonic() + PATIENCE_S
+    while len(load.of_status(200)) < count:
+        if time.monotonic() > limit:
+            raise TimeoutError(f"{len(load.of_status(200))} of {count} scores came in {PATIENCE_S:g} s")
+        time.sleep(0.01)
 
 
 async def _offer(story: Story, address: Address, image: bytes, rate: float, seconds: float) -> _Offer:

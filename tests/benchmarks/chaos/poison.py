@@ -76,8 +76,8 @@ sys.meta_path.insert(0, _Saboteur())
 def tell(
     story: Story, environment: Environment, image: bytes, *, culprits: int, clients: int, patience_s: float
 ) -> None:
-    with Image.open(BytesIO(image)) as neighbour:  # of one size, so that they share batches
-        poison = encoded(Image.new("RGB", neighbour.size, _MARK), "PNG")
+    with Image.open(BytesIO(image)) as neighbor:  # of one size, so that they share batches
+        poison = encoded(Image.new("RGB", neighbor.size, _MARK), "PNG")
     chosen = {
         **environment,
         "IQA_TIMEOUT_S": str(patience_s),  # the worker has to come back several times
@@ -87,22 +87,22 @@ def tell(
     }
     with _sabotaged(chosen) as spoiled, running(spoiled) as (server, client):
         alone = client.post("/score", content=image).json()["score"]
-        with loading(address_of(client.base_url), [post(image)], clients) as neighbours:
-            eventually(lambda: len(neighbours.answers) >= clients)
+        with loading(address_of(client.base_url), [post(image)], clients) as neighbors:
+            eventually(lambda: len(neighbors.answers) >= clients)
             story.say("the culprits come")
             began = time.monotonic()
             answers = _send(client, poison, culprits, patience_s)
             tried_s = time.monotonic() - began
             story.say("the culprits are answered")
         _judge_culprits(story, answers, poison, server)
-        _judge_neighbours(story, neighbours, alone)
+        _judge_neighbors(story, neighbors, alone)
         eventually(lambda: client.get("/readyz").status_code == 200)
         story.expect(client.post("/score", content=image).status_code == 200, "it does not score afterwards")
         story.figure("culprits", counted(_outcome(answer) for answer in answers))
         story.figure("tried for", f"{tried_s:.1f} s")
         story.figure("the worker died", f"{server.worker_states()[0].restarts} times")
-        story.figure("beside them", counted(neighbours.statuses()))
-        story.figure("their time, ms", spread([answer.seconds for _, answer in neighbours.of_status(200)]))
+        story.figure("beside them", counted(neighbors.statuses()))
+        story.figure("their time, ms", spread([answer.seconds for _, answer in neighbors.of_status(200)]))
 
 
 @contextmanager
@@ -137,12 +137,12 @@ def _judge_culprits(story: Story, answers: list[httpx.Response], poison: bytes, 
     story.expect(len(logged) == len(answers), "a culprit's digest is not in the log")
 
 
-def _judge_neighbours(story: Story, neighbours: Tally, alone: float) -> None:
-    for what in neighbours.lost:
+def _judge_neighbors(story: Story, neighbors: Tally, alone: float) -> None:
+    for what in neighbors.lost:
         story.never(f"beside a culprit {what}")
-    for _, answer in neighbours.answers:
+    for _, answer in neighbors.answers:
         story.expect(answer.status == 200, f"beside a culprit somebody got {answer.status} {answer.slug}")
-    for _, score in neighbours.scores():
+    for _, score in neighbors.scores():
         story.expect(abs(score - alone) <= 5e-3, "beside a culprit a score is another")
 
 

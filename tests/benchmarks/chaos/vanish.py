@@ -33,7 +33,7 @@ STAGES = ("head", "body", "sent", "waiting", "answer")
 """Half of the head is sent, half of the body, all of it, all of it and some time, or an answer has begun."""
 
 _AT_ONCE = 32
-_NEIGHBOURS = 4
+_NEIGHBORS = 4
 _WARM_UP = 0.1  # of the clients, before anything is measured: pools fill, libraries allocate
 _LONE_REQUESTS = 15
 _PATIENCE_S = 60.0
@@ -46,37 +46,37 @@ _RESET = struct.pack("ii", 1, 0)  # linger for no time: closing sends a reset in
 def tell(story: Story, environment: Environment, image: bytes, *, clients: int) -> None:
     with running(environment) as (server, client):
         address = address_of(client.base_url)
-        with loading(address, [post(image)], _NEIGHBOURS) as neighbours:
-            asyncio.run(_crowd(address, image, max(2 * _AT_ONCE, int(_WARM_UP * clients)), neighbours))
+        with loading(address, [post(image)], _NEIGHBORS) as neighbors:
+            asyncio.run(_crowd(address, image, max(2 * _AT_ONCE, int(_WARM_UP * clients)), neighbors))
         _settle(story, server, client)
         before_s, before = _lone_s(client, image), footprints(server)
         story.say("warm")
-        with loading(address, [post(image)], _NEIGHBOURS) as neighbours:
-            asyncio.run(_crowd(address, image, clients, neighbours, story))
+        with loading(address, [post(image)], _NEIGHBORS) as neighbors:
+            asyncio.run(_crowd(address, image, clients, neighbors, story))
         story.say("all of them are gone")
         _settle(story, server, client)
         _files_closed(story, server, before)
         after_s, after = _lone_s(client, image), footprints(server)
 
-        for what in neighbours.lost:
+        for what in neighbors.lost:
             story.never(f"beside them {what}")
-        for _, answer in neighbours.answers:
+        for _, answer in neighbors.answers:
             story.expect(
                 answer.status in (200, 429), f"beside them somebody got {answer.status} {answer.slug}"
             )
-        story.expect(neighbours.of_status(200), "nobody beside them was answered")
+        story.expect(neighbors.of_status(200), "nobody beside them was answered")
         story.expect(client.get("/readyz").status_code == 200, "the service is not ready afterwards")
         for name, now in after.items():
             _compare(story, before[name], now, clients * len(image))
         for entry in server.entries():
             story.expect(entry["level"] != "error", f"an error was logged: {entry['message']}")
         _tell_stages(story, server)
-        story.figure("beside them", counted(neighbours.statuses()))
+        story.figure("beside them", counted(neighbors.statuses()))
         story.figure("a lone request", f"{1000 * before_s:.1f} -> {1000 * after_s:.1f} ms")
 
 
 async def _crowd(
-    address: Address, image: bytes, clients: int, neighbours: Tally, story: Story | None = None
+    address: Address, image: bytes, clients: int, neighbors: Tally, story: Story | None = None
 ) -> None:
     chance = random.Random(clients)
     room = asyncio.Semaphore(_AT_ONCE)
@@ -84,7 +84,7 @@ async def _crowd(
 
     def pause_s() -> float:
         """Up to as long as a request takes just now: those who leave meanwhile are everywhere in it."""
-        lately = [answer.seconds for _, answer in neighbours.answers[-2 * _NEIGHBOURS :]]
+        lately = [answer.seconds for _, answer in neighbors.answers[-2 * _NEIGHBORS :]]
         return chance.uniform(0, statistics.median(lately) if lately else 0.05)
 
     async def come_and_go(number: int) -> None:

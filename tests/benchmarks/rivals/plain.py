@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from app.settings import read_settings
-from models.color import upright_srgb
+from models.color.upright import upright_srgb
 from models.loading import LoadedModel, load_model
 from models.preprocessing import Pixels
 

@@ -19,8 +19,8 @@ from torch import Tensor
 import models
 from models.checkpoints import sources
 from models.checkpoints.errors import WeightsError, WeightsInvalid, WeightsNotFound, WeightsUntrained
-from models.checkpoints.format import save
 from models.checkpoints.metadata import Metadata
+from models.checkpoints.saving import save
 from models.checkpoints.sources import bundled_path, load_weights, read, resolve
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from models.registry import BUNDLED
@@ -195,7 +195,7 @@ def test_metadata_has_defaults_that_hold_everywhere() -> None:
         {"accuracy": {"srcc": float("nan")}},
         {"validated_sides": (1, 2, 3)},
         {"name": ""},
-        {"colour": "blue"},
+        {"color": "blue"},
     ],
 )
 def test_metadata_is_checked(change: dict[str, object]) -> None:

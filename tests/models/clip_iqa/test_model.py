@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from models.checkpoints.errors import WeightsInvalid
-from models.checkpoints.format import save
+from models.checkpoints.saving import save
 from models.clip_iqa.model import CLIPIQA, clip_weights
 from models.loading import load_model
 from models.preprocessing import CLIP_MEAN, CLIP_STD

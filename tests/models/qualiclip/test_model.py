@@ -48,7 +48,7 @@ def reference_attention_pool(pool: Mapping[str, Tensor], features: Tensor, heads
     return answers[0]
 
 
-def normalised(pixels: Tensor) -> Tensor:
+def normalized(pixels: Tensor) -> Tensor:
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
     return ((pixels.float() / 255 - mean) / std)[None]
 
@@ -99,7 +99,7 @@ def test_official_checkpoint_scores_as_the_authors_code_does(
     pool = dict(clip.visual.attnpool.state_dict())
     clip.visual.attnpool = torch.nn.Identity()
     for pixels, size in zip(photographs(), [(331, 257), (224, 500), (97, 61)], strict=False):
-        image = normalised(torch.from_numpy(pixels).permute(2, 0, 1)[:, : size[0], : size[1]])
+        image = normalized(torch.from_numpy(pixels).permute(2, 0, 1)[:, : size[0], : size[1]])
         with torch.no_grad():
             embedding = F.normalize(reference_attention_pool(pool, clip.visual(image), heads), dim=-1)
             logits = (100.0 * embedding @ prompts.T).reshape(1, -1, 2)

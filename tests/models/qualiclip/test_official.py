@@ -452,7 +452,7 @@ def test_the_metadata_that_the_file_lacks(path: Path) -> None:
     assert metadata.source == OFFICIAL_URL
 
 
-def test_the_licence_is_named() -> None:
+def test_the_license_is_named() -> None:
     assert "CC BY-NC 4.0" in LICENSE_NOTICE
     assert "no commercial use" in LICENSE_NOTICE
 

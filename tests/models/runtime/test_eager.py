@@ -12,11 +12,12 @@ from models.backbones import feature_maps
 from models.backbones.feature_maps import FeatureMaps, level_means
 from models.backbones.folded_resnet import FoldedResNet
 from models.bpclip.model import BPCLIP
+from models.facts import encoder_digest
 from models.preprocessing import Pixels
 from models.qualiclip.attention_pool import MeanQueryAttentionPool
 from models.qualiclip.model import QualiCLIP
 from models.ragged import Extents, pack
-from models.runtime.eager import InferenceModel, encoder_digest
+from models.runtime.eager import InferenceModel
 from tests.models.runtime.lively import MODELS, NO_REFERENCE, PREPROCESSING, lively, pictures, sizes
 
 
@@ -46,7 +47,7 @@ def apart(first: Tensor, second: Tensor) -> float:
 @pytest.mark.parametrize("name", MODELS)
 @settings(max_examples=12, deadline=None)
 @given(sizes=sizes, seed=st.integers(0, 1000))
-def test_a_result_does_not_depend_on_its_neighbours(
+def test_a_result_does_not_depend_on_its_neighbors(
     name: str, sizes: list[tuple[int, int]], seed: int
 ) -> None:
     model = lively(name, seed)
@@ -141,7 +142,7 @@ def grid(name: str, size: tuple[int, int]) -> tuple[int, int]:
 @pytest.mark.parametrize("name", NO_REFERENCE)
 @settings(max_examples=12, deadline=None)
 @given(sizes=sizes, seed=st.integers(0, 1000), data=st.data())
-def test_local_quality_does_not_depend_on_its_neighbours(
+def test_local_quality_does_not_depend_on_its_neighbors(
     name: str, sizes: list[tuple[int, int]], seed: int, data: st.DataObject
 ) -> None:
     rows = data.draw(st.lists(st.sampled_from(range(len(sizes))), unique=True))

@@ -15,7 +15,7 @@ from models.checkpoints.metadata import Metadata
 from models.loading import LoadedModel
 from models.preprocessing import Pixels
 from models.registry import BUNDLED
-from models.runtime import export
+from models.runtime import export, graphs
 from models.runtime import openvino as runtime
 from models.runtime.backend import DeviceUnavailable, Executable, OutOfMemory, Said
 from models.runtime.choice import open_backend
@@ -99,9 +99,8 @@ def test_equal_encoders_are_shared() -> None:
     assert backend.place(loaded("bpclip, lite", 2), "float32").encoder is not first.encoder
 
 
-def test_several_threads_compute_images_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    model = OpenVINOBackend("cpu", "float32").place(loaded("bpclip, lite, open masks"), "float32")
+def test_several_threads_compute_images_side_by_side() -> None:
+    model = OpenVINOBackend("cpu", "float32", threads=2).place(loaded("bpclip, lite, open masks"), "float32")
     images = pictures([(300, 280), (310, 270), (290, 300)], 1)
     expected = [score(model, [image], [])[0] for image in images]
     assert apart(score(model, images, []), expected) <= 1e-5  # as long as streams are being compiled
@@ -116,7 +115,7 @@ def test_a_second_start_traces_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def traced(*_: object) -> openvino.Model:
         raise AssertionError("it is there already")
 
-    monkeypatch.setattr(export, "_traced", traced)
+    monkeypatch.setattr(export, "traced", traced)
     second = OpenVINOBackend("cpu", "float32").place(loaded("qualiclip, lite", 7), "float32")
     images = pictures(SIZES[:2], 1)
     assert apart(score(first, images, []), score(second, images, [])) == 0
@@ -144,7 +143,7 @@ def test_a_damaged_graph_is_replaced(
         elif file.name == "graph.xml":
             file.write_bytes(b"<net")
     OpenVINOBackend("cpu", "float32").place(loaded("qualiclip, lite", 12), "float32")
-    monkeypatch.setattr(export, "_traced", lambda *_: pytest.fail("its graph is there again"))
+    monkeypatch.setattr(export, "traced", lambda *_: pytest.fail("its graph is there again"))
     for file in (tmp_path_factory.getbasetemp() / "graphs").rglob("*.blob"):
         file.unlink()
     model = OpenVINOBackend("cpu", "float32").place(loaded("qualiclip, lite", 12), "float32")
@@ -153,21 +152,13 @@ def test_a_damaged_graph_is_replaced(
 
 def test_the_cache_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platformdirs.user_cache_path", lambda _: tmp_path)
-    monkeypatch.setattr(export, "_MOST_BYTES", 1)
+    monkeypatch.setattr(graphs, "_MOST_BYTES", 1)
     for seed in (13, 14):
         model = OpenVINOBackend("cpu", "float32").place(loaded("qualiclip, lite", seed), "float32")
         assert isinstance(model, OpenVINOModel)
     # What was made last is kept, however large it is.
-    assert len(list((tmp_path / "graphs").iterdir())) == 1
+    assert len(list((tmp_path / "graphs").glob("*/graph.xml"))) == 1
     assert 0 <= score(model, pictures(SIZES[:1], 1), [])[0].score <= 1
-
-
-def test_equal_encoders_are_folded_once() -> None:
-    backend = OpenVINOBackend("cpu", "float32")
-    first, second = (backend.place(loaded("bpclip, lite"), "float32") for _ in range(2))
-    assert isinstance(first, OpenVINOModel)
-    assert isinstance(second, OpenVINOModel)
-    assert first._network.encoder is second._network.encoder
 
 
 def test_without_a_cache_it_works_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +174,7 @@ def test_what_cannot_be_exported_stays_in_torch(
     def fails(*_: object) -> openvino.Model:
         raise RuntimeError("an operation that OpenVINO lacks")
 
-    monkeypatch.setattr(export, "_traced", fails)
+    monkeypatch.setattr(export, "traced", fails)
     with caplog.at_level(logging.WARNING, "iqa.runtime"):
         model = OpenVINOBackend("cpu", "float32").place(loaded("bpclip, lite", 11), "float32")
     assert isinstance(model, InferenceModel)
@@ -221,19 +212,34 @@ def test_a_cpu_is_given_to_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     assert BUNDLED  # weights there are to run
 
 
-_SIGNALLED_AFTER_MODELS = """
+_TELEMETRY = """
+import sys
+from models.runtime import export, graphs, openvino
+from openvino.tools import ovc
+
+print([name for name in sys.modules if name.startswith("openvino_telemetry.")])
+"""
+
+
+@pytest.mark.process
+def test_its_makers_are_not_told_that_it_is_used(tmp_path: Path) -> None:
+    assert _printed(_TELEMETRY, tmp_path) == "[]\n"
+
+
+_SIGNALED_AFTER_MODELS = """
 import gc, os, signal, sys
 from pathlib import Path
 import torch
-from models.runtime import export
+from models.runtime import export, graphs
 
-export.platformdirs.user_cache_path = lambda name: Path(sys.argv[1])
+graphs.platformdirs.user_cache_path = lambda name: Path(sys.argv[1])
 signal.signal(signal.SIGUSR1, lambda *_: print("alive", flush=True))
 
 def made(seed):
     torch.manual_seed(seed)
     layer = torch.nn.Conv2d(3, 2, 3).eval()
-    return export.compiled(f"layer {seed}", lambda: (layer, [torch.zeros(1, 3, 40, 48)]), {})
+    trace = lambda: export.traced(layer, [torch.zeros(1, 3, 40, 48)])
+    return graphs.compiled(f"layer {seed}", trace, None, {})
 
 models = [made(1), made(2)]
 while models:  # in the order in which they were made
@@ -255,21 +261,19 @@ def _printed(program: str, folder: Path) -> str:
 
 @pytest.mark.process
 def test_a_process_lives_through_signals_when_models_are_gone(tmp_path: Path) -> None:
-    assert _printed(_SIGNALLED_AFTER_MODELS, tmp_path) == "alive\n"
+    assert _printed(_SIGNALED_AFTER_MODELS, tmp_path) == "alive\n"
 
 
 _RESIDENT_AFTER_SIZES = """
 import sys
 from pathlib import Path
 import numpy as np
-import torch
-from models.runtime import export
+from models.runtime import graphs
 from models.runtime.openvino import OpenVINOBackend
 from tests.models.runtime.test_openvino import loaded, pictures, score
 
-export.platformdirs.user_cache_path = lambda name: Path(sys.argv[1])
-torch.set_num_threads(1)
-model = OpenVINOBackend("cpu", "float32").place(loaded("qualiclip, lite", 3), "float32")
+graphs.platformdirs.user_cache_path = lambda name: Path(sys.argv[1])
+model = OpenVINOBackend("cpu", "float32", threads=1).place(loaded("qualiclip, lite", 3), "float32")
 sides = iter(np.random.default_rng(0).integers(64, 400, (160, 2)))
 for sizes in (40, 120):
     for _ in range(sizes):

@@ -39,12 +39,9 @@ class Laplacian(QualityModel):
     def from_weights(cls, weights: Weights) -> Self:
         return cls().eval()
 
-    def forward(self, images: Tensor) -> ReadOut:
-        return self.read_out(self.embed_maps(FeatureMaps.unpadded([images]), ())[0])
-
     def embed_maps(self, maps: FeatureMaps, mapped: Sequence[int]) -> tuple[Tensor, Sequence[Tensor]]:
-        grey = maps.levels[0].mean(dim=1, keepdim=True)
-        edges = F.conv2d(grey, self.kernel)[:, 0]
+        gray = maps.levels[0].mean(dim=1, keepdim=True)
+        edges = F.conv2d(gray, self.kernel)[:, 0]
         variances = [
             edges[row, : height - 2, : width - 2].var(correction=0)
             for row, (height, width) in enumerate(maps.extents[0].sizes)

@@ -15,7 +15,7 @@ from models.training.encoder import imagenet_encoder
 from models.training.heads.bpclip import BPCLIPHeadRecipe
 from models.training.heads.bpclip_fr import FullReferenceRecipe
 from models.training.heads.qualiclip import QualiCLIPHeadRecipe
-from models.training.optimise import LOG, TrainingBudget
+from models.training.optimize import LOG, TrainingBudget
 from models.training.photos import list_scored
 
 TINY_QUALICLIP = QualiCLIPConfig(

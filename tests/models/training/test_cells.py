@@ -12,7 +12,7 @@ from models.backbones.efficientnet import EfficientNetLite
 from models.backbones.feature_maps import cell_means
 from models.bpclip.gated_pooling import smooth_abs
 from models.training.cells import CellEncoder, PairEncoder, PhotographVariants, WholePhotographs, look_at
-from models.training.encoder import imagenet_encoder, normalised, standardized_on
+from models.training.encoder import imagenet_encoder, normalized, standardized_on
 from models.training.photos import DataError, list_photos
 
 
@@ -37,7 +37,7 @@ def test_cells_are_those_of_the_plain_network(
     made = pictures.make(1)
     assert made.shape == (6, 3, 64, 64)
     with torch.inference_mode():
-        expected = cell_means(network.features(normalised(made))).permute(0, 2, 3, 1)
+        expected = cell_means(network.features(normalized(made))).permute(0, 2, 3, 1)
     torch.testing.assert_close(torch.from_numpy(found[1].copy()).float(), expected, atol=2e-3, rtol=2e-3)
 
 
@@ -47,7 +47,7 @@ def test_pairs_hold_both_pictures_and_their_differences(
     found = look_at(pictures, PairEncoder(network), tmp_path, quiet=True)
     assert found.shape == (3, 6, 2, 2, 1536)
     with torch.inference_mode():
-        maps = network.features(normalised(pictures.make(2)))
+        maps = network.features(normalized(pictures.make(2)))
         expected = [
             F.avg_pool2d(kind, kind.shape[-1] // 2)
             for values in maps
@@ -58,8 +58,8 @@ def test_pairs_hold_both_pictures_and_their_differences(
 
 
 def test_others_get_more_light_only_where_they_are_bright(tmp_path: Path) -> None:
-    for name, grey in (("dark", 60), ("bright", 160)):
-        Image.new("RGB", (96, 96), (grey, grey, grey)).save(tmp_path / f"{name}.png")
+    for name, gray in (("dark", 60), ("bright", 160)):
+        Image.new("RGB", (96, 96), (gray, gray, gray)).save(tmp_path / f"{name}.png")
     paths = (tmp_path / "dark.png", tmp_path / "bright.png")
     plans = PhotographVariants(paths, 64, chains=3, parts=0, compounds=0, good=False).plans
     assert [[chain.name for chain in each.chains[:2]] for each in plans] == [

@@ -19,7 +19,7 @@ from models.training.distortions import (
     distort_levels,
 )
 from models.training.distortions.blur import convolve, disk_kernel, gaussian_kernel, line_kernel
-from models.training.distortions.colour import from_lab, shifted, to_lab
+from models.training.distortions.color import from_lab, shifted, to_lab
 from models.vocabulary import PAIRS
 
 ALL = DISTORTIONS | EXTRA_FAULTS
@@ -72,7 +72,7 @@ def test_the_published_set_has_24_types_in_seven_groups() -> None:
     assert len(DISTORTIONS) == 24
     assert {group: groups.count(group) for group in groups} == {
         "blur": 3,
-        "colour": 4,
+        "color": 4,
         "compression": 2,
         "noise": 4,
         "brightness": 3,
@@ -165,9 +165,9 @@ def test_places_hit_at_a_level_are_hit_at_all_higher_ones(name: str, photographs
 
 @pytest.mark.parametrize("name", ["white-noise", "ycbcr-noise"])
 def test_noise_has_its_variance_and_its_pattern_is_scaled(name: str) -> None:
-    grey = torch.full((3, 256, 256), 0.5)
+    gray = torch.full((3, 256, 256), 0.5)
     levels = ALL[name].levels
-    first, last = distort_levels(grey, name, seeded(), levels=(2, 4)) - grey
+    first, last = distort_levels(gray, name, seeded(), levels=(2, 4)) - gray
     torch.testing.assert_close(last, first * (levels[3] / levels[1]) ** 0.5, rtol=0, atol=1e-5)
     luma = 0.299 * first[0] + 0.587 * first[1] + 0.114 * first[2]
     expected = levels[1] * (0.299**2 + 0.587**2 + 0.114**2 if name == "white-noise" else 1)
@@ -208,8 +208,8 @@ def test_brighten_and_darken_move_tones_without_clipping() -> None:
 
 def test_saturation_keeps_value_and_hue_and_turns_them_below_zero(photographs: list[Tensor]) -> None:
     image = photographs[1]
-    grey = distort(image, "hsv-saturation", 4, seeded())
-    torch.testing.assert_close(grey, image.amax(dim=0, keepdim=True).expand(3, -1, -1))
+    gray = distort(image, "hsv-saturation", 4, seeded())
+    torch.testing.assert_close(gray, image.amax(dim=0, keepdim=True).expand(3, -1, -1))
     red = torch.tensor([0.5, 0.1, 0.1])[:, None, None].expand(3, 32, 32)
     opposite = distort(red, "hsv-saturation", 5, seeded())[:, 0, 0]
     torch.testing.assert_close(opposite, torch.tensor([0.5, 0.66, 0.66]))
@@ -230,7 +230,7 @@ def test_green_shift_moves_green_alone(photographs: list[Tensor]) -> None:
     assert candidates[0][0] ** 2 + candidates[0][1] ** 2 == pytest.approx(144, abs=18)
 
 
-def test_quantisation_leaves_the_named_number_of_levels() -> None:
+def test_quantization_leaves_the_named_number_of_levels() -> None:
     ramp = torch.linspace(0, 1, 256).expand(3, 32, 256)
     counts = [len(distort(ramp, "quantisation", level, seeded()).unique()) for level in LEVELS]
     assert counts == [20, 16, 13, 10, 7]
@@ -302,8 +302,8 @@ def test_faults_take_the_levels_that_mean_the_word() -> None:
     assert all(gains[level - 1] < 0 for level in levels_of("contrasty", "linear-contrast"))
     factors = DISTORTIONS["hsv-saturation"].levels
     assert all(0 <= factors[level - 1] < 1 for fault in CAUSES["colorful"] for level in fault.levels)
-    colour_gains = DISTORTIONS["lab-gain"].levels
-    assert all(colour_gains[level - 1] >= 3 for level in levels_of("natural", "lab-gain"))
+    color_gains = DISTORTIONS["lab-gain"].levels
+    assert all(color_gains[level - 1] >= 3 for level in levels_of("natural", "lab-gain"))
     assert all(min(fault.levels) >= 4 for fault in CAUSES["good"])
 
 

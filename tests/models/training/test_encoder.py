@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.training.encoder import imagenet_encoder, normalised, standardize, standardized_on
-from models.training.optimise import TrainingError
+from models.training.encoder import imagenet_encoder, normalized, standardize, standardized_on
+from models.training.optimize import TrainingError
 from models.training.photos import list_photos
 
 
@@ -25,7 +25,7 @@ def test_channels_of_what_it_was_standardized_on_have_mean_zero_and_scale_one() 
     network = imagenet_encoder()
     network.level_means.fill_(7)  # of an earlier time; it has no part in the new one
     standardize(network, pictures)
-    for level in network.features(normalised(pictures)):
+    for level in network.features(normalized(pictures)):
         torch.testing.assert_close(level.mean((0, 2, 3)), torch.zeros(level.shape[1]), atol=1e-3, rtol=0)
         torch.testing.assert_close(
             level.square().mean((0, 2, 3)), torch.ones(level.shape[1]), atol=1e-3, rtol=0

@@ -132,19 +132,19 @@ def detail(image: Pixels) -> float:
 
 
 def test_white_noise_has_a_deviation_of_15() -> None:
-    noise = variants_of(np.full((128, 128, 3), 128, np.uint8), "grey")["white noise"] - 128.0
+    noise = variants_of(np.full((128, 128, 3), 128, np.uint8), "gray")["white noise"] - 128.0
     assert noise.mean() == pytest.approx(0, abs=0.3)
     assert noise.std() == pytest.approx(15, abs=0.3)
 
 
 def test_a_variant_that_changes_no_pixel_is_left_out() -> None:
-    grey = np.repeat(named()["coffee"][100:196, 200:328, :1], 3, axis=2)
-    made = variants_of(grey, "grey")
+    gray = np.repeat(named()["coffee"][100:196, 200:328, :1], 3, axis=2)
+    made = variants_of(gray, "gray")
     assert [name for name in NAMES if name not in made] == ["saturation x 3"]
     scores = {name: score for name, score in keeping().items() if name in made}
-    coloured = try_variants(named()["coffee"][:96, :96], "coffee", judge_by(keeping()))
-    black_and_white = try_variants(grey, "grey", judge_by(scores))
-    assert outcomes([black_and_white, coloured], "model")["saturation x 3"].photographs == 1
+    colored = try_variants(named()["coffee"][:96, :96], "coffee", judge_by(keeping()))
+    black_and_white = try_variants(gray, "gray", judge_by(scores))
+    assert outcomes([black_and_white, colored], "model")["saturation x 3"].photographs == 1
     alone = outcomes([black_and_white], "model")["saturation x 3"]
     assert alone == GateOutcome(0, 0, None, None, "share", 0.05, None)
     assert complaints([black_and_white]) == []

@@ -10,15 +10,15 @@ import torch
 from models.backbones.efficientnet import MEAN, STD
 from models.bpclip.model import BPCLIP
 from models.checkpoints.errors import WeightsInvalid
-from models.checkpoints.format import save
+from models.checkpoints.saving import save
 from models.checkpoints.sources import read
 from models.checkpoints.state_dict import stored
+from models.facts import encoder_digest
 from models.loading import load_model
-from models.runtime.eager import encoder_digest
 from models.training import jobs
 from models.training.cells import PhotographVariants, WholePhotographs
 from models.training.jobs import TrainingJob, run_job
-from models.training.optimise import CHECKPOINT, LOG, TrainingError
+from models.training.optimize import CHECKPOINT, LOG, TrainingError
 from tests.models.bpclip.test_model import TINY, TINY_FR
 from tests.models.training.small_heads import (
     GOOD,
@@ -67,7 +67,7 @@ def test_jobs_write_weights_that_load_and_share_an_encoder(
             model=model,
             pristine=photo_folder,
             scored=photo_folder,
-            unlabelled=photo_folder,
+            unlabeled=photo_folder,
             cells=tmp_path / "cells",
             out=tmp_path / f"{model}.safetensors",
             run=tmp_path / model,

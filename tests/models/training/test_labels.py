@@ -41,7 +41,7 @@ def test_words_are_ranked_only_where_the_fault_concerns_them() -> None:
     contrast = pair_severities("linear-contrast", range(6))
     assert contrast[places["contrasty"]].tolist() == [0, 0, -1, 3, -1, 5], "more contrast does not flatten"
     saturation = pair_severities("hsv-saturation", range(6))
-    assert saturation[places["colorful"]].tolist() == [0, 1, 2, 3, 4, -1], "inverted colours are not dull"
+    assert saturation[places["colorful"]].tolist() == [0, 1, 2, 3, 4, -1], "inverted colors are not dull"
     assert (contrast[places["clean"]] == -1).all()
 
 

@@ -251,7 +251,7 @@ def test_harmless_changes_are_what_they_say(photo: Pixels) -> None:
     assert (HARMLESS["mirrored"](photo)[:, 0] == photo[:, -1]).all()
     recompressed = HARMLESS["jpeg 95"](photo).astype(float)
     assert 0 < np.abs(recompressed - photo).mean() < 3
-    # Full chroma: a single red pixel on grey stays where it is.
+    # Full chroma: a single red pixel on gray stays where it is.
     dot = np.full((32, 32, 3), 128, np.uint8)
     dot[9, 9] = (255, 0, 0)
     kept = HARMLESS["jpeg 95"](dot).astype(int)

@@ -1,5 +1,6 @@
 """The page's files as they are served; what they do in a browser is tested in tests/app/web."""
 
+import gzip
 import re
 import tomllib
 from fnmatch import fnmatch
@@ -33,7 +34,13 @@ def test_the_page_allows_nothing_from_elsewhere(client: httpx.Client, path: str)
 def test_each_file_is_served_and_shipped(client: httpx.Client, file: Path) -> None:
     response = client.get(f"/web/{file.name}")
     assert response.content == file.read_bytes()
-    kinds = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+    kinds = {
+        ".js": "text/javascript",
+        ".css": "text/css",
+        ".svg": "image/svg+xml",
+        ".jpg": "image/jpeg",
+        ".txt": "text/plain",
+    }
     assert response.headers["content-type"].partition(";")[0] == kinds[file.suffix]
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     shipped = project["tool"]["setuptools"]["package-data"]["app"]
@@ -46,10 +53,36 @@ def test_a_file_that_is_known_is_not_sent_again(client: httpx.Client, path: str)
     first = client.get(path)
     assert first.headers["cache-control"] == "no-cache"
     tag = first.headers["etag"]
-    for known in (tag, f'"other", W/{tag}', "*"):
+    for known in (tag, f'"other", {tag}', tag.removeprefix("W/"), "*"):
         again = client.get(path, headers={"If-None-Match": known})
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
     assert client.get(path, headers={"If-None-Match": '"other"'}).content == first.content
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("accepted", "zipped"),
+    [
+        ("gzip, deflate, br", True),
+        ("br;q=1.0, GZIP; q=0.8", True),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("", False),
+    ],
+)
+def test_a_file_is_zipped_for_clients_that_take_it(client: httpx.Client, accepted: str, zipped: bool) -> None:
+    with client.stream("GET", "/web/app.js", headers={"Accept-Encoding": accepted}) as response:
+        raw = b"".join(response.iter_raw())
+    content = (_ROOT / "app" / "web" / "app.js").read_bytes()
+    assert response.headers["vary"] == "Accept-Encoding"
+    assert response.headers.get("content-encoding") == ("gzip" if zipped else None)
+    assert (gzip.decompress(raw) if zipped else raw) == content
+
+
+@pytest.mark.process
+def test_a_photograph_is_not_zipped(client: httpx.Client) -> None:
+    assert "content-encoding" not in client.get("/web/example.jpg").headers
 
 
 @pytest.mark.process

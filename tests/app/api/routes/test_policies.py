@@ -42,6 +42,7 @@ def test_a_verdict_says_what_was_missed_and_by_how_much(remembering: httpx.Clien
         "model": "qualiclip",
         "dimension": "sharpness",
         "adjective": None,
+        "comparison": None,
         "exposure": None,
         "outcome": "fail",
         "value": answer["models"]["qualiclip"]["dimensions"]["sharpness"],
@@ -79,6 +80,7 @@ def test_what_is_too_dark_or_too_bright_is_told_by_its_exposure(remembering: htt
             "model": None,
             "dimension": None,
             "adjective": None,
+            "comparison": None,
             "exposure": "p99_luminance",
             "outcome": "fail",
             "value": dark["facts"]["exposure"]["p99_luminance"],
@@ -104,8 +106,10 @@ def test_one_scoring_serves_every_policy(remembering: httpx.Client) -> None:
         response = remembering.post(f"/score?policy={policy}", content=picture)
         assert response.headers["x-cache"] == "hit"
         judged = _untimed(response)
-        assert judged.pop("verdict")["policy"] == policy
-        assert judged == {name: value for name, value in plain.items() if name != "verdict"}
+        verdict = judged["verdict"]
+        assert verdict["policy"] == policy
+        why = {"summary": verdict["reasons"][0]["message"]} if verdict["outcome"] == "fail" else {}
+        assert judged == plain | {"verdict": verdict} | why
     assert _untimed(remembering.post("/score", content=picture)) == plain
     assert metric(remembering, BATCHES) == before
 
@@ -178,7 +182,7 @@ def test_a_policy_is_refused_where_its_model_is_not_asked(remembering: httpx.Cli
     assert alone.json()["verdict"]["outcome"] == "pass"
 
 
-@pytest.mark.parametrize("path", ["/score/map", "/compare"])
+@pytest.mark.parametrize("path", ["/score/map", "/compare/map"])
 def test_where_no_verdict_is_made_none_can_be_asked_for(remembering: httpx.Client, path: str) -> None:
     body = is_problem(remembering.post(f"{path}?policy=upload"), 422, "invalid-parameter")
     assert body["parameter"] == "policy"
@@ -186,7 +190,8 @@ def test_where_no_verdict_is_made_none_can_be_asked_for(remembering: httpx.Clien
 
 @pytest.mark.parametrize("base", ["", "/v1"])
 def test_the_policies_are_listed_with_their_limits(remembering: httpx.Client, base: str) -> None:
-    upload, everything, nothing, others, light = remembering.get(f"{base}/policies").json()["policies"]
+    policies = remembering.get(f"{base}/policies").json()["policies"]
+    upload, transcode, everything, nothing, others, close, light = policies
     assert (upload["name"], upload["built_in"]) == ("upload", True)
     assert upload["description"]
     assert upload["origin"]
@@ -199,8 +204,24 @@ def test_the_policies_are_listed_with_their_limits(remembering: httpx.Client, ba
         "weights": {},
         "side": None,
         "pixels": {"fail": 1, "review": None, "message": "The photograph has too few pixels."},
+        "not_a_photograph": None,
+        "needs_reference": False,
+        "grade": None,
+        "misaligned": None,
+        "comparisons": [],
+        "strong_fault": None,
         "limits": [],
         "warnings": [],
+    }
+    assert (transcode["name"], transcode["needs_reference"]) == ("transcode", True)
+    assert transcode["grade"]["fail"] == "annoying"
+    assert (close["needs_reference"], close["misaligned"], close["limits"]) == (True, "fail", [])
+    assert close["comparisons"][0] == {
+        "measure": "psnr_db",
+        "bad": "below",
+        "fail": 20.0,
+        "review": 60.0,
+        "message": "Too far apart.",
     }
     assert nothing["models"] == ["bpclip", "qualiclip"]
     assert nothing["origin"] == "Set for a test."
@@ -247,4 +268,7 @@ def test_the_document_names_the_policies(remembering: httpx.Client) -> None:
         parameters = {each["name"]: each for each in paths[path]["post"]["parameters"]}
         known = ["upload", "everything", "nothing", "of-others", "light"]
         assert parameters["policy"]["schema"]["enum"] == known
-    assert "policy" not in [each["name"] for each in paths["/compare"]["post"]["parameters"]]
+    parameters = {each["name"]: each for each in paths["/compare"]["post"]["parameters"]}
+    # Of these weights nothing has a grade, which `transcode` limits.
+    known = ["upload", "everything", "nothing", "of-others", "close", "light"]
+    assert parameters["policy"]["schema"]["enum"] == known

@@ -2,11 +2,13 @@
 
 import hashlib
 import io
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from app.imaging.metering import measure_exposure
@@ -19,20 +21,58 @@ from tests.photographs import named
 pytestmark = pytest.mark.process
 
 
+def test_a_summary_says_what_is_acted_on_in_a_kilobyte(client: httpx.Client, photo: bytes) -> None:
+    full = client.post("/score?policy=upload", content=photo).json()
+    response = client.post("/score?policy=upload&detail=summary", content=photo)
+    brief = response.json()
+    assert len(response.content) < 1024 + len(json.dumps(brief["verdict"]))
+    assert len(client.post("/score?detail=summary", content=photo).content) < 1024
+    for name in ("model", "reading", "percentile", "summary", "confidence", "warnings", "verdict"):
+        assert brief[name] == full[name]
+    assert brief["score"] == pytest.approx(full["score"], abs=1e-4)
+    assert [fault["message"] for fault in brief["faults"]] == [fault["message"] for fault in full["faults"]]
+    assert list(brief["models"]) == list(full["models"])
+    assert brief["image"].items() <= full["image"].items()
+    mapped = client.post("/score?quality_map=true&detail=summary", content=photo).json()
+    assert mapped["quality_map"]["values"]
+
+
+def test_near_duplicates_have_embeddings_that_are_alike(client: httpx.Client) -> None:
+    def vector(photo: NDArray[np.uint8], query: str = "", **options: int) -> NDArray[np.float64]:
+        answer = client.post(f"/score?embedding=true{query}", content=encoded(photo, **options)).json()
+        embedding = answer["embedding"]
+        assert (embedding["model"], embedding["dtype"]) == (answer["model"], "float32")
+        assert embedding["length"] == len(embedding["values"])
+        return np.array(embedding["values"])
+
+    cat, coffee = named()["chelsea"], named()["coffee"]
+    one, copy, other = vector(cat), vector(cat, quality=85), vector(coffee)
+    assert np.linalg.norm(one) == pytest.approx(1, abs=1e-3)
+    assert one @ copy > one @ other
+    np.testing.assert_allclose(vector(cat, "&detail=summary"), one, atol=1e-4)
+    assert len(vector(cat, "&models=qualiclip")) != 0
+    assert client.post("/score", content=encoded(cat)).json()["embedding"] is None
+
+
 def test_the_answer_has_the_shape_of_the_contract(client: httpx.Client, photo: bytes) -> None:
     response = client.post("/score", files={"image": ("cat.jpg", photo, "image/jpeg")})
     assert response.status_code == 200
     answer = response.json()
     assert set(answer) == {
         "score", "model", "dimensions", "models", "image", "facts", "warnings", "verdict", "quality_map",
-        "timing_ms", "batch",
+        "detail", "timing_ms", "batch", "reading", "percentile", "summary", "faults", "confidence",
+        "embedding",
     }  # fmt: skip
     assert answer["model"] == "bpclip"
     assert list(answer["models"]) == ["qualiclip", "bpclip"]
     assert answer["score"] == answer["models"]["bpclip"]["score"]
     assert answer["dimensions"] == answer["models"]["bpclip"]["dimensions"]
+    for name in ("reading", "percentile", "summary", "faults"):
+        assert answer[name] == answer["models"]["bpclip"][name]
+    assert answer["confidence"] == {"level": "high", "reasons": []}
     assert answer["verdict"] is None
     assert answer["quality_map"] is None
+    assert answer["detail"] is None
     assert answer["batch"] == {"images": 1}
     assert set(answer["timing_ms"]) == {"decode", "queue", "inference", "total"}
     assert sum(answer["timing_ms"].values()) <= 2 * answer["timing_ms"]["total"] + 1
@@ -45,10 +85,19 @@ def test_the_answer_has_the_shape_of_the_contract(client: httpx.Client, photo: b
         "frames": 1,
         "orientation_applied": False,
         "color_converted": False,
+        "color_space": "sRGB (assumed)",
+        "dynamic_range": "sdr",
+        "monochrome": False,
+        "photograph": True,
     }
     with Image.open(io.BytesIO(photo)) as image:
         exposure = measure_exposure(np.array(image))
-    assert answer["facts"] == {"exposure": vars(exposure)}
+    assert answer["facts"]["exposure"] == vars(exposure)
+    facts = {name: value for name, value in answer["facts"].items() if name != "exposure"}
+    assert facts["monochrome"] is False
+    assert 0 < facts["effective_scale"] <= 1
+    assert 5 < facts["entropy"] < 8
+    assert (facts["jpeg_quality"], facts["chroma_subsampling"]) == (92, "4:2:0")
     for name, model in answer["models"].items():
         assert 0 <= model["score"] <= 1
         assert list(model["dimensions"]) == list(DIMENSIONS)
@@ -63,11 +112,36 @@ def test_the_answer_has_the_shape_of_the_contract(client: httpx.Client, photo: b
     assert answer["models"]["bpclip"]["prompt_pairs"] == []
 
 
+def test_tiles_at_native_size(client: httpx.Client) -> None:
+    large = encoded(np.tile(named()["coffee"], (2, 1, 1)), quality=92)
+    plain = client.post("/score", content=large).json()
+    answer = client.post("/score?detail_crops=true", content=large).json()
+    assert plain["detail"] is None  # neither is taken for the other by the cache
+    detail = answer["detail"]
+    assert detail["model"] == "bpclip"
+    assert [(tile["width"], tile["height"]) for tile in detail["tiles"]] == [(384, 384)] * 2
+    for name in ("score", "sharpness", "cleanness"):
+        assert detail[name] == min(tile[name] for tile in detail["tiles"])
+    # A JPEG file is decoded whole then, and scaled from more pixels.
+    assert answer["score"] == pytest.approx(plain["score"], abs=0.02)
+    assert answer["models"].keys() == plain["models"].keys()
+    assert answer["models"]["bpclip"]["scored"] == plain["models"]["bpclip"]["scored"]
+    tile = detail["tiles"][0]
+    with Image.open(io.BytesIO(large)) as image:
+        box = tile["left"], tile["top"], tile["left"] + tile["width"], tile["top"] + tile["height"]
+        part = np.array(image.crop(box))
+    alone = client.post("/score?models=bpclip", content=encoded(part, "PNG")).json()
+    assert tile["score"] == pytest.approx(alone["score"], abs=5e-3)
+    assert tile["sharpness"] == pytest.approx(alone["dimensions"]["sharpness"], abs=5e-3)
+    other = client.post("/score?detail_crops=true&models=qualiclip", content=large).json()
+    assert other["detail"]["model"] == "qualiclip"
+
+
 def test_a_dimension_is_the_mean_of_its_good_words(client: httpx.Client, photo: bytes) -> None:
     model = client.post("/score", content=photo).json()["models"]["qualiclip"]
     probability = {adjective["adjective"]: adjective["probability"] for adjective in model["adjectives"]}
-    good = [probability[pair.positive] for pair in PAIRS if pair.dimension == "noisiness"]
-    assert model["dimensions"]["noisiness"] == pytest.approx(np.mean(good), abs=1e-6)
+    good = [probability[pair.positive] for pair in PAIRS if pair.dimension == "cleanness"]
+    assert model["dimensions"]["cleanness"] == pytest.approx(np.mean(good), abs=1e-6)
 
 
 def test_headers(client: httpx.Client, photo: bytes) -> None:

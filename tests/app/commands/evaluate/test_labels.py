@@ -163,7 +163,7 @@ def test_a_damaged_photograph_is_left_out_and_named(
     assert result.exit_code == SOME_FAILED
     printed = json.loads(result.stdout)
     assert (printed["failed"], printed["results"][0]["n"]) == (1, 29)
-    assert f"{scored / '010.jpg'}: The JPEG image is truncated or damaged." in result.stderr
+    assert f"{scored / '010.jpg'}: The JPEG image is truncated: its data ends" in result.stderr
     assert "010.jpg" not in out.read_text()
 
 

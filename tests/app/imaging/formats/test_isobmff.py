@@ -3,15 +3,23 @@
 import io
 import struct
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from app.imaging.decode import decode
 from app.imaging.formats import isobmff
 from app.imaging.formats.image_format import ImageFormat
+from app.imaging.limits import Limits
+from tests.app.files import encoded
+from tests.photographs import named
 
 heif = pytest.importorskip("pillow_heif", reason="HEIC is written by the extra `heic`")
+
+
+_ORIENTATION, _OTHER = 0x0112, 0x0106
 
 
 def _box(name: bytes, content: bytes) -> bytes:
@@ -61,3 +69,81 @@ def test_whatever_comes_is_read_to_an_end(rest: bytes) -> None:
     data = _box(b"ftyp", b"avif") + rest
     assert all(width >= 0 and height >= 0 for width, height in isobmff.claimed_sizes(data))
     assert isobmff.is_turned_by_container(data) in (True, False)
+
+
+_PHOTO = named()["chelsea"]
+_HEIGHT, _WIDTH = _PHOTO.shape[:2]
+_PROFILE = bytes(28)  # fills a box of the length of a clean aperture
+
+
+def _aperture(left: int, upper: int, right: int, lower: int) -> bytes:
+    wide, high = right - left, lower - upper
+    numbers = (wide, 1, high, 1, 2 * left + wide - _WIDTH, 2, 2 * upper + high - _HEIGHT, 2)
+    return struct.pack(">IIIIiIiI", *numbers)
+
+
+def _shown_by(content: bytes, **options: object) -> bytes:
+    """An AVIF file with that clean aperture, in place of a color profile."""
+    data = encoded(_PHOTO, "AVIF", icc_profile=_PROFILE, quality=95, **options)
+    box = _box(b"colr", b"prof" + _PROFILE)
+    associated = b"\x01\x02\x83\x04\x05"  # the profile is the fourth; a clean aperture must be essential
+    assert data.count(box) == data.count(associated) == 1
+    return data.replace(box, _box(b"clap", content)).replace(associated, b"\x01\x02\x83\x84\x05")
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 200, 100), (101, 33, 451, 300), (50, 60, 149, 161), (0, 1, _WIDTH, _HEIGHT)]
+)
+@pytest.mark.parametrize("orientation", [1, 6, 7])
+def test_the_clean_aperture_of_an_avif_is_shown(box: tuple[int, int, int, int], orientation: int) -> None:
+    exif = Image.Exif()
+    exif[_ORIENTATION] = orientation
+    data = _shown_by(_aperture(*box), exif=exif)
+    left, upper, right, lower = box
+    cropped = _PHOTO[upper:lower, left:right]
+    expected = {1: cropped, 6: np.rot90(cropped, -1), 7: np.rot90(cropped, 2).swapaxes(0, 1)}[orientation]
+    picture = decode(data, Limits())
+    assert (picture.provenance.width, picture.provenance.height) == expected.shape[1::-1]
+    assert np.abs(picture.pixels.astype(int) - expected).mean() < 4
+    assert picture.notes == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _aperture(0, 0, _WIDTH, _HEIGHT),
+        _aperture(0, 0, _WIDTH + 1, _HEIGHT),
+        _aperture(-1, 0, 100, 100),
+        _aperture(10, 10, 10, 100),
+        bytes(32),
+    ],
+)
+def test_apertures_that_make_no_sense_are_ignored(content: bytes) -> None:
+    assert decode(_shown_by(content), Limits()).pixels.shape == _PHOTO.shape
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["AVIF", "HEIF"])
+def test_pictures_are_turned_as_their_container_says(format: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[_ORIENTATION] = orientation
+    block = exif.tobytes()
+    upright = decode(encoded(_PHOTO, "PNG", exif=block), Limits())
+    picture = decode(encoded(_PHOTO, format, exif=block, quality=95), Limits())
+    assert np.abs(picture.pixels.astype(int) - upright.pixels).mean() < 4
+    assert picture.provenance.orientation_applied == (orientation > 1)
+    assert picture.notes == ()
+
+
+@pytest.mark.parametrize("format", ["AVIF", "HEIF"])
+def test_a_turn_that_only_the_exif_block_asks_for_is_ambiguous(format: str) -> None:
+    # Encoders turn the tag into a box, so another one is made it.
+    exif = Image.Exif()
+    exif[_OTHER] = 6
+    data = encoded(_PHOTO, format, exif=exif.tobytes())
+    entry, turned = (struct.pack(">HHIH", tag, 3, 1, 6) for tag in (_OTHER, _ORIENTATION))
+    little, turned_little = (struct.pack("<HHIH", tag, 3, 1, 6) for tag in (_OTHER, _ORIENTATION))
+    assert data.count(entry) + data.count(little) == 1
+    picture = decode(data.replace(entry, turned).replace(little, turned_little), Limits())
+    assert picture.pixels.shape == _PHOTO.shape
+    assert [note.partition(":")[0] for note in picture.notes] == ["orientation-ambiguous"]

@@ -87,6 +87,14 @@ def test_a_container_in_pieces_and_what_lies_beside_the_pixels() -> None:
     picture = decode(data, LIMITS)  # the standard has no orientation in EXIF
     assert (picture.pixels == CAT).all()
     assert not picture.provenance.orientation_applied
+    assert [note.partition(":")[0] for note in picture.notes] == ["orientation-ambiguous"]
+    # As the standard has it, the block stands behind an offset.
+    block = exif.tobytes().removeprefix(b"Exif\0\0")
+    boxes = [struct.pack(">I", 8 + len(each)) + b"Exif" + each for each in (block, bytes(4) + block)]
+    assert boxes[0] in data
+    assert decode(data.replace(*boxes), LIMITS).notes == picture.notes
+    exif[0x0112] = 1
+    assert decode(_jxl(CAT, lossless=True, exif=exif.tobytes()), LIMITS).notes == ()
 
 
 _STORED: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
@@ -112,8 +120,8 @@ def test_every_orientation_comes_out_upright(orientation: int) -> None:
 
 
 def test_other_kinds_of_pixels() -> None:
-    grey = np.asarray(Image.fromarray(CAT).convert("L"))
-    assert (decode(_jxl(grey, lossless=True), LIMITS).pixels == grey[..., None]).all()
+    gray = np.asarray(Image.fromarray(CAT).convert("L"))
+    assert (decode(_jxl(gray, lossless=True), LIMITS).pixels == gray[..., None]).all()
     half = np.where(np.arange(64) < 32, 255, 0).astype(np.uint8)[None].repeat(48, 0)
     on_white = np.where(half[..., None] == 255, CAT, np.uint8(255))
     assert (decode(_jxl(np.dstack([CAT, half]), lossless=True), LIMITS).pixels == on_white).all()
@@ -148,7 +156,7 @@ def _claims(width: int, height: int) -> bytes:
 
 def test_the_header_decides_before_anything_is_decoded() -> None:
     assert inspect(_claims(7_000, 5_000), LIMITS).width == 7_000
-    for width, height in ((8_000, 7_000), (30_001, 40), (2**30, 2**30)):
+    for width, height in ((9_000, 8_000), (12_000, 10_001), (30_001, 40), (2**30, 2**30)):
         with pytest.raises(ImageTooLarge):
             inspect(_claims(width, height), LIMITS)
     with pytest.raises(InvalidImage):

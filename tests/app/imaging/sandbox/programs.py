@@ -1,4 +1,8 @@
-"""Decoder processes that misbehave at a mark in the file, for tests; the code in production has no hook."""
+"""Decoder processes that misbehave at a mark in the file, for tests; the code in production has no hook.
+
+They are not locked down: what they do besides, such as touching files, is how they talk with a test. What a
+decoder that is locked down cannot do is in :mod:`tests.app.imaging.sandbox.probes`.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -8,7 +12,8 @@ _WRAPPED = """
 import os, signal, socket, sys, time
 from pathlib import Path
 from app.imaging import decode as decoding
-from app.imaging.sandbox import __main__ as child, protocol
+from app.imaging.sandbox import __main__ as child, lockdown, protocol
+lockdown.lock_down = lambda: lockdown.Lockdown(landlock=1, seccomp=True)
 decode = decoding.Opened.decode
 def misbehaving(opened, least):
     {body}

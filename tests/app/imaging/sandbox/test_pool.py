@@ -30,13 +30,16 @@ from app.errors import (
 )
 from app.imaging import decode, model_inputs
 from app.imaging.decode import Header
+from app.imaging.detail_tiles import TileBox, tile_sizes
 from app.imaging.limits import Limits
 from app.imaging.model_inputs import Wanted
-from app.imaging.sandbox.pool import Decoders, Timed
-from app.imaging.sandbox.process import COMMAND
+from app.imaging.sandbox.pool import Decoders
+from app.imaging.sandbox.process import COMMAND, _lie_within
 from app.imaging.sandbox.shared_pixels import Original
+from app.imaging.sandbox.work import Timed
 from models import fidelity as signals
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
+from tests.app.door.watch import files_of
 from tests.app.files import encoded, inspect, png_header, turned
 from tests.app.imaging.sandbox.programs import ON_MARK, held_until, marked, misbehaving
 from tests.app.running import eventually
@@ -110,6 +113,33 @@ def test_it_gives_what_decoding_here_gives(decoders: Decoders, format: str) -> N
     _same_as_here(timed, data)
     assert timed.result.original is None
     assert timed.result.comparison is None
+
+
+def test_tiles_come_with_their_places(decoders: Decoders) -> None:
+    """Of a JPEG file as well, which would be decoded at a smaller scale without them."""
+    large = np.tile(CAT, (3, 3, 1))
+    data = turned(np.ascontiguousarray(np.rot90(large)), 6)
+    wanted = Wanted({"small": SMALL}, 2**21, detail=True)
+    fitted = asyncio.run(decoders.decode(data, wanted, _soon())).result.fitted
+    here = model_inputs.fit(decode.decode(data, LIMITS), wanted)
+    assert [tile.place for tile in fitted.tiles] == [tile.place for tile in here.tiles]
+    assert len(fitted.tiles) == 3
+    for there, tile in zip(fitted.tiles, here.tiles, strict=True):
+        assert np.array_equal(there.pixels, tile.pixels)
+    assert np.array_equal(fitted.pixels["small"], here.pixels["small"])
+    assert _decode(decoders, data).result.fitted.tiles == ()
+
+
+@pytest.mark.parametrize(
+    "tiles",
+    [(), ((0, 0, 64, 64),), ((-1, 0, 384, 300),), ((68, 0, 384, 300),), ((0, 1, 384, 300),)],
+)
+def test_tiles_that_cannot_be_are_not_believed(tiles: tuple[tuple[int, int, int, int], ...]) -> None:
+    """Of an image of 451 x 300 pixels there is one of 384 x 300."""
+    sizes = tile_sizes((451, 300))
+    places = [TileBox(*each) for each in tiles]
+    assert not _lie_within(places, sizes, (451, 300))
+    assert _lie_within([TileBox(67, 0, 384, 300)], sizes, (451, 300))
 
 
 def test_a_turned_image_is_fitted_upright(decoders: Decoders) -> None:
@@ -231,16 +261,12 @@ def test_sizes_that_differ(decoders: Decoders) -> None:
     original.close()
 
 
-def _files(pid: int | str) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
 def test_nothing_is_left_open(decoders: Decoders) -> None:
     _decode(decoders, encoded(CAT), keep=True)  # and forgotten
     gc.collect()
-    before = _files("self")
+    before = files_of(os.getpid())
     (pid,) = _pids(decoders)
-    there = _files(pid)
+    there = files_of(pid)
     for _ in range(20):
         original = _decode(decoders, encoded(CAT), keep=True).result.original
         assert original is not None
@@ -251,7 +277,9 @@ def test_nothing_is_left_open(decoders: Decoders) -> None:
     gc.collect()
     # Twenty rounds, each of which could leave one or more. A few may come from elsewhere: what a library
     # keeps open once it is loaded, or what other tests have left to be collected.
-    eventually(lambda: _files("self") <= before + _FROM_ELSEWHERE and _files(pid) <= there + _FROM_ELSEWHERE)
+    eventually(
+        lambda: files_of(os.getpid()) <= before + _FROM_ELSEWHERE and files_of(pid) <= there + _FROM_ELSEWHERE
+    )
 
 
 def test_a_process_that_is_killed_costs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -272,7 +300,13 @@ def test_a_process_that_is_killed_costs_nothing(tmp_path: Path, caplog: pytest.L
 
 
 @pytest.mark.parametrize(
-    "deed", ["os.kill(os.getpid(), signal.SIGSEGV)", "os._exit(0)", "os.write(int(sys.argv[1]), b'nonsense')"]
+    "deed",
+    [
+        "os.kill(os.getpid(), signal.SIGSEGV)",
+        "os.kill(os.getpid(), signal.SIGSYS)",  # how the kernel ends it for a system call
+        "os._exit(0)",
+        "os.write(int(sys.argv[1]), b'nonsense')",
+    ],
 )
 def test_what_ends_two_processes_is_refused_by_its_digest(
     deed: str, caplog: pytest.LogCaptureFixture
@@ -351,7 +385,8 @@ def test_a_bug_on_this_side_does_not_mix_up_two_images() -> None:
 def test_what_lies_about_lengths_is_not_believed() -> None:
     """A process that is ready, and then says that gigabytes follow; and one with a size beyond the limits."""
     huge = "import socket, sys, time\nsocket = socket.socket(fileno=int(sys.argv[1]))\n" + (
-        "ready = b'{\"kind\":\"ready\"}'\nsocket.sendall(len(ready).to_bytes(4, 'big') + ready)\n"
+        'ready = b\'{"kind":"ready","lockdown":{"landlock":1,"seccomp":true}}\'\n'
+        "socket.sendall(len(ready).to_bytes(4, 'big') + ready)\n"
         "socket.recv(1)\nsocket.sendall(b'\\xff' * 4)\ntime.sleep(1000)"
     )
     wide = huge.replace(

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from app.imaging import model_inputs
 from app.imaging.decode import Picture, Provenance, Size
 from app.imaging.limits import Limits
 from app.imaging.model_inputs import Wanted
 from app.imaging.sandbox import protocol
+from app.imaging.sandbox.lockdown import Lockdown
 from app.imaging.sandbox.protocol import (
     Against,
     Channel,
@@ -27,8 +29,8 @@ from app.imaging.sandbox.protocol import (
     DecoderWireError,
     Ready,
 )
-from app.imaging.sandbox.shared_pixels import Original, keep
-from app.schemas.exposure import MeasuredExposure
+from app.imaging.sandbox.shared_pixels import Original, fill, reserve
+from app.schemas.measured.exposure import MeasuredExposure
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 
 
@@ -46,7 +48,7 @@ def _message(header: bytes) -> bytes:
 
 
 def _answer(**measures: float | None) -> bytes:
-    """The JSON of an answer about a grey picture, but for some measures of its exposure."""
+    """The JSON of an answer about a gray picture, but for some measures of its exposure."""
     provenance = vars(Provenance(40, 40, "PNG", 1, "", 1, False, False))
     exposure = vars(MeasuredExposure(0.2, 0.2, 0.0, 0.0)) | measures
     return json.dumps(
@@ -119,23 +121,42 @@ def _files() -> int:
 def test_descriptors_that_come_with_nonsense_are_closed() -> None:
     with _ends() as (ours, channel), tempfile.TemporaryFile() as file:
         before = _files()
+        ready = b'{"kind":"ready","lockdown":{"landlock":0,"seccomp":false}}'
         for sent in (_message(b"{}"), _message(b"nonsense"), (2**20 + 1).to_bytes(4, "big")):
-            socket.send_fds(ours, [sent], [file.fileno()])
-            with pytest.raises(DecoderWireError):
-                channel.receive(protocol.REPLY)
-            assert _files() == before
-        socket.send_fds(ours, [_message(b'{"kind":"ready"}')], [file.fileno(), file.fileno()])
-        reply, descriptor = channel.receive(protocol.REPLY)
-        assert reply == Ready()
-        assert descriptor is not None
+            for descriptors in (0, 1):
+                socket.send_fds(ours, [sent], [file.fileno()])
+                with pytest.raises(DecoderWireError):
+                    channel.receive(protocol.REPLY, descriptors=descriptors)
+                assert _files() == before
+        socket.send_fds(ours, [_message(ready)], [file.fileno(), file.fileno()])
+        reply, received = channel.receive(protocol.REPLY, descriptors=1)
+        assert reply == Ready(Lockdown(landlock=0, seccomp=False))
+        (descriptor,) = received
         assert not os.get_inheritable(descriptor)
         os.close(descriptor)
         assert _files() == before
 
 
+def test_no_descriptor_is_accepted_unasked() -> None:
+    """A decoder that was taken over could fill the parent with them."""
+    with _ends() as (ours, channel), tempfile.TemporaryFile() as file:
+        before = _files()
+        ready = b'{"kind":"ready","lockdown":{"landlock":0,"seccomp":false}}'
+        socket.send_fds(ours, [_message(ready)], [file.fileno()] * 3)
+        _, received = channel.receive(protocol.REPLY)
+        assert received == []
+        assert _files() == before
+
+
+def _kept(pixels: NDArray[np.uint8]) -> Original:
+    descriptor = reserve()
+    fill(descriptor, pixels)
+    return Original((pixels.shape[1], pixels.shape[0]), descriptor)
+
+
 def test_only_sealed_memory_of_the_right_size_is_an_original() -> None:
     pixels = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
-    with keep(pixels[:, ::2]) as original:  # not contiguous
+    with _kept(pixels[:, ::2]) as original:  # not contiguous
         assert original.size == (5, 10)
         assert (original.pixels() == pixels[:, ::2]).all()
         with pytest.raises(ValueError, match="not one of an image"):
@@ -161,15 +182,17 @@ def _picture(size: Size) -> Picture:
 
 _SIZES = st.tuples(st.integers(32, 200), st.integers(32, 200))
 _WANTED = st.builds(
-    lambda sides, most: Wanted(
+    lambda sides, most, detail: Wanted(
         {
             f"slot-{number}": Preprocessing(mean=CLIP_MEAN, std=CLIP_STD, longest_side=side)
             for number, side in enumerate(sides)
         },
         most,
+        detail,
     ),
     st.lists(st.sampled_from([None, 32, 64, 150]), max_size=4),
     st.integers(1024, 40_000),
+    st.booleans(),
 )
 
 

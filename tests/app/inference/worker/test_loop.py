@@ -2,15 +2,18 @@
 
 import asyncio
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 import zmq
 
+from app.errors import WorkerUnavailable
 from app.inference import protocol
 from app.inference.canary import CanaryFailed
 from app.inference.pool import Pool
 from app.inference.worker import loop
-from tests.app.inference.scripted import Bench, ask, until, with_pool
+from tests.app.inference.scripted import POISON, Bench, ask, dealer, until, with_pool
 
 
 @pytest.fixture(autouse=True)
@@ -80,8 +83,7 @@ def test_a_check_that_finds_no_memory_proves_nothing(bench: Bench) -> None:
 
 def test_nonsense_ends_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     async def story(pool: Pool) -> None:
-        with zmq.Context() as context, context.socket(zmq.DEALER) as fool:
-            fool.connect(bench.endpoint)
+        with zmq.Context() as context, dealer(context, bench.endpoint) as fool:
             for frames in (
                 [protocol.JOB],
                 [protocol.JOB, b"{}"],
@@ -98,6 +100,31 @@ def test_nonsense_ends_nothing(bench: Bench, caplog: pytest.LogCaptureFixture) -
     assert caplog.text.count("cannot be read") >= 4
 
 
+def test_only_who_knows_the_secret_is_answered(bench: Bench) -> None:
+    guesses = ("a guess", bench.endpoint.secret[:-1], bench.endpoint.secret + "!")
+
+    async def story(pool: Pool) -> None:
+        with zmq.Context() as context, ExitStack() as stack:
+            strangers = [dealer(context, replace(bench.endpoint, secret=guess)) for guess in guesses]
+            strangers.append(context.socket(zmq.DEALER))  # without any mechanism
+            strangers[-1].linger = 0
+            strangers[-1].connect(bench.endpoint.address)
+            friend = dealer(context, bench.endpoint)
+            for socket in (*strangers, friend):
+                stack.enter_context(socket)
+                socket.send(protocol.HELLO)
+            assert await asyncio.to_thread(friend.poll, 5000)
+            assert not any([await asyncio.to_thread(stranger.poll, 100) for stranger in strangers])
+            assert len(bench.worker._router.clients) == 2  # the friend, and the pool
+        assert (await ask(pool)).results
+
+    with_pool(bench, story)
+
+
+def test_a_secret_is_not_shown(bench: Bench) -> None:
+    assert bench.endpoint.secret not in repr(bench.endpoint)
+
+
 def test_the_rate_is_known_before_the_first_batch(bench: Bench) -> None:
     """From the canary, so that the first crowd is not let in blindly."""
 
@@ -106,5 +133,27 @@ def test_the_rate_is_known_before_the_first_batch(bench: Bench) -> None:
         began = time.monotonic()
         done = await ask(pool)
         assert done.pixels_per_s >= 1024 / (time.monotonic() - began)
+
+    with_pool(bench, story)
+
+
+def test_an_image_that_was_alone_when_memory_ran_out_is_not_poison(bench: Bench) -> None:
+    """The kernel's choice says nothing of the image. It is not tried for ever either."""
+
+    async def keep() -> None:
+        while True:
+            await until(lambda: bench.ended)
+            bench.ended = None
+            bench.thread.join()
+            bench.start(out_of_memory=True)
+
+    async def story(pool: Pool) -> None:
+        keeping = asyncio.create_task(keep())
+        with pytest.raises(WorkerUnavailable):
+            await ask(pool, pixels=POISON)
+        assert bench.restarts - 1 > 2  # poison is found after two
+        await until(lambda: pool.ready)
+        assert (await ask(pool)).results
+        keeping.cancel()
 
     with_pool(bench, story)

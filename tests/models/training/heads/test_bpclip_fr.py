@@ -9,7 +9,7 @@ from models.bpclip.gated_pooling import compared_means
 from models.training.batches import PairBatches
 from models.training.encoder import imagenet_encoder
 from models.training.heads.bpclip import embed_cells
-from models.training.optimise import train
+from models.training.optimize import train
 from tests.models.training.small_heads import losses, short, small_bpclip_fr, small_pairs
 
 

@@ -7,7 +7,7 @@ import torch
 
 from models.backbones.feature_maps import cell_means
 from models.training.encoder import imagenet_encoder
-from models.training.optimise import train
+from models.training.optimize import train
 from tests.models.training.small_heads import Cells, losses, short, small_qualiclip
 
 

@@ -1,0 +1,1 @@
+"""How files of several formats are built: markers, boxes, chunks and directories, without their pixels."""

@@ -1,0 +1,1 @@
+"""Near duplicates among photographs, and which of them to keep; nothing is decoded or scored here."""

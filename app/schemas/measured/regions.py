@@ -1,0 +1,33 @@
+"""Where in a picture its faults lie, as plain measures of its pixels show it.
+
+The names alone, which clients need too; :mod:`app.imaging.fault_regions` measures and says how.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from models.faults import Region
+
+
+@dataclass(frozen=True)
+class FaultRegions:
+    """Of each fault that has a place, the part of the picture that has much more of it than the rest.
+
+    Attributes:
+        blur: softer than the rest, in which something is sharp; never the background of a sharp subject.
+        noise: with the higher noise floor.
+        underexposed: whose brightest cells are much darker than those of the rest.
+        compression: with the stronger steps at the borders of JPEG's blocks.
+        sharp_subject: whether a part of the picture is as sharp as sharp photographs are, so that softness
+            of the rest may be intended.
+    """
+
+    blur: Region = "whole"
+    noise: Region = "whole"
+    underexposed: Region = "whole"
+    compression: Region = "whole"
+    sharp_subject: bool = False
+
+
+NO_REGIONS: Final = FaultRegions()
+"""Of a picture in which no fault has a place."""

@@ -1,0 +1,104 @@
+"""What white is in samples of 16 bits: cameras and scanners store 10, 12 or 14 bits in them, often unscaled.
+
+No tag says how many of the 16 bits are used (TIFF's ``MaxSampleValue`` must not affect how an image
+looks, PNG's ``sBIT`` is about scaled samples). So white is taken from the largest sample.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Reopen = Callable[[], Image.Image]
+"""Opens the file of a picture once more."""
+
+_DEPTH: Final = 16
+_DEPTHS: Final = (8, 10, 12, 14)
+_NARROW_BYTE: Final = 0x3F  # the largest high byte of a sample of 14 bits
+_STRIP_ROWS: Final = 256
+# Read in the opposite byte order, a sample of 16 bits gives its low byte where Pillow takes the high one.
+_OPPOSITE: Final = {
+    f"{mode};16{order}": f"{mode};16{opposite}"
+    for mode in ("RGB", "RGBX", "RGBA")
+    for order, opposite in (("L", "B"), ("B", "L"), ("N", "B" if sys.byteorder == "little" else "L"))
+}
+_DEEP_GRAY: Final = "LA;16B"
+"""Gray with alpha. Pillow reads it in one order only, as RGBA: for the low bytes, its four bytes are read as
+those of RGBA are."""
+
+
+def bits_in_use(largest: int) -> int:
+    """How many of 16 bits samples up to this one use: 8, 10, 12, 14 or 16. A black picture uses 16."""
+    return next((bits for bits in _DEPTHS if 0 < largest < 1 << bits), _DEPTH)
+
+
+def eight_bit_table(bits: int) -> NDArray[np.uint8]:
+    """8-bit samples, rounded to nearest, of all of 16 bits of which so many are used."""
+    white = (1 << bits) - 1
+    return ((np.arange(1 << _DEPTH).clip(max=white) * 510 + white) // (2 * white)).astype(np.uint8)
+
+
+def is_deep_color(image: Image.Image) -> bool:
+    """Whether an opened picture of several samples has 16 bits in each, of which Pillow keeps the high bytes.
+
+    To be asked before the picture is loaded.
+    """
+    tiles = getattr(image, "tile", ())
+    return bool(tiles) and all(_raw_mode(tile.args) in (*_OPPOSITE, _DEEP_GRAY) for tile in tiles)
+
+
+def spread(image: Image.Image, reopen: Reopen) -> tuple[Image.Image, int]:
+    """Scales the samples of a loaded deep color picture by the bits in use, where these are not all 16.
+
+    Args:
+        image: the high bytes of the samples.
+        reopen: for the low bytes, which are decoded only for such a picture.
+
+    Returns:
+        The picture, and the number of bits in use; 16 leaves it as it is.
+
+    Raises:
+        OSError: as loading the picture.
+    """
+    largest = max(high for _, high in image.getextrema()[:3])  # type: ignore[misc]
+    if largest > _NARROW_BYTE:
+        return image, _DEPTH
+    high, low = np.array(image), _low_bytes(reopen())
+    strips = [slice(start, start + _STRIP_ROWS) for start in range(0, len(high), _STRIP_ROWS)]
+    bits = bits_in_use(max(int(_joined(high[strip], low[strip])[..., :3].max()) for strip in strips))
+    table = eight_bit_table(bits)
+    has_scaled_alpha = high.shape[-1] == 4 and int(high[..., 3].max()) > _NARROW_BYTE
+    channels = slice(0, 3 if has_scaled_alpha else None)
+    for strip in strips:  # in place, so that no third picture is needed
+        high[strip, :, channels] = table.take(_joined(high[strip, :, channels], low[strip, :, channels]))
+    spread_image = Image.fromarray(high)
+    spread_image.info = image.info
+    return spread_image, bits
+
+
+def _joined(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    joined: NDArray[np.uint16] = np.left_shift(high, 8, dtype=np.uint16) | low
+    return joined
+
+
+def _low_bytes(image: Image.Image) -> NDArray[np.uint8]:
+    with image:
+        deep_gray = _raw_mode(image.tile[0].args) == _DEEP_GRAY  # type: ignore[attr-defined]
+        image.tile = [  # type: ignore[attr-defined]
+            tile._replace(args="RGBA" if deep_gray else _opposite(tile.args))
+            for tile in image.tile  # type: ignore[attr-defined]
+        ]
+        image.load()
+        samples = np.asarray(image)
+        return samples[..., [1, 1, 1, 3]] if deep_gray else samples
+
+
+def _opposite(args: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    return _OPPOSITE[args] if isinstance(args, str) else (_OPPOSITE[args[0]], *args[1:])
+
+
+def _raw_mode(args: str | tuple[object, ...]) -> object:
+    return args if isinstance(args, str) else args[0] if args else ""

@@ -1,0 +1,104 @@
+"""A fault of one part of a photograph is found there; photographs as they are have none with a place."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from app.imaging.fault_regions import find_regions
+from app.schemas.measured.regions import NO_REGIONS, FaultRegions
+from models.faults import Region
+from tests.photographs import named
+
+Pixels = NDArray[np.uint8]
+NAMES = ("astronaut", "china", "coffee", "flower")
+
+
+def blurred(photo: Pixels, radius: float = 4) -> Pixels:
+    return np.asarray(Image.fromarray(photo).filter(ImageFilter.GaussianBlur(radius)))
+
+
+def noisy(photo: Pixels) -> Pixels:
+    grain = np.random.default_rng(1).normal(0, 30, photo.shape)
+    return np.clip(photo + grain, 0, 255).astype(np.uint8)
+
+
+def darkened(photo: Pixels) -> Pixels:
+    return (255 * (0.08 * (photo / 255) ** 2.2) ** (1 / 2.2)).astype(np.uint8)
+
+
+def compressed(photo: Pixels) -> Pixels:
+    data = io.BytesIO()
+    Image.fromarray(photo).save(data, "JPEG", quality=6)
+    return np.asarray(Image.open(data))
+
+
+def within(region: Region, photo: Pixels, spoilt: Pixels) -> Pixels:
+    """The photograph with one part replaced."""
+    height, width = photo.shape[:2]
+    y, x = np.mgrid[0:height, 0:width]
+    x, y = x / width, y / height
+    place = {
+        "left": x < 0.5,
+        "right": x > 0.5,
+        "top": y < 0.5,
+        "bottom": y > 0.5,
+        "center": ((x - 0.5) / 0.28) ** 2 + ((y - 0.5) / 0.36) ** 2 < 1,
+    }[region]
+    return np.where(place[..., None], spoilt, photo)
+
+
+@pytest.mark.parametrize("region", ["left", "right", "top", "bottom", "center"])
+@pytest.mark.parametrize(
+    ("fault", "spoil"),
+    [("blur", blurred), ("noise", noisy), ("underexposed", darkened), ("compression", compressed)],
+)
+def test_the_part_that_was_spoilt_is_found(
+    fault: str, spoil: Callable[[Pixels], Pixels], region: Region
+) -> None:
+    found = []
+    for name in NAMES:
+        photo = named()[name]
+        spoilt = within(region, photo, spoil(photo))
+        found.append(getattr(find_regions(spoilt, spoilt), fault))
+    assert found.count(region) >= len(NAMES) - 1, found
+
+
+@pytest.mark.parametrize("sigma", [1.4, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_photograph_that_is_soft_all_over_has_no_soft_part_and_nothing_sharp(
+    name: str, sigma: float
+) -> None:
+    soft = blurred(named()[name], sigma)
+    found = find_regions(soft, soft)
+    assert (found.blur, found.sharp_subject) == ("whole", False)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "flower"])
+def test_a_sharp_subject_before_a_blurred_background_is_no_soft_part(name: str) -> None:
+    photo = named()[name]
+    height, width = photo.shape[:2]
+    y, x = np.mgrid[0:height, 0:width]
+    subject = ((x / width - 0.5) / 0.24) ** 2 + ((y / height - 0.55) / 0.34) ** 2 < 1
+    portrait = np.where(subject[..., None], photo, blurred(photo, 8))
+    found = find_regions(portrait, portrait)
+    assert (found.blur, found.sharp_subject) == ("whole", True)
+
+
+def test_blocks_are_looked_for_only_where_they_would_lie() -> None:
+    photo = named()["china"]
+    spoilt = within("left", photo, compressed(photo))
+    assert find_regions(spoilt, None).compression == "whole"
+
+
+def test_a_picture_of_few_cells_has_no_parts() -> None:
+    photo = noisy(named()["china"])
+    assert find_regions(photo[:60], photo[:60]) == NO_REGIONS
+    assert find_regions(photo[:, :63], photo[:, :63]) == NO_REGIONS
+    thumbnail = within("left", photo, noisy(photo))[:150, :200]
+    assert find_regions(thumbnail, thumbnail) == NO_REGIONS
+    flat = np.full((400, 400, 3), 7, np.uint8)
+    assert find_regions(flat, flat) == FaultRegions()

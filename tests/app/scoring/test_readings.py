@@ -1,0 +1,208 @@
+"""The answer in words, from a model's result and its card."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.inference.tasks import ModelResult
+from app.schemas.measured.exposure import MeasuredExposure
+from app.schemas.measured.regions import FaultRegions
+from app.schemas.score import NamedFault
+from app.scoring import readings
+from models.calibration import READINGS
+from models.faults import Region
+from models.vocabulary import ADJECTIVES
+from tests.app.bulk.rows import answer
+from tests.app.inference.test_protocol import CARD, RESULT
+from tests.calibrations import calibration
+
+MIDDLING = MeasuredExposure(0.3, 0.9, 0.0, 0.0)
+CALIBRATED = replace(CARD, calibration=calibration())
+
+
+def result(score: float, **words: float) -> ModelResult:
+    """What a model says of a good image, but for some words."""
+    probabilities = tuple(
+        words.get(each.word.replace("-", "_"), 0.9 if each.polarity == "positive" else 0.1)
+        for each in ADJECTIVES
+    )
+    return replace(RESULT, score=score, dimensions=(0.9,) * 6, probabilities=probabilities)
+
+
+def test_a_result_is_put_into_words() -> None:
+    assert readings.in_words(result(0.6), CALIBRATED) == {
+        "reading": "good",
+        "percentile": 80.0,
+        "summary": "Sharp and clean, with good contrast.",
+        "faults": [],
+    }
+    spoilt = readings.in_words(result(0.6, blocky=0.7, dark=0.5, underexposed=0.5), CALIBRATED)
+    assert spoilt["reading"] == "fair"
+    assert spoilt["summary"] == "Blocky and slightly underexposed."
+    assert spoilt["faults"] == [
+        NamedFault(fault="compression", severity="strong", confidence=0.7, message="blocky"),
+        NamedFault(fault="underexposed", severity="slight", confidence=0.5, message="slightly underexposed"),
+    ]
+
+
+def test_without_adjectives_or_a_calibration_no_fault_is_named() -> None:
+    plain = replace(result(0.6), dimensions=(), similarities=(), probabilities=())
+    assert readings.in_words(plain, CALIBRATED)["reading"] == "good"
+    found = readings.in_words(result(0.6, blocky=0.9), CARD)
+    assert (found["reading"], found["percentile"], found["faults"]) == ("good", None, [])
+
+
+def test_want_of_color_is_no_fault_of_a_monochrome_image() -> None:
+    gray = result(0.6, dull=0.9, faded=0.9, blocky=0.5)
+    assert readings.in_words(gray, CALIBRATED)["summary"] == "Dull in color and slightly blocky."
+    found = readings.in_words(gray, CALIBRATED, monochrome=True)
+    assert (found["summary"], found["reading"]) == ("Slightly blocky.", "good")
+
+
+def test_a_fault_with_a_place_is_evident_where_a_model_thinks_it_possible() -> None:
+    regions = FaultRegions(blur="right", noise="top", compression="background")
+    seen = readings.in_pixels(
+        regions, MIDDLING, [result(0.6), result(0.6, blurry=0.3, soft=0.3, defocused=0.3, smeared=0.3)]
+    )
+    assert list(seen.evident) == ["blur"]
+    assert seen.regions == {
+        "blur": "right",
+        "noise": "top",
+        "underexposed": "whole",
+        "compression": "background",
+    }
+    found = readings.in_words(result(0.6), CALIBRATED, seen=seen)
+    assert found["summary"] == "The right half is slightly soft."
+    assert found["faults"] == [
+        NamedFault(
+            fault="blur",
+            severity="slight",
+            confidence=found["faults"][0].confidence,
+            region="right",
+            message="the right half is slightly soft",
+        )
+    ]
+    without_words = replace(result(0.6), dimensions=(), similarities=(), probabilities=())
+    assert not readings.in_pixels(regions, MIDDLING, [without_words]).evident
+
+
+def test_the_blur_around_a_sharp_subject_is_no_fault() -> None:
+    soft = result(0.6, blurry=0.9, soft=0.9, defocused=0.9, smeared=0.9)
+
+    def faults(regions: FaultRegions, of: ModelResult = soft) -> list[str]:
+        seen = readings.in_pixels(regions, MIDDLING, [of])
+        return [fault.message for fault in readings.in_words(of, CALIBRATED, seen=seen)["faults"]]
+
+    assert faults(FaultRegions()) == ["blurry"]
+    assert faults(FaultRegions(sharp_subject=True)) == []
+    assert faults(FaultRegions(sharp_subject=True, blur="left")) == ["the left half is blurry"]
+    # Noise has sharp edges of its own, and so have blocks, of which there are some in many a background.
+    blocky = {"blurry": 0.9, "soft": 0.9, "defocused": 0.9, "smeared": 0.9}
+    assert faults(FaultRegions(sharp_subject=True), result(0.6, **blocky, blocky=0.79)) == ["blocky"]
+    assert faults(FaultRegions(sharp_subject=True), result(0.6, **blocky, blocky=0.81)) == [
+        "blurry",
+        "blocky",
+    ]
+    noisy = result(0.6, blurry=0.9, soft=0.9, defocused=0.9, smeared=0.9, noisy=0.9, grainy=0.9, speckled=0.9)
+    assert faults(FaultRegions(sharp_subject=True), noisy) == ["blurry", "noisy"]
+
+
+def models(*percentiles: float | None) -> dict[str, Any]:
+    one = answer().models["bpclip"]
+    return {
+        f"model-{number}": one.model_copy(update={"percentile": value})
+        for number, value in enumerate(percentiles)
+    }
+
+
+@pytest.mark.parametrize("percentiles", [(), (50.0,), (None, 5.0), (None, None), (70.0, 70.0 - 39.9)])
+def test_models_that_agree_are_relied_on(percentiles: tuple[float | None, ...]) -> None:
+    found = readings.confidence(models(*percentiles), ["scaled-down: it saw less."])
+    assert (found.level, found.reasons) == ("high", [])
+
+
+def test_a_disagreement_is_named() -> None:
+    found = readings.confidence(models(90.0, 20.0, None), [])
+    assert found.level == "low"
+    (reason,) = found.reasons
+    assert reason == (
+        "models-disagree: model-0 places the image above 90 of 100 real photographs, model-1 above 20."
+    )
+
+
+def test_what_the_models_do_not_know_is_uncertain() -> None:
+    warnings = [
+        "outside-validated-sizes: bpclip ...",
+        "outside-validated-sizes: qualiclip ...",
+        "drawing-or-screenshot: ...",
+    ]
+    found = readings.confidence(models(50.0, 55.0), warnings)
+    assert found.level == "low"
+    assert [reason.partition(":")[0] for reason in found.reasons] == [
+        "outside-validated-sizes",
+        "drawing-or-screenshot",
+    ]
+
+
+def test_the_exposure_rules_faults_out() -> None:
+    both = result(0.6, overexposed=0.9, dark=0.9, underexposed=0.9)
+
+    def faults(exposure: MeasuredExposure, dark: Region = "left") -> list[str]:
+        seen = readings.in_pixels(FaultRegions(underexposed=dark), exposure, [both])
+        return [fault.fault for fault in readings.in_words(both, CALIBRATED, seen=seen)["faults"]]
+
+    assert faults(MIDDLING) == ["underexposed", "overexposed"]
+    assert faults(MeasuredExposure(0.17, 0.9, 0.1, 0.04)) == ["underexposed"]
+    assert faults(MeasuredExposure(0.17, 0.9, 0.1, 0.06)) == ["underexposed", "overexposed"]
+    bright = MeasuredExposure(0.51, 0.9, 0.1, 0.0)
+    assert faults(bright, "whole") == ["overexposed"]
+    assert faults(bright, "left") == ["underexposed", "overexposed"]  # one half can be dark
+
+
+def test_models_that_find_opposite_faults_disagree() -> None:
+    one = answer().models["bpclip"].model_copy(update={"percentile": 50.0})
+
+    def found(*faults: str) -> list[str]:
+        said = {
+            f"model-{number}": one.model_copy(
+                update={"faults": [NamedFault(fault=fault, severity="strong", confidence=1, message="")]}
+            )
+            for number, fault in enumerate(faults)
+        }
+        return readings.confidence(said, []).reasons
+
+    assert found("overexposed", "underexposed") == [
+        "models-disagree: model-1 finds the image underexposed, model-0 finds it overexposed."
+    ]
+    assert found("overexposed", "overexposed") == found("overexposed", "dull") == []
+
+
+@given(
+    score=st.floats(0, 1),
+    probabilities=st.lists(st.floats(0, 1), min_size=len(ADJECTIVES), max_size=len(ADJECTIVES)),
+    regions=st.builds(FaultRegions, blur=..., noise=..., compression=..., sharp_subject=...),
+    monochrome=st.booleans(),
+)
+def test_reading_faults_and_summary_never_contradict_one_another(
+    score: float, probabilities: list[float], regions: FaultRegions, monochrome: bool
+) -> None:
+    said = replace(result(score), probabilities=tuple(probabilities))
+    seen = readings.in_pixels(regions, MIDDLING, [said])
+    found = readings.in_words(said, CALIBRATED, monochrome=monochrome, seen=seen)
+    faults: list[NamedFault] = found["faults"]
+    strong = [fault for fault in faults if fault.severity == "strong"]
+    assert not strong or READINGS.index(found["reading"]) >= READINGS.index("fair")
+    assert not (faults and found["reading"] == "excellent")
+    assert faults[: len(strong)] == strong
+    assert len({fault.fault for fault in faults}) == len(faults)
+    praise = ("Sharp", "Clean", "Nothing stands out")
+    assert not (faults and found["summary"].startswith(praise))
+    assert not (found["reading"] in ("poor", "bad") and found["summary"].startswith(praise))
+    for fault in faults[:3]:
+        assert fault.message.rpartition(" is ")[2].lower() in found["summary"].lower()
+    if regions.sharp_subject and regions.blur == "whole" and "blur" in {fault.fault for fault in faults}:
+        assert {"noise", "compression"} & {fault.fault for fault in faults}
+    assert not (monochrome and {"dull", "oversaturated"} & {fault.fault for fault in faults})
