@@ -57,7 +57,8 @@ class Decoders:
         limits: of the images.
         timeout_s: longest that one image may take, of a processor's time.
         memory: that images take while they are decoded; without it there is no limit.
-        on_restart: called from a thread each time that a process must be replaced.
+        on_restart: called from a thread each time that a process must be replaced, also one that ends before
+            it is ready.
         command: that starts a process, see :class:`app.imaging.sandbox.process.Decoder`.
 
     Attributes:
@@ -311,6 +312,7 @@ class Decoders:
             decoder = Decoder(self._command, self._limits)
         except DecoderLost as loss:
             if not self._closing.is_set():
+                self._on_restart()
                 _log.error("a decoding process does not start: %s", loss)
             return None
         with self._lock:

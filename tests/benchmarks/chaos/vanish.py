@@ -40,6 +40,8 @@ _PATIENCE_S = 60.0
 _MOST_GROWTH = 0.10
 _MOST_KEPT = 0.25
 """Part of all that was sent by which a process may have grown: allocators keep some of what was freed."""
+_CROWDS = 3
+"""At most. What is left behind grows with each of them; what an allocator keeps serves the next one."""
 _RESET = struct.pack("ii", 1, 0)  # linger for no time: closing sends a reset instead of a goodbye
 
 
@@ -49,30 +51,36 @@ def tell(story: Story, environment: Environment, image: bytes, *, clients: int) 
         with loading(address, [post(image)], _NEIGHBORS) as neighbors:
             asyncio.run(_crowd(address, image, max(2 * _AT_ONCE, int(_WARM_UP * clients)), neighbors))
         _settle(story, server, client)
-        before_s, before = _lone_s(client, image), footprints(server)
+        before_s, after = _lone_s(client, image), footprints(server)
         story.say("warm")
-        with loading(address, [post(image)], _NEIGHBORS) as neighbors:
-            asyncio.run(_crowd(address, image, clients, neighbors, story))
-        story.say("all of them are gone")
-        _settle(story, server, client)
-        _files_closed(story, server, before)
-        after_s, after = _lone_s(client, image), footprints(server)
-
-        for what in neighbors.lost:
-            story.never(f"beside them {what}")
-        for _, answer in neighbors.answers:
-            story.expect(
-                answer.status in (200, 429), f"beside them somebody got {answer.status} {answer.slug}"
-            )
-        story.expect(neighbors.of_status(200), "nobody beside them was answered")
+        for number in range(1, _CROWDS + 1):
+            before = after
+            with loading(address, [post(image)], _NEIGHBORS) as neighbors:
+                asyncio.run(_crowd(address, image, clients, neighbors, story))
+            story.say(f"crowd {number} is gone")
+            _settle(story, server, client)
+            _files_closed(story, server, before)
+            after_s, after = _lone_s(client, image), footprints(server)
+            _expect_answers(story, neighbors)
+            grown = [_compare(story, before[name], now, clients * len(image)) for name, now in after.items()]
+            if not any(grown):
+                break
+        for fault in filter(None, grown):
+            story.never(fault)
         story.expect(client.get("/readyz").status_code == 200, "the service is not ready afterwards")
-        for name, now in after.items():
-            _compare(story, before[name], now, clients * len(image))
         for entry in server.entries():
             story.expect(entry["level"] != "error", f"an error was logged: {entry['message']}")
         _tell_stages(story, server)
-        story.figure("beside them", counted(neighbors.statuses()))
+        story.figure("beside the last", counted(neighbors.statuses()))
         story.figure("a lone request", f"{1000 * before_s:.1f} -> {1000 * after_s:.1f} ms")
+
+
+def _expect_answers(story: Story, neighbors: Tally) -> None:
+    for what in neighbors.lost:
+        story.never(f"beside them {what}")
+    for _, answer in neighbors.answers:
+        story.expect(answer.status in (200, 429), f"beside them somebody got {answer.status} {answer.slug}")
+    story.expect(neighbors.of_status(200), "nobody beside them was answered")
 
 
 async def _crowd(
@@ -151,18 +159,13 @@ def _files_closed(story: Story, server: Server, before: dict[str, Footprint]) ->
         time.sleep(0.1)
 
 
-def _compare(story: Story, before: Footprint, now: Footprint, sent_bytes: int) -> None:
-    name = now.name
-    story.figure(
-        name,
-        f"resident {megabytes([before.resident, now.resident])}, files {before.files} -> {now.files}",
-    )
-    story.expect(now.pid == before.pid, f"{name} was replaced by another process")
+def _compare(story: Story, before: Footprint, now: Footprint, sent_bytes: int) -> str | None:
+    """Tells what a process took before a crowd and after it; says if it has grown by more than it may."""
+    resident = megabytes([before.resident, now.resident])
+    story.figure(now.name, f"resident {resident}, files {before.files} -> {now.files}")
+    story.expect(now.pid == before.pid, f"{now.name} was replaced by another process")
     most = max(_MOST_GROWTH * before.resident, _MOST_KEPT * sent_bytes)
-    story.expect(
-        now.resident - before.resident <= most,
-        f"{name} has grown: {megabytes([before.resident, now.resident])}",
-    )
+    return f"{now.name} has grown: {resident}" if now.resident - before.resident > most else None
 
 
 def _tell_stages(story: Story, server: Server) -> None:
