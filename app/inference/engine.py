@@ -61,7 +61,8 @@ class Engine:
             load.
         device: "auto" (the first CUDA device, otherwise the CPU), "cpu", "cuda" or "cuda:N".
         dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 for the models that keep to the bound of
-            half precision on the canary image, where the device has it in hardware; otherwise float32.
+            half precision on the canary image, together with all that share their encoder, where the device
+            has it in hardware; otherwise float32.
         max_scored_pixels: what larger images are scaled down to.
         qualiclip_sha256: what QualiCLIP's official checkpoint must hash to; None for the first download's.
         allow_untrained: whether weights that say they are untrained may be loaded.
@@ -102,9 +103,18 @@ class Engine:
             loaded = load(name, source)
             self.expected[name] = canary.expected_score(loaded)
             self._slots[name] = self._placed(loaded, wanted)
-            if self._backend.automatic and wanted != "float32" and not canary.agrees(self, name):
-                _log.warning("%s is too coarse in %s for its weights; it runs in float32", name, wanted)
-                self._slots[name] = self._placed(load(name, source), "float32")
+        if self._backend.automatic and wanted != "float32":
+            for names in self._sharing():
+                coarse = [name for name in names if not canary.agrees(self, name)]
+                if not coarse:
+                    continue
+                # All that share the encoder: to encode in two precisions would cost more than float32 does.
+                which, all_of_them = " and ".join(coarse), ", ".join(names)
+                _log.warning(
+                    "%s is too coarse in %s for its weights: float32 for %s", which, wanted, all_of_them
+                )
+                for name in names:
+                    self._slots[name] = self._placed(load(name, sources[name]), "float32")
 
     @property
     def models(self) -> tuple[str, ...]:

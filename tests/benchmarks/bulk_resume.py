@@ -94,6 +94,7 @@ class Leg:
 
     def __init__(self, photos: Path, out: Path, flags: Sequence[str]) -> None:
         self._command = ["score", str(photos), "--recursive", "--out", str(out), "--resume", *flags]
+        self._out = out
         self._part = out.with_name(out.name + ".part.sqlite")
         self._samples: list[tuple[int, float]] = []
         self.rows_before = rows_in(self._part)
@@ -132,6 +133,8 @@ class Leg:
                 process.wait()
             log.seek(0)
             expected = {-signal.SIGKILL, 130} if self.interrupted else {0}
+            if self.interrupted and self._out.exists():  # it was quicker than the signal
+                expected |= {0, -signal.SIGINT}
             if process.returncode not in expected:
                 raise RuntimeError(f"It ended with status {process.returncode}: {log.read()[-2000:]}")
         self.seconds = time.monotonic() - began

@@ -17,7 +17,7 @@ from schemathesis.engine.recorder import ScenarioRecorder
 
 from app.api import openapi
 from app.api.examples import FOLDER
-from app.api.openapi import IMAGE_TYPES
+from app.api.openapi import IMAGE_TYPES, OfferedPolicies
 from app.api.routes import score
 from app.errors import PROBLEMS
 from app.schemas.score import ScoreAnswer
@@ -147,7 +147,8 @@ def test_words_are_offered_only_where_weights_can_compare_with_them(
     assert "adjectives" not in wrong["known"]
     app = FastAPI()
     app.include_router(score.router)
-    assert "adjectives" in _parameters(openapi.document(app, False, ("bpclip",), (), words=True))
+    offered = openapi.document(app, False, ("bpclip",), OfferedPolicies((), ()), words=True)
+    assert "adjectives" in _parameters(offered)
 
 
 @pytest.mark.slow

@@ -208,9 +208,18 @@ def test_automatic_precision_falls_back_where_half_is_too_coarse(
     gc.collect()
     assert [name for name, encoder in half.items() if encoder() is None] == ["bpclip"]
     assert [engine.dtype_of(name) for name in (*BOTH, "bpclip-fr")] == ["bfloat16", "float32", "bfloat16"]
-    assert "bpclip is too coarse in bfloat16" in caplog.text
+    assert "bpclip is too coarse in bfloat16 for its weights: float32 for bpclip" in caplog.text
     monkeypatch.setattr("models.runtime.device.cpu_has_bfloat16", lambda: False)
     assert Engine(sources, "cpu", "auto", runtime="eager").dtype_name == "float32"
+
+
+def test_models_that_share_an_encoder_share_its_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.runtime.device.cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(canary, "agrees", lambda engine, name: name != "qualiclip")
+    bundled = dict.fromkeys((*BOTH, "bpclip-fr"), "bundled")
+    engine = Engine(bundled, "cpu", "auto", runtime="eager")
+    assert [engine.dtype_of(name) for name in bundled] == ["float32"] * 3
+    assert len({id(slot.network.encoder) for slot in engine._slots.values()}) == 1
 
 
 def test_a_model_that_is_not_loaded(sources: dict[str, str]) -> None:
