@@ -145,7 +145,7 @@ class Parquet:
         import pyarrow
         from pyarrow import parquet
 
-        schema = _schema(columns).with_metadata({_METADATA: about.encode()})
+        schema = arrow_schema(columns).with_metadata({_METADATA: about.encode()})
         coming = iter(rows)
         with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
             while group := list(islice(coming, _ROWS_OF_GROUP)):
@@ -241,7 +241,8 @@ def _value(column: Column, cell: str) -> Any:
     return text or None
 
 
-def _schema(columns: Sequence[Column]) -> "pyarrow.Schema":
+def arrow_schema(columns: Sequence[Column]) -> "pyarrow.Schema":
+    """The columns as Arrow and Parquet have them."""
     import pyarrow
 
     types = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from app.fetching.buckets import stored
+from app.fetching.buckets import bucket_place
 from app.schemas.columns import columns
 from app.schemas.score import UntimedScore
 from app.scoring.outcomes import FileName, ScoredFile
@@ -48,4 +48,4 @@ def path_of(row: Mapping[str, Any]) -> FileName:
 
 def named_by(text: str) -> FileName:
     """What a name is that was typed, or that stands in a row."""
-    return stored(text) or Path(text)
+    return bucket_place(text) or Path(text)

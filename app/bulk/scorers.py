@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from app.bulk.errors import OutputError
 from app.bulk.rows import weights_of
 from app.bulk.run_manifest import Applied, Basis, Used
+from app.fetching.bucket_files import Brought
 from app.schemas.policies import LoadedPolicy
 from app.schemas.score import UntimedScore
 from app.scoring.outcomes import STANDARD_INPUT, FileName, ScoredFile
@@ -105,7 +106,7 @@ class InProcess:
             detail_crops=detail_crops,
         )
 
-    def score(self, paths: Iterable[FileName]) -> Generator[ScoredFile]:
+    def score(self, paths: Iterable[FileName | Brought]) -> Generator[ScoredFile]:
         from app.policies import with_verdict
 
         with contextlib.closing(self._scorer.score(paths, threads=self._threads)) as results:

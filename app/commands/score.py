@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from app.bulk.buckets.score_parts import ScoreParts
+from app.bulk.buckets.score_parts import ROWS_OF_PART, ScoreParts
 from app.bulk.report import write_report
 from app.bulk.rows import named_by
 from app.bulk.run_manifest import About, shown_names
@@ -28,7 +28,7 @@ from app.commands.terminal import (
     reported,
     require_writable,
 )
-from app.fetching.buckets import stored
+from app.fetching.buckets import bucket_place
 from app.printable import shown
 from app.scoring.outcomes import FileName, ScoredFile
 from app.settings import Settings
@@ -99,6 +99,15 @@ class ScoreOptions:
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where --out exists already.")] = (
         False
     )
+    part_images: Annotated[
+        int,
+        typer.Option(
+            metavar="INTEGER",
+            min=1,
+            max=1_000_000,
+            help="Images of each part, where --out is in a bucket. A killed run loses those of one part.",
+        ),
+    ] = ROWS_OF_PART
     policy: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Judge by this policy, as `upload`.", show_default=False),
@@ -139,6 +148,16 @@ class ScoreOptions:
             help="How long a --server that answers nothing is waited for.",
         ),
     ] = 60.0
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Have a cluster of Ray score them, with an actor for each device, or for --threads cores "
+            "(2 by default): local starts one here, auto is the one that runs here; or HOST:6379. Files must "
+            "be readable on all of its machines (extra `ray`).",
+            show_default=False,
+        ),
+    ] = None
     workers: Annotated[
         int | None,
         typer.Option(
@@ -198,6 +217,8 @@ def _check_combinations(options: ScoreOptions) -> None:
         fail("--resume goes on with a file, --overwrite begins it anew: it can only be one of them.")
     if options.as_json and options.out is not None:
         fail("--json prints what --out would write: it can only be one of them.")
+    if options.ray is not None and options.server is not None:
+        fail("--ray and --server both say what scores: it can only be one of them.")
     if options.fail_on is not None and options.policy is None:
         fail("--fail-on needs --policy.")
     if options.report is not None and str(options.report) == options.out:
@@ -215,7 +236,7 @@ def _output_of(options: ScoreOptions) -> ScoreFile | ScoreParts | None:
         require_writable(out)
         output = ScoreFile(out)
     else:
-        output = ScoreParts(out)
+        output = ScoreParts(out, options.part_images)
     if output.exists and not (options.resume or options.overwrite):
         fail(f"{shown(options.out)} has scores already: --resume goes on with them, --overwrite begins anew.")
     return output
@@ -280,9 +301,15 @@ def report_failures(failures: Sequence[ScoredFile], scored: int, count: int | No
 
 
 def _source_of(options: ScoreOptions, settings: Settings, models: Sequence[str] | None) -> Source:
-    """Return what scores: the service at --server, or this process."""
-    if options.server is not None and any(stored(name) for name in options.files):
+    """Return what scores: the service at --server, the cluster of --ray, or this process."""
+    if options.server is not None and any(bucket_place(name) for name in options.files):
         fail("--server scores files of this machine; images in buckets are scored without it.")
+    if options.ray is not None:
+        from app.bulk.ray_data.source import OnRay
+
+        return OnRay(
+            options.ray, settings, options.policy, options.workers, detail_crops=options.detail_crops
+        )
     if options.server is None:
         fetch_where_asked(settings)
         return InProcess(settings, options.policy, options.workers, detail_crops=options.detail_crops)

@@ -51,7 +51,7 @@ class StoredObject:
         return StoredObject(self.bucket, f"{self.key.rstrip('/')}/{name}".lstrip("/"))
 
 
-def stored(address: str) -> StoredObject | None:
+def bucket_place(address: str) -> StoredObject | None:
     """What an address such as ``s3://photos/2024/a.jpg`` names; None for one of another kind."""
     match = _BUCKET.fullmatch(address)
     return None if match is None else StoredObject(match[1], match[2] or "")
@@ -96,7 +96,7 @@ class AllowedBuckets:
         Raises:
             FetchNotAllowed: its bucket was not named.
         """
-        place = stored(url)
+        place = bucket_place(url)
         if place is None:
             return None
         climbs = any(part in ("", ".", "..") for part in place.key.split("/"))

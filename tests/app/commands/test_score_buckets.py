@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from app.bulk.buckets import score_parts
 from app.bulk.buckets.named import Named
 from app.bulk.buckets.score_parts import ScoreParts
 from app.commands.terminal import SOME_FAILED, UNUSABLE
@@ -75,8 +74,7 @@ def test_a_prefix_is_what_lies_below_it(server: BucketServer) -> None:
 def test_parts_are_written_once_and_gone_on_with(
     server: BucketServer, weights_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(score_parts.ScoreParts.__init__, "__defaults__", (4,))
-    command = ("score", "s3://photos/2024", "--out", "s3://photos/scores/")
+    command = ("score", "s3://photos/2024", "--out", "s3://photos/scores/", "--part-images", 4)
     result = invoke(*command, environment=weights_environment)
     assert result.exit_code == SOME_FAILED, result.stderr
     assert "s3://photos/2024/z.jpg: The bytes are not an image" in result.stderr
