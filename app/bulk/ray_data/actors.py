@@ -122,7 +122,7 @@ def _written(scored: ScoredFile) -> dict[str, Any]:
     answer = None
     if scored.answer is not None:
         answer = scored.answer.model_dump_json(exclude={"quality_map", "embedding"}).encode()
-    return {"name": name_of(scored.path), "answer": answer, "problem": scored.problem}
+    return {"name": crossing_name(scored.path), "answer": answer, "problem": scored.problem}
 
 
 def _done_type() -> "pyarrow.DataType":
@@ -136,7 +136,7 @@ def named_of(name: bytes) -> FileName:
     return named_by(os.fsdecode(name))
 
 
-def name_of(place: FileName) -> bytes:
+def crossing_name(place: FileName) -> bytes:
     """What :func:`named_of` undoes."""
     return os.fsencode(place) if isinstance(place, Path) else str(place).encode()
 

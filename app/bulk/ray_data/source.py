@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Final
 
 from app.bulk.errors import OutputError
-from app.bulk.ray_data.actors import ScoreChunks, basis_of, name_of, named_of, read_done
+from app.bulk.ray_data.actors import ScoreChunks, basis_of, crossing_name, named_of, read_done
 from app.bulk.ray_data.feed import Feed, fed
 from app.bulk.run_manifest import Basis
 from app.scoring.outcomes import STANDARD_INPUT, FileName, ScoredFile
@@ -99,7 +99,7 @@ class OnRay:
         self._actors = max(1, cores // self._cores)
         self._settings = settings.model_copy(update={"threads": self._cores, "devices": ("cpu",)})
 
-    def _resources(self) -> dict[str, float]:
+    def _resources(self) -> dict[str, Any]:
         return {"num_cpus": self._cores, "num_gpus": 1 if self._on_devices else 0}
 
     def _basis(self) -> Basis:
@@ -122,9 +122,12 @@ class OnRay:
         feed = ray.remote(num_cpus=0)(Feed).remote()
         sending = _Sending(feed, paths, sent, _CHUNK_ON_DEVICE if self._on_devices else _CHUNK_ON_CORES)
         arguments = (self._settings, self._policy, self._threads, self._detail_crops)
+        feeding: Any = fed  # Ray knows no functions of a batch and more
         done = (
             ray.data.from_arrow(pyarrow.table({"one": [0]}))
-            .map_batches(fed, batch_size=None, batch_format="pyarrow", num_cpus=0, fn_kwargs={"feed": feed})
+            .map_batches(
+                feeding, batch_size=None, batch_format="pyarrow", num_cpus=0, fn_kwargs={"feed": feed}
+            )
             .map_batches(
                 ScoreChunks,
                 batch_size=1,
@@ -136,7 +139,8 @@ class OnRay:
         )
         sending.start()
         try:
-            for batch in done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+            batches: Any = done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
+            for batch in batches:
                 for chunk in batch["done"].to_pylist():
                     for fields in chunk:
                         if fields["name"] in sent:  # what comes twice was of an actor that died afterwards
@@ -164,8 +168,10 @@ class _Sending(threading.Thread):
 
         try:
             coming = iter(self._paths)
-            while not self._stopped and (chunk := [name_of(path) for path in islice(coming, self._most)]):
-                if name_of(STANDARD_INPUT) in chunk:
+            while not self._stopped and (
+                chunk := [crossing_name(path) for path in islice(coming, self._most)]
+            ):
+                if crossing_name(STANDARD_INPUT) in chunk:
                     raise OutputError("--ray scores files and objects, not the standard input.")
                 self._sent.update(dict.fromkeys(chunk))
                 ray.get(self._feed.put.remote(chunk))
