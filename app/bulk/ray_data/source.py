@@ -27,6 +27,8 @@ _CHUNK_ON_CORES: Final = 64
 _CHUNK_ON_DEVICE: Final = 512
 """Images of one call: what a dead actor's successor has to score again; the pipeline is empty between two."""
 _LOCAL_STORE_BYTES: Final = 256 * 2**20
+_DEATHS_OF_CHUNK: Final = 20
+"""So often a chunk's actor may die before the run ends: an image that kills it would do so forever."""
 _ROUNDS: Final = 3
 
 
@@ -122,18 +124,17 @@ class OnRay:
         feed = ray.remote(num_cpus=0)(Feed).remote()
         sending = _Sending(feed, paths, sent, _CHUNK_ON_DEVICE if self._on_devices else _CHUNK_ON_CORES)
         arguments = (self._settings, self._policy, self._threads, self._detail_crops)
-        feeding: Any = fed  # Ray knows no functions of a batch and more
+        first: Any = fed  # Ray knows no functions of a batch and more
         done = (
             ray.data.from_arrow(pyarrow.table({"one": [0]}))
-            .map_batches(
-                feeding, batch_size=None, batch_format="pyarrow", num_cpus=0, fn_kwargs={"feed": feed}
-            )
+            .map_batches(first, batch_size=None, batch_format="pyarrow", num_cpus=0, fn_kwargs={"feed": feed})
             .map_batches(
                 ScoreChunks,
                 batch_size=1,
                 batch_format="pyarrow",
                 fn_constructor_args=(*arguments, self.basis.model_dump_json()),
                 compute=ActorPoolStrategy(size=self._actors),
+                max_task_retries=_DEATHS_OF_CHUNK,
                 **self._resources(),
             )
         )
