@@ -116,7 +116,7 @@ class Csv:
             with path.open(encoding="utf-8", newline="") as file:
                 reader = csv.DictReader(file, strict=True)
                 if list(reader.fieldnames or ()) != list(kinds):
-                    raise _other_columns(path)
+                    raise _other_columns(path.name)
                 for cells in reader:
                     yield {name: _value(kinds[name], cell) for name, cell in cells.items()}
         except (csv.Error, KeyError, TypeError, UnicodeDecodeError, ValueError) as error:
@@ -145,7 +145,7 @@ class Parquet:
         import pyarrow
         from pyarrow import parquet
 
-        schema = _schema(columns).with_metadata({_METADATA: about.encode()})
+        schema = arrow_schema(columns).with_metadata({_METADATA: about.encode()})
         coming = iter(rows)
         with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
             while group := list(islice(coming, _ROWS_OF_GROUP)):
@@ -154,18 +154,27 @@ class Parquet:
                 writer.write_table(pyarrow.Table.from_pylist(group, schema))
 
     def read(self, path: Path, columns: Sequence[Column]) -> Iterator[Row]:
+        with path.open("rb") as file:
+            yield from self.read_open(file, path.name, columns)
+
+    def read_open(self, source: BinaryIO, name: str, columns: Sequence[Column]) -> Iterator[Row]:
+        """Goes through a file that is open.
+
+        Raises:
+            OutputError: it is not such a file.
+        """
         import pyarrow
         from pyarrow import parquet
 
         try:
-            with parquet.ParquetFile(path) as file:
+            with parquet.ParquetFile(source) as file:
                 if file.schema_arrow.names != [column.name for column in columns]:
-                    raise _other_columns(path)
+                    raise _other_columns(name)
                 for batch in file.iter_batches(_ROWS_OF_GROUP):
                     for row in batch.to_pylist():
                         yield {**row, "file": read_name(row["file"])}
         except pyarrow.ArrowException as error:
-            raise OutputError(f"{path.name} is not a Parquet file that can be read.") from error
+            raise OutputError(f"{name} is not a Parquet file that can be read.") from error
 
 
 def encoded(row: Row) -> bytes:
@@ -200,9 +209,9 @@ def read_name(text: str) -> str:
     )
 
 
-def _other_columns(path: Path) -> OutputError:
+def _other_columns(name: str) -> OutputError:
     return OutputError(
-        f"{path.name} has other columns than this program writes, as tables of earlier versions have. Give "
+        f"{name} has other columns than this program writes, as tables of earlier versions have. Give "
         "another file, or --overwrite."
     )
 
@@ -232,7 +241,8 @@ def _value(column: Column, cell: str) -> Any:
     return text or None
 
 
-def _schema(columns: Sequence[Column]) -> "pyarrow.Schema":
+def arrow_schema(columns: Sequence[Column]) -> "pyarrow.Schema":
+    """The columns as Arrow and Parquet have them."""
     import pyarrow
 
     types = {

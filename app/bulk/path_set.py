@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-from pathlib import Path
 from typing import Self
 
 
@@ -25,13 +24,13 @@ class PathSet:
         (count,) = self._database.execute("SELECT count(*) FROM paths").fetchone()
         return int(count)
 
-    def __contains__(self, path: Path) -> bool:
-        found = self._database.execute("SELECT 1 FROM paths WHERE path = ?", (os.fsencode(path),))
+    def __contains__(self, path: object) -> bool:
+        found = self._database.execute("SELECT 1 FROM paths WHERE path = ?", (os.fsencode(str(path)),))
         return found.fetchone() is not None
 
-    def add(self, path: Path) -> bool:
+    def add(self, path: object) -> bool:
         """Adds a path; returns False if it is there already."""
-        added = self._database.execute("INSERT OR IGNORE INTO paths VALUES (?)", (os.fsencode(path),))
+        added = self._database.execute("INSERT OR IGNORE INTO paths VALUES (?)", (os.fsencode(str(path)),))
         return added.rowcount == 1
 
     def close(self) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from app.fetching.buckets import bucket_place
 from app.schemas.columns import columns
 from app.schemas.score import UntimedScore
-from app.scoring.outcomes import ScoredFile
+from app.scoring.outcomes import FileName, ScoredFile
 
 Row = dict[str, Any]
 ONLY_OVER_HTTP: Final = frozenset({"timing_ms", "batch", "quality_map", "embedding"})
@@ -40,6 +41,11 @@ def weights_of(answer: UntimedScore) -> dict[str, str]:
     return {name: model.weights.sha256 for name, model in answer.models.items()}
 
 
-def path_of(row: Mapping[str, Any]) -> Path:
-    """The file of a row."""
-    return Path(row["file"])
+def path_of(row: Mapping[str, Any]) -> FileName:
+    """The file of a row, or the object in a bucket."""
+    return named_by(row["file"])
+
+
+def named_by(text: str) -> FileName:
+    """What a name is that was typed, or that stands in a row."""
+    return bucket_place(text) or Path(text)

@@ -11,6 +11,8 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.bulk.errors import OutputError
+from app.fetching.buckets import StoredObject
+from app.schemas.columns import Column, columns
 from models.calibration import Calibration
 from models.files import appearing
 
@@ -68,7 +70,7 @@ class Basis(BaseModel):
         """Of the models' weights, by model."""
         return {model.name: model.calibration for model in self.models}
 
-    def check(self, wanted: "Basis", file: Path) -> None:
+    def check(self, wanted: "Basis", file: Path | StoredObject) -> None:
         """Makes sure that a run on another basis can resume a file of scores on this one.
 
         Raises:
@@ -77,7 +79,12 @@ class Basis(BaseModel):
         _refuse(file, self._difference(wanted))
 
     def check_asked(
-        self, models: Sequence[str] | None, policy: str | None, file: Path, *, detail_crops: bool = False
+        self,
+        models: Sequence[str] | None,
+        policy: str | None,
+        file: Path | StoredObject,
+        *,
+        detail_crops: bool = False,
     ) -> None:
         """Makes sure of what can be told before any weights are loaded.
 
@@ -189,19 +196,24 @@ class About(BaseModel):
             file.write(self.model_dump_json(indent=1).encode() + b"\n")
 
 
+def score_columns(about: About) -> tuple[Column, ...]:
+    """Of a table of a run's scores."""
+    return columns(about.basis.names, detail=about.basis.detail_crops)
+
+
 def beside(out: Path) -> Path:
     """Where it is kept."""
     return out.with_name(out.name + SUFFIX)
 
 
-def shown_names(named: Sequence[Path]) -> tuple[str, ...]:
+def shown_names(named: Sequence[Path | StoredObject]) -> tuple[str, ...]:
     """Names for people: what is not UTF-8 in them is escaped, and of very many only the first are there."""
     shown = tuple(str(path).encode("utf-8", "backslashreplace").decode() for path in named[:_MOST_NAMES])
     more = len(named) - len(shown)
     return (*shown, f"... and {more} more") if more else shown
 
 
-def _refuse(file: Path, difference: str | None) -> None:
+def _refuse(file: Path | StoredObject, difference: str | None) -> None:
     if difference is not None:
         raise OutputError(
             f"{file.name} cannot be gone on with: {difference}. Give another file, or --overwrite."

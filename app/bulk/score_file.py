@@ -12,8 +12,7 @@ from typing import Final
 from app.bulk.file_formats import JsonLines, format_of
 from app.bulk.part_file import PartFile, log_of
 from app.bulk.rows import Row, answer_fields, flat
-from app.bulk.run_manifest import About, beside
-from app.schemas.columns import Column, columns
+from app.bulk.run_manifest import About, beside, score_columns
 from app.scoring.outcomes import ScoredFile
 from models.files import appearing
 
@@ -30,6 +29,9 @@ class ScoreFile:
     Raises:
         OutputError: there is no such format here.
     """
+
+    retries = True
+    """Whether the rows of files that could not be scored are taken out when it is resumed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -132,7 +134,7 @@ class ScoreFile:
         about.write(self.path)
         with appearing(self.path) as file:
             if self._format.table:
-                self._format.write(self._part, _columns(about), file, about.model_dump_json())
+                self._format.write(self._part, score_columns(about), file, about.model_dump_json())
             else:
                 file.writelines(self._part.lines())
         self.close()
@@ -163,12 +165,8 @@ class ScoreFile:
             yield from JsonLines().read(self._earlier_part, ())
         elif self.path.exists():
             # The file stays as it is until the new one takes its place.
-            yield from self._format.read(self.path, _columns(self.about()))
+            yield from self._format.read(self.path, score_columns(self.about()))
 
     def _remove_parts(self) -> None:
         for path in (self._earlier_part, self._part_path, log_of(self._part_path)):
             path.unlink(missing_ok=True)
-
-
-def _columns(about: About) -> tuple[Column, ...]:
-    return columns(about.basis.names, detail=about.basis.detail_crops)

@@ -12,9 +12,10 @@ from typing import Final, Protocol
 from app.bulk.errors import OutputError
 from app.bulk.rows import weights_of
 from app.bulk.run_manifest import Applied, Basis, Used
+from app.fetching.bucket_files import Brought
 from app.schemas.policies import LoadedPolicy
 from app.schemas.score import UntimedScore
-from app.scoring.outcomes import STANDARD_INPUT, ScoredFile
+from app.scoring.outcomes import STANDARD_INPUT, FileName, ScoredFile
 from app.settings import Settings
 
 SERVER_CONCURRENCY: Final = 8
@@ -34,7 +35,7 @@ class Source(Protocol):
         """The address of the server that is asked; None where none is."""
         ...
 
-    def score(self, paths: Iterable[Path]) -> Generator[ScoredFile]:
+    def score(self, paths: Iterable[FileName]) -> Generator[ScoredFile]:
         """Scores files; one that fails stops nothing.
 
         Raises:
@@ -105,7 +106,7 @@ class InProcess:
             detail_crops=detail_crops,
         )
 
-    def score(self, paths: Iterable[Path]) -> Generator[ScoredFile]:
+    def score(self, paths: Iterable[FileName | Brought]) -> Generator[ScoredFile]:
         from app.policies import with_verdict
 
         with contextlib.closing(self._scorer.score(paths, threads=self._threads)) as results:
@@ -161,9 +162,13 @@ class Remote:
         self._models = self.basis.names
         self._weights = {model.name: model.sha256 for model in self.basis.models}
 
-    def score(self, paths: Iterable[Path]) -> Generator[ScoredFile]:
+    def score(self, paths: Iterable[FileName]) -> Generator[ScoredFile]:
         results = self._client.score_many(
-            (sys.stdin.buffer if path == STANDARD_INPUT else path for path in paths),
+            (
+                sys.stdin.buffer if path == STANDARD_INPUT else path
+                for path in paths
+                if isinstance(path, Path)  # the command takes no others
+            ),
             concurrency=self._concurrency,
             models=self._models,
             policy=self._policy,

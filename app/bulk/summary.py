@@ -8,10 +8,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from app.bulk.rows import Row, path_of
+from app.scoring.outcomes import FileName
 from models.vocabulary import DIMENSIONS
 
 EXTREMES: Final = 12
@@ -93,7 +93,7 @@ class Example:
         copies: how many further files hold exactly the same, as far as was noticed.
     """
 
-    path: Path
+    path: FileName
     score: float
     row: Mapping[str, Any]
     copies: int = 0

@@ -9,8 +9,10 @@ from typing import Final
 from PIL import Image
 
 from app.errors import ServiceError
+from app.fetching.bucket_files import BucketFailure, Buckets
 from app.imaging import decode
 from app.imaging.limits import Limits
+from app.scoring.outcomes import FileName
 
 DECODED_BEFORE: Final = Limits(max_bytes=2**31, max_pixels=200_000_000, max_side=10**6, max_aspect=10**6)
 """Of images that were scored: they kept to the limits of the settings, which need not be these."""
@@ -20,7 +22,7 @@ _MOST_BYTES: Final = 15 * 1024  # a third more as an address
 _QUALITIES: Final = (80, 65, 50, 35, 20)
 
 
-def thumbnail(path: Path, sha256: str, limits: Limits) -> str | None:
+def thumbnail(path: FileName, sha256: str, limits: Limits) -> str | None:
     """An image as it was scored, upright and in sRGB, as a ``data:`` address of some 20 KB at most.
 
     Args:
@@ -32,13 +34,11 @@ def thumbnail(path: Path, sha256: str, limits: Limits) -> str | None:
         None where there is no such file any more, or another one.
     """
     try:
-        if path.stat().st_size > limits.max_bytes:
-            return None
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != sha256:
+        data = _content(path, limits.max_bytes)
+        if data is None or hashlib.sha256(data).hexdigest() != sha256:
             return None
         picture = Image.fromarray(decode.decode(data, limits, lambda _: (_SIDE, _SIDE)).pixels)
-    except (OSError, ValueError, ServiceError, MemoryError):
+    except (OSError, ValueError, ServiceError, MemoryError, BucketFailure):
         return None
     picture.thumbnail((_SIDE, _SIDE))
     for quality in _QUALITIES:
@@ -47,3 +47,10 @@ def thumbnail(path: Path, sha256: str, limits: Limits) -> str | None:
         if file.tell() <= _MOST_BYTES:
             break
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _content(path: FileName, most: int) -> bytes | None:
+    """The bytes of a file; None if there are more than `most`."""
+    if isinstance(path, Path):
+        return path.read_bytes() if path.stat().st_size <= most else None
+    return Buckets().read(path, most)

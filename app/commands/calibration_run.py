@@ -121,7 +121,7 @@ def _looked_at(
             if scored.answer is None:
                 failures.append(scored)
             else:
-                found.append(CalibrationPhoto(scored.path, scored.answer, MeasuredImage.of(scored.answer)))
+                found.append(CalibrationPhoto(scored.local, scored.answer, MeasuredImage.of(scored.answer)))
     failures += meant.failures
     return found
 

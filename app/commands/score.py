@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from app.bulk.buckets.score_parts import ROWS_OF_PART, ScoreParts
 from app.bulk.report import write_report
+from app.bulk.rows import named_by
 from app.bulk.run_manifest import About, shown_names
 from app.bulk.score_file import ScoreFile
 from app.bulk.scorers import SERVER_CONCURRENCY, InProcess, Remote, Source
@@ -26,13 +28,14 @@ from app.commands.terminal import (
     reported,
     require_writable,
 )
+from app.fetching.buckets import bucket_place
 from app.printable import shown
-from app.scoring.outcomes import ScoredFile
+from app.scoring.outcomes import FileName, ScoredFile
 from app.settings import Settings
 from app.version import version
 
 if TYPE_CHECKING:
-    from app.bulk.image_files import Meant
+    from app.bulk.buckets.named import Named
 
 NOT_GOOD_ENOUGH: Final = 3
 """What --fail-on asks for: some image got such a verdict."""
@@ -52,10 +55,11 @@ class ScoreOptions:
     """Arguments and options of ``iqa score``, beside the settings."""
 
     files: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="FILE",
-            help="Image files, and folders of them; - is the standard input.",
+            help="Image files, and folders of them; - is the standard input. With the extra `cloud` also "
+            "objects of buckets, and all below a prefix: s3://photos/2024, gs://..., az://...",
             show_default=False,
         ),
     ]
@@ -66,11 +70,13 @@ class ScoreOptions:
         bool, typer.Option("--json", help="Print a line of JSON for each image, as POST /score answers it.")
     ] = False
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
+            metavar="FILE",
             help="File to write the scores to, instead of printing them: .jsonl has the whole answers, .csv "
             "and .parquet are tables with a row per image (Parquet with the extra `parquet`). Until it is "
-            "finished, its rows are in FILE.part.sqlite.",
+            "finished, its rows are in FILE.part.sqlite. A prefix of a bucket (s3://photos/scores/) gets "
+            "parts of Parquet, each written once.",
             show_default=False,
         ),
     ] = None
@@ -87,12 +93,21 @@ class ScoreOptions:
         typer.Option(
             "--resume",
             help="Go on with --out: what has a score there is not scored again, also if the file has changed "
-            "since; what failed is tried again.",
+            "since; what failed is tried again, but not in a bucket, whose parts stay as they are.",
         ),
     ] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where --out exists already.")] = (
         False
     )
+    part_images: Annotated[
+        int,
+        typer.Option(
+            metavar="INTEGER",
+            min=1,
+            max=1_000_000,
+            help="Images of each part, where --out is in a bucket. A killed run loses those of one part.",
+        ),
+    ] = ROWS_OF_PART
     policy: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Judge by this policy, as `upload`.", show_default=False),
@@ -133,6 +148,16 @@ class ScoreOptions:
             help="How long a --server that answers nothing is waited for.",
         ),
     ] = 60.0
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Have a cluster of Ray score them, with an actor for each device, or for --threads cores "
+            "(2 by default): local starts one here, auto is the one that runs here; or HOST:6379. Files must "
+            "be readable on all of its machines (extra `ray`).",
+            show_default=False,
+        ),
+    ] = None
     workers: Annotated[
         int | None,
         typer.Option(
@@ -192,45 +217,60 @@ def _check_combinations(options: ScoreOptions) -> None:
         fail("--resume goes on with a file, --overwrite begins it anew: it can only be one of them.")
     if options.as_json and options.out is not None:
         fail("--json prints what --out would write: it can only be one of them.")
+    if options.ray is not None and options.server is not None:
+        fail("--ray and --server both say what scores: it can only be one of them.")
     if options.fail_on is not None and options.policy is None:
         fail("--fail-on needs --policy.")
-    if options.report is not None and options.report == options.out:
+    if options.report is not None and str(options.report) == options.out:
         fail("--report and --out name the same file.")
 
 
-def _output_of(options: ScoreOptions) -> ScoreFile | None:
-    """Return the file of --out, once it is known that all that is to be written can be written."""
-    for path in (options.out, options.report):
-        require_writable(path)
+def _output_of(options: ScoreOptions) -> ScoreFile | ScoreParts | None:
+    """Return the file or prefix of --out, once it is known that what comes can be written as far as known."""
+    require_writable(options.report)
     if options.out is None:
         return None
-    output = ScoreFile(options.out)
+    out = named_by(options.out)
+    output: ScoreFile | ScoreParts
+    if isinstance(out, Path):
+        require_writable(out)
+        output = ScoreFile(out)
+    else:
+        output = ScoreParts(out, options.part_images)
     if output.exists and not (options.resume or options.overwrite):
         fail(f"{shown(options.out)} has scores already: --resume goes on with them, --overwrite begins anew.")
     return output
 
 
-def _score(options: ScoreOptions, settings: Settings, run: Run) -> "Meant":
+def _score(options: ScoreOptions, settings: Settings, run: Run) -> "Named":
     """Score what has no score yet, show the results, and return the files that were meant."""
-    from app.bulk.image_files import Meant  # it needs the formats, whose libraries take time to import
+    from app.bulk.buckets.named import Named  # it needs the formats, whose libraries take time to import
 
     models = settings.models if "models" in settings.model_fields_set else None
     done = run.take_over()
     if run.about is not None and options.out is not None:
-        run.about.basis.check_asked(models, options.policy, options.out, detail_crops=options.detail_crops)
-    meant = Meant(options.files, recursive=options.recursive, done=done)
-    total = meant.count()
-    if total > _MOST_ROWS and options.out is None and not options.as_json:
+        out = named_by(options.out)
+        run.about.basis.check_asked(models, options.policy, out, detail_crops=options.detail_crops)
+    files = [named_by(name) for name in options.files]
+    meant = Named(files, recursive=options.recursive, done=done)
+    table = options.out is None and not options.as_json
+    # Objects are counted while they are scored, but for whether there is any.
+    uncounted = meant.stored and not table
+    total = meant.count(1 if uncounted else _MOST_ROWS + 1)
+    if total > _MOST_ROWS and table:
         fail(
             f"{total} images are too many for a table, which has {_MOST_ROWS} rows at most: --out FILE "
             "keeps their scores, --json prints a line for each."
         )
     if len(done):
-        complain(f"{shown(options.out)} has {len(done)} images already; {total} are left.")
+        left = "others" if uncounted and total else total
+        complain(f"{shown(options.out)} has {len(done)} images already; {left} are left.")
     if total:
         with contextlib.closing(_source_of(options, settings, models)) as source:
             try:
-                run.score(source, meant, total, _about(source, options.files))
+                about = _about(source, files)
+                count = meant.count if uncounted else None
+                run.score(source, meant, None if uncounted else total, about, count)
             except CommandFailure:
                 _show(run, meant)
                 raise
@@ -238,7 +278,7 @@ def _score(options: ScoreOptions, settings: Settings, run: Run) -> "Meant":
     return meant
 
 
-def _show(run: Run, meant: "Meant") -> None:
+def _show(run: Run, meant: "Named") -> None:
     run.show()
     report_failures([*meant.failures, *run.failures], run.scored, len(meant.failures) + run.failed)
 
@@ -261,7 +301,15 @@ def report_failures(failures: Sequence[ScoredFile], scored: int, count: int | No
 
 
 def _source_of(options: ScoreOptions, settings: Settings, models: Sequence[str] | None) -> Source:
-    """Return what scores: the service at --server, or this process."""
+    """Return what scores: the service at --server, the cluster of --ray, or this process."""
+    if options.server is not None and any(bucket_place(name) for name in options.files):
+        fail("--server scores files of this machine; images in buckets are scored without it.")
+    if options.ray is not None:
+        from app.bulk.ray_data.source import OnRay
+
+        return OnRay(
+            options.ray, settings, options.policy, options.workers, detail_crops=options.detail_crops
+        )
     if options.server is None:
         fetch_where_asked(settings)
         return InProcess(settings, options.policy, options.workers, detail_crops=options.detail_crops)
@@ -279,7 +327,7 @@ def _source_of(options: ScoreOptions, settings: Settings, models: Sequence[str] 
         fail(str(error))
 
 
-def _about(source: Source, files: Sequence[Path]) -> About:
+def _about(source: Source, files: Sequence[FileName]) -> About:
     return About(
         program=f"iqa-service {version()}",
         named=shown_names(files),

@@ -1,9 +1,11 @@
 """One run of ``iqa score``: where the results go as they come, and what is said when it ends."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
+from app.bulk.buckets.score_parts import ScoreParts
 from app.bulk.file_formats import encoded
 from app.bulk.path_set import PathSet
 from app.bulk.rows import answer_fields, flat, path_of
@@ -13,10 +15,8 @@ from app.bulk.scorers import Source
 from app.bulk.summary import Summary
 from app.commands.table import Table
 from app.commands.terminal import CommandFailure, Meter, sentence_of, stoppable
-from app.scoring.outcomes import ScoredFile
-
-if TYPE_CHECKING:
-    from app.bulk.image_files import Meant
+from app.fetching.bucket_files import BucketFailure
+from app.scoring.outcomes import FileName, ScoredFile
 
 _MOST_NAMED: Final = 1000
 _GO_ON: Final = "The same command with --resume goes on from there."
@@ -26,7 +26,7 @@ class Run:
     """A run.
 
     Args:
-        output: file that the scores go to; None where they are printed.
+        output: file or prefix of a bucket that the scores go to; None where they are printed.
         overwrite: whether an existing file is started over.
         as_json: whether they are printed as lines of JSON; otherwise as a table.
 
@@ -39,7 +39,9 @@ class Run:
         interrupted: how far it was when it was interrupted; None where it was not.
     """
 
-    def __init__(self, output: ScoreFile | None, *, overwrite: bool = False, as_json: bool = False) -> None:
+    def __init__(
+        self, output: ScoreFile | ScoreParts | None, *, overwrite: bool = False, as_json: bool = False
+    ) -> None:
         self.summary = Summary()
         self.about: About | None = None
         self.scored = self.failed = 0
@@ -52,7 +54,7 @@ class Run:
         self.failures: list[ScoredFile] = []
 
     def take_over(self) -> PathSet:
-        """The images that the file has a score of, which are counted as if they had been scored now.
+        """The images that need no further score. They are counted as if they had been scored now.
 
         Raises:
             OutputError: the file cannot be resumed.
@@ -61,18 +63,26 @@ class Run:
             self.about = self._output.about()
             for row in self._output.rows():
                 self.summary.add(row)
-                if row.get("problem") is None:
+                if row.get("problem") is None or not self._output.retries:
                     self._done.add(path_of(row))
         return self._done
 
-    def score(self, source: Source, meant: "Meant", total: int, about: About) -> None:
+    def score(
+        self,
+        source: Source,
+        meant: Iterable[FileName],
+        total: int | None,
+        about: About,
+        count: Callable[[], int] | None = None,
+    ) -> None:
         """Scores files until all are done, or Ctrl-C is pressed.
 
         Args:
             source: that scores.
             meant: the files.
-            total: how many they are.
+            total: how many they are; None where that is not known yet.
             about: what this run would be as the first one.
+            count: tells how many they are, which may take minutes.
 
         Raises:
             CommandFailure: no further file can be scored, or written down; what is done is kept.
@@ -80,20 +90,23 @@ class Run:
         """
         if self._output is not None and self.about is not None:
             self._output.go_on(about)
-            self.summary.forget_failures()
+            if self._output.retries:
+                self.summary.forget_failures()
         else:
             self.about = about
             if self._output is not None:
                 self._output.remove()  # not before it is known that there will be another one
                 self._output.begin(about)
         with self._kept(), Meter("scoring", total) as meter, stoppable() as stopped:
+            if count is not None:
+                threading.Thread(target=_expect, args=(meter, count), daemon=True).start()
             results = source.score(meant)
             with contextlib.closing(results):
                 for scored in results:
                     meter.advance()
                     self._take(scored, meter)
                     if stopped():
-                        self.interrupted = f"Interrupted after {meter.done} of {total} files."
+                        self.interrupted = f"Interrupted after {meter.progress} files."
                         break
 
     def finish(self) -> None:
@@ -153,6 +166,12 @@ class Run:
             if sentence is None:
                 raise
             raise CommandFailure(f"{sentence}{self.go_on()}") from error
+
+
+def _expect(meter: Meter, count: Callable[[], int]) -> None:
+    """Tells a meter how much there is, once that has been counted."""
+    with contextlib.suppress(BucketFailure):  # whoever goes through the images meets it, too
+        meter.expect(count())
 
 
 def to_json(fields: dict[str, object]) -> str:

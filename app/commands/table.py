@@ -1,7 +1,6 @@
 """Scores for people: a row for each of several images, the worst first; all that matters of a single one."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from rich import box
@@ -11,6 +10,7 @@ from app.commands.terminal import cell, console
 from app.schemas.common import values_of
 from app.schemas.policies import Verdict
 from app.schemas.score import Detail, ModelAnswer, UntimedScore
+from app.scoring.outcomes import FileName
 from models.vocabulary import DIMENSIONS
 
 _DIMENSIONS_FROM: Final = 100  # columns of the terminal
@@ -21,7 +21,7 @@ _EXPECTED_WARNINGS: Final = frozenset({"scaled-down"})
 
 @dataclass(frozen=True)
 class _Row:
-    path: Path
+    path: FileName
     score: float
     models: dict[str, float]
     dimensions: dict[str, float]
@@ -33,9 +33,9 @@ class Table:
 
     def __init__(self) -> None:
         self._rows: list[_Row] = []
-        self._last: tuple[Path, UntimedScore] | None = None
+        self._last: tuple[FileName, UntimedScore] | None = None
 
-    def add(self, path: Path, answer: UntimedScore) -> None:
+    def add(self, path: FileName, answer: UntimedScore) -> None:
         """Adds the answer for the image in a file."""
         models = {name: model.score for name, model in answer.models.items()}
         codes = dict.fromkeys(warning.partition(":")[0] for warning in answer.warnings)
@@ -119,7 +119,7 @@ def show_verdict(verdict: Verdict) -> None:
         out.print(f"  {reason.outcome}: {cell(reason.message)} ({measured})", soft_wrap=True)
 
 
-def _show_one(path: Path, answer: UntimedScore) -> None:
+def _show_one(path: FileName, answer: UntimedScore) -> None:
     out = console()
     image = answer.image
     out.print(f"{cell(path)}: {image.format}, {image.width} x {image.height}", soft_wrap=True)

@@ -46,6 +46,7 @@ _PIPED_WIDTH: Final = 240  # what is read by a program or from a file is not to 
 # Looked up and not imported: with most of them comes torch, and what was raised has been imported already.
 _EXPECTED: Final = (
     ("app.errors", "ServiceError"),
+    ("app.fetching.bucket_files", "BucketFailure"),
     ("app.client.errors", "ClientError"),
     ("app.bulk.errors", "OutputError"),
     ("app.auth.api_keys", "KeysError"),
@@ -213,6 +214,15 @@ class Meter:
         self._total = total
         self._show(done)
 
+    def expect(self, total: int) -> None:
+        """There is so much in all, which was not known at first."""
+        self._total = total
+
+    @property
+    def progress(self) -> str:
+        """How much of how much is done."""
+        return str(self.done) if self._total is None else f"{self.done} of {self._total}"
+
     def print(self, line: str) -> None:
         """Prints a line of results to standard output, above the bar where both are on one terminal."""
         if self._bar is not None and sys.stdout.isatty():
@@ -233,9 +243,9 @@ class Meter:
     def _line(self, seconds: float) -> str:
         rate = (self.done - self._before) / seconds
         line = f"{self._label}: {self._amount(self.done)}"
-        if self._total is None:
-            return f"{line} {self._unit}"
         unit = "MB" if self._unit == "bytes" else self._unit
+        if self._total is None:
+            return f"{line} {unit}, {self._amount(rate)}/s"
         line = f"{line} of {self._amount(self._total)} {unit}, {self._amount(rate)}/s"
         return f"{line}, {_duration((self._total - self.done) / rate)} left" if rate > 0 else line
 

@@ -7,7 +7,7 @@ GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_NAME, ...) or the machine'
 import os
 import re
 from collections.abc import AsyncGenerator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any, Final, Self
@@ -31,10 +31,30 @@ class StoredObject:
     Attributes:
         bucket: such as ``s3://photos``.
         key: within it.
+        size: in bytes, where that is known.
     """
 
     bucket: str
     key: str
+    size: int | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.bucket}/{self.key}"
+
+    @property
+    def name(self) -> str:
+        """The last part of the key, or the bucket where there is none."""
+        return self.key.rstrip("/").rpartition("/")[2] or self.bucket
+
+    def below(self, name: str) -> "StoredObject":
+        """The object of that name in the folder that this one names."""
+        return StoredObject(self.bucket, f"{self.key.rstrip('/')}/{name}".lstrip("/"))
+
+
+def bucket_place(address: str) -> StoredObject | None:
+    """What an address such as ``s3://photos/2024/a.jpg`` names; None for one of another kind."""
+    match = _BUCKET.fullmatch(address)
+    return None if match is None else StoredObject(match[1], match[2] or "")
 
 
 @dataclass(frozen=True)
@@ -76,15 +96,14 @@ class AllowedBuckets:
         Raises:
             FetchNotAllowed: its bucket was not named.
         """
-        match = _BUCKET.fullmatch(url)
-        if match is None:
+        place = bucket_place(url)
+        if place is None:
             return None
-        bucket, key = match[1], match[2] or ""
-        climbs = any(part in ("", ".", "..") for part in key.split("/"))
-        named = any(bucket == each and key.startswith(prefix) for each, prefix in self.prefixes)
+        climbs = any(part in ("", ".", "..") for part in place.key.split("/"))
+        named = any(place.bucket == each and place.key.startswith(prefix) for each, prefix in self.prefixes)
         if climbs or not named:
             raise FetchNotAllowed("This server does not fetch from that bucket.")
-        return StoredObject(bucket, key)
+        return place
 
 
 class BucketReader:
@@ -120,16 +139,30 @@ class BucketReader:
 
     def _store(self, bucket: str) -> Any:
         if bucket not in self._stores:
-            from obstore.store import from_url
-
-            self._stores[bucket] = from_url(
-                bucket,
-                client_options={
-                    "connect_timeout": f"{_CONNECT_S}s",
-                    "timeout": f"{self._timeout_s}s",
-                    # Stores of one's own, in the same network, seldom have certificates.
-                    "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true",
-                },
-                retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=self._timeout_s)},
-            )
+            self._stores[bucket] = opened_bucket(bucket, self._timeout_s)
         return self._stores[bucket]
+
+
+def opened_bucket(bucket: str, timeout_s: float, *, retries: int = 2) -> Any:
+    """A store of obstore for a bucket such as ``s3://photos``; nothing is asked yet.
+
+    Args:
+        bucket: its address.
+        timeout_s: for one request, and for all tries together.
+        retries: of a request that failed in a way that may pass.
+
+    Raises:
+        ValueError, obstore.exceptions.BaseError: the variables of the cloud make no sense.
+    """
+    from obstore.store import from_url
+
+    return from_url(
+        bucket,
+        client_options={
+            "connect_timeout": f"{_CONNECT_S}s",
+            "timeout": f"{timeout_s}s",
+            # Stores of one's own, in the same network, seldom have certificates.
+            "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true",
+        },
+        retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=timeout_s)},
+    )

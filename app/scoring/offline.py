@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 
 from app.cpu import SWITCH_INTERVAL_S
 from app.errors import ServiceError, SizeMismatch
+from app.fetching.bucket_files import Brought, BucketFailure, brought_ahead
 from app.imaging.limits import Limits
 from app.inference.build import budget_for, engine_for, state_of
 from app.inference.engine import Engine
@@ -22,7 +23,7 @@ from app.schemas.measured.pair_measures import PublishedName
 from app.schemas.score import UntimedScore
 from app.scoring import requests
 from app.scoring.answers import compare_answer, score_answer
-from app.scoring.outcomes import STANDARD_INPUT, ComparedFiles, FilePair, ScoredFile
+from app.scoring.outcomes import STANDARD_INPUT, ComparedFiles, FileName, FilePair, ScoredFile
 from app.scoring.pipeline import Pipeline, PipelineOutcome
 from app.scoring.requests import Prepared, PreparedPair, Question
 from app.settings import Settings, answering
@@ -91,19 +92,27 @@ class Scorer:
         """The steps of the full-reference weights, where that model is loaded and has any."""
         return next((card.grades for card in self._state.cards if card.name == FULL_REFERENCE), None)
 
-    def score(self, paths: Iterable[Path], *, threads: int | None = None) -> Generator[ScoredFile]:
+    def score(
+        self, paths: Iterable[FileName | Brought], *, threads: int | None = None
+    ) -> Generator[ScoredFile]:
         """Scores files in their order. A file that fails stops nothing.
 
         However many there are, few are held at a time: as many decoded whole as there are decoding threads,
         those that fill two batches scaled down.
 
         Args:
-            paths: of the files.
+            paths: of the files, and addresses of objects in buckets.
             threads: that decode; by the settings where it is None.
+
+        Raises:
+            BucketFailure: a bucket cannot be read.
         """
         # In threads of this process: users need no protection from the files that they name themselves.
         pipeline = Pipeline(self._prepare, self._run, self._budget, threads or self._settings.decoders())
-        with contextlib.closing(pipeline.go(paths)) as outcomes:
+        with (
+            contextlib.closing(brought_ahead(paths, self._limits.max_bytes)) as coming,
+            contextlib.closing(pipeline.go(coming)) as outcomes,
+        ):
             for outcome in outcomes:
                 yield self._scored(outcome)
 
@@ -200,8 +209,9 @@ class Scorer:
             raise FileFailure(f"It has more than {self._limits.max_bytes} bytes.")
         return data
 
-    def _read(self, path: Path) -> bytes:
+    def _read(self, path: FileName) -> bytes:
         try:
+            assert isinstance(path, Path), "objects come as Brought"
             if path == STANDARD_INPUT:
                 return self._read_stream(sys.stdin.buffer)
             # Not every name is that of a file with an end, /dev/zero for one. A pipe that the shell has made
@@ -219,14 +229,17 @@ class Scorer:
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
             raise FileFailure(f"It cannot be read: {getattr(error, 'strerror', None) or error}.") from error
 
-    def _prepare(self, path: Path) -> Prepared | str:
+    def _prepare(self, path: FileName | Brought) -> Prepared | str:
         """A file ready to be scored, or why it is not."""
         try:
-            return requests.prepare(self._read(path), self._limits, self._question, self._state)
+            data = path.take() if isinstance(path, Brought) else self._read(path)
+            return requests.prepare(data, self._limits, self._question, self._state)
         except (FileFailure, ServiceError) as error:
             return str(error)
         except MemoryError:
             return "There is not enough memory to decode it."
+        except BucketFailure:  # further objects would meet it, too
+            raise
         except Exception as error:  # a bug, which must not affect further files
             return _unforeseen(error)
 
@@ -236,14 +249,15 @@ class Scorer:
         return [[next(found) for _ in prepared.tasks] for prepared in images]
 
     def _scored(self, outcome: PipelineOutcome) -> ScoredFile:
+        path = outcome.path.place if isinstance(outcome.path, Brought) else outcome.path
         if isinstance(outcome.prepared, str):
-            return ScoredFile(outcome.path, None, outcome.prepared)
+            return ScoredFile(path, None, outcome.prepared)
         try:
             succeeded = _succeeded(outcome.results)
         except FileFailure as failure:
-            return ScoredFile(outcome.path, None, str(failure))
+            return ScoredFile(path, None, str(failure))
         answer = score_answer(outcome.prepared, succeeded, outcome.batch_images, self._question, self._state)
-        return ScoredFile(outcome.path, answer, look=outcome.prepared.look)
+        return ScoredFile(path, answer, look=outcome.prepared.look)
 
 
 def _load(settings: Settings, full_reference: bool) -> Engine:

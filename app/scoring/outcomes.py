@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from app.fetching.buckets import StoredObject
 from app.schemas.compare import UntimedCompare
 from app.schemas.score import UntimedScore
 
 if TYPE_CHECKING:  # it brings numpy and Pillow
     from app.picking.look import LumaThumb
+
+FileName = Path | StoredObject
+"""What an image is known by: the path of a file, or the address of an object in a bucket."""
 
 STANDARD_INPUT: Final = Path("-")
 """The name of a file that stands for the standard input."""
@@ -23,10 +27,16 @@ class ScoredFile:
     Not the exception: with its traceback it would hold the file's bytes, for every damaged file of many.
     """
 
-    path: Path
+    path: FileName
     answer: UntimedScore | None
     problem: str = ""
     look: "LumaThumb | None" = None
+
+    @property
+    def local(self) -> Path:
+        """The path, where only files were given."""
+        assert isinstance(self.path, Path), "it is in a bucket"
+        return self.path
 
 
 @dataclass(frozen=True)

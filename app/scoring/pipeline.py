@@ -10,12 +10,13 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Final
 
+from app.fetching.bucket_files import Brought
 from app.inference.batching import Budget, Waiting
 from app.inference.scheduling import Line
 from app.inference.tasks import Result, items_of
+from app.scoring.outcomes import FileName
 from app.scoring.requests import Prepared
 
 _BATCHES_AHEAD: Final = 2
@@ -35,7 +36,7 @@ class PipelineOutcome:
         batch_images: that were scored together.
     """
 
-    path: Path
+    path: FileName | Brought
     prepared: Prepared | str
     results: Sequence[Result | Exception] = ()
     batch_images: int = 0
@@ -45,7 +46,8 @@ class Pipeline:
     """The way of files through decoding and the device.
 
     Args:
-        prepare: called from threads; an image ready to be scored, or why there is none. It raises nothing.
+        prepare: called from threads; an image ready to be scored, or why there is none. What it
+            raises ends the run.
         run: called from one thread: the results of each image's tasks. It raises nothing that only concerns
             some of them.
         budget: of a batch.
@@ -54,7 +56,7 @@ class Pipeline:
 
     def __init__(
         self,
-        prepare: Callable[[Path], Prepared | str],
+        prepare: Callable[[FileName | Brought], Prepared | str],
         run: Callable[[Sequence[Prepared]], list[list[Result | Exception]]],
         budget: Budget,
         threads: int,
@@ -65,7 +67,7 @@ class Pipeline:
         self._threads = threads
         self._most = threads + _BATCHES_AHEAD * budget.count
 
-    def go(self, paths: Iterable[Path]) -> Generator[PipelineOutcome]:
+    def go(self, paths: Iterable[FileName | Brought]) -> Generator[PipelineOutcome]:
         """What comes of files, in their order. However many there are, few are held at a time.
 
         Raises:
@@ -115,7 +117,7 @@ class _Way:
         self._most_decoding = most_decoding
         self._changed = threading.Condition()
         self._line: Line[int] = Line()
-        self._decoded: dict[int, tuple[Path, Prepared]] = {}
+        self._decoded: dict[int, tuple[FileName | Brought, Prepared]] = {}
         self._outcomes: dict[int, PipelineOutcome] = {}
         self._decoding = 0
         self._closed = False
@@ -133,7 +135,7 @@ class _Way:
         with self._changed:
             self._decoding += 1
 
-    def arrive(self, number: int, path: Path, done: "Future[Prepared | str]") -> None:
+    def arrive(self, number: int, path: FileName | Brought, done: "Future[Prepared | str]") -> None:
         """Takes over a file that was decoded, or could not be."""
         if done.cancelled():
             return
@@ -187,7 +189,7 @@ class _Way:
             self._closed = True
             self._changed.notify_all()
 
-    def _take(self) -> list[tuple[int, Path, Prepared]]:
+    def _take(self) -> list[tuple[int, FileName | Brought, Prepared]]:
         """The next batch; nothing once there will be none."""
         with self._changed:
             while not self._closed:

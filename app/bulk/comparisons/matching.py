@@ -54,7 +54,7 @@ def match(references: Path, copies: Path) -> Matched:
     unmatched += [Unmatched(path, f"It has no copy in {shown(copies)}.") for path in alone]
     for folder in (originals, processed):
         folder.count()  # that is when it finds out
-        unmatched += [Unmatched(failure.path, failure.problem) for failure in folder.failures]
+        unmatched += [Unmatched(failure.local, failure.problem) for failure in folder.failures]
     return Matched(tuple(pairs), tuple(unmatched))
 
 

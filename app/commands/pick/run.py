@@ -113,7 +113,7 @@ def _scored(options: PickOptions, settings: Settings, failures: list[ScoredFile]
             if scored.answer is None or scored.look is None:
                 failures.append(scored)
             else:
-                yield _Photo(scored.path, AnsweredImage(scored.answer, scored.look))
+                yield _Photo(scored.local, AnsweredImage(scored.answer, scored.look))
             if stopped():
                 raise KeyboardInterrupt(f"Interrupted after {meter.done} of {len(paths)} files.")
     meant.count()

@@ -1,22 +1,17 @@
 """Images in buckets, read from a real server of buckets on loopback."""
 
 import asyncio
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import aclosing
 
-import httpx
 import pytest
 
 from app.errors import BodyTooLarge, FetchFailed, FetchNotAllowed
 from app.fetching import Allowed, AllowedBuckets, Fetcher
 from app.settings import SettingsError, read_settings
+from tests.app.bucket_server import bucket_server
 from tests.app.running import running
-from tests.docker.balancing import free_ports
 
-_PATIENCE_S = 60.0
 _BUCKETS = AllowedBuckets.of(["s3://photos/public/", "gs://others"])
 
 
@@ -61,40 +56,11 @@ def test_without_its_library_the_settings_say_what_to_install(monkeypatch: pytes
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Iterator[dict[str, str]]:
     """Variables of a server of buckets that holds a photograph."""
-    (port,) = free_ports("127.0.0.1")
-    url = f"http://127.0.0.1:{port}"
-    log = (tmp_path_factory.mktemp("buckets") / "log.txt").open("wb")
-    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
-    with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            _until_it_listens(url)
-            for path, content in (
-                ("/photos", b""),
-                ("/photos/public/ü c.jpg", photo),
-                ("/photos/private.jpg", photo),
-            ):
-                httpx.put(url + path, content=content).raise_for_status()
-            yield {
-                "AWS_ENDPOINT_URL": url,
-                "AWS_ALLOW_HTTP": "true",
-                "AWS_REGION": "us-east-1",
-                "AWS_ACCESS_KEY_ID": "tester",
-                "AWS_SECRET_ACCESS_KEY": "secret",
-            }
-        finally:
-            process.kill()
-
-
-def _until_it_listens(url: str) -> None:
-    began = time.monotonic()
-    while True:
-        try:
-            httpx.get(url)
-        except httpx.TransportError:
-            assert time.monotonic() - began < _PATIENCE_S, "the server of buckets does not start"
-            time.sleep(0.1)
-        else:
-            return
+    with bucket_server(tmp_path_factory.mktemp("buckets") / "log.txt") as store:
+        store.put("photos")
+        store.put("photos/public/ü c.jpg", photo)
+        store.put("photos/private.jpg", photo)
+        yield store.environment
 
 
 async def _fetched(url: str, most: int = 10**6) -> bytes:
