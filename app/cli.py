@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from app.commands import keys, weights
+from app.commands.benchmark.command import benchmark
 from app.commands.calibrate import calibrate_policy
 from app.commands.compare import compare_files
 from app.commands.evaluate.labels import evaluate
@@ -35,6 +36,7 @@ for _name, _command in {
     "compare": compare_files,
     "pick": pick_files,
     "evaluate": evaluate,
+    "benchmark": benchmark,
     "train": train_model,
     "policies": show_policies,
     "calibrate": calibrate_policy,

@@ -117,6 +117,15 @@ def plcc(predicted: ArrayLike, target: ArrayLike, weights: ArrayLike | None = No
     return _pearson(fit_logistic(x, y, w).fitted, y, w)
 
 
+def pearson(predicted: ArrayLike, target: ArrayLike) -> float:
+    """Pearson's correlation of the values as they are, without a fit, in [-1, 1].
+
+    Raises:
+        ValueError: see :func:`agreement`.
+    """
+    return _pearson(*_pairs(predicted, target, None))
+
+
 def rmse(predicted: ArrayLike, target: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Root mean squared error after :func:`fit_logistic`, in the unit of `target`.
 

@@ -57,6 +57,7 @@ _EXPECTED: Final = (
     ("models.training.optimize", "TrainingError"),
     ("models.training.photos", "DataError"),
     ("models.checkpoints.errors", "WeightsError"),
+    ("models.datasets.labels", "LayoutError"),
     ("models.registry", "UnknownModel"),
 )
 
