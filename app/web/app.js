@@ -6,6 +6,7 @@ import { byId, el } from "./dom.js";
 import { markExample, setUpExamples } from "./examples.js";
 import { limitsText, refusal } from "./files.js";
 import { Gallery } from "./gallery.js";
+import { Groups } from "./groups.js";
 import { takeIn } from "./intake.js";
 import { setUpKey } from "./key.js";
 import { Photo } from "./photo.js";
@@ -37,7 +38,7 @@ const compare = new Compare(
   () => limits,
 );
 const onReport = { remove, again: (photo) => queueUp([photo]), compare: comparePhoto };
-const detail = new Detail({ around: () => gallery.shown(), ...onReport });
+const detail = new Detail({ around: () => groups.inOrder() ?? gallery.shown(), ...onReport });
 const solo = new Report(byId("solo"), onReport);
 
 const queue = new Queue((photo, signal) => score(photo.file, { policy: photo.policy, signal }), {
@@ -55,10 +56,16 @@ const queue = new Queue((photo, signal) => score(photo.file, { policy: photo.pol
   changed: showProgress,
 });
 
+const groups = new Groups(
+  { shown: () => gallery.shown(), idle: () => queue.idle, limits: () => limits },
+  { open: (photo) => detail.open(photo), remove, again: (photo) => queueUp([photo]), changed: showProgress },
+);
+
 function become(photo, changes) {
   Object.assign(photo, changes);
   solo.update(photo);
   gallery.update(photo);
+  groups.update(photo);
   detail.update(photo);
 }
 
@@ -146,6 +153,7 @@ function showProgress() {
   byId("again").hidden = left === 0;
   byId("again").textContent = left > 1 ? `Try ${left} again` : "Try again";
   speak(text, photos);
+  groups.refresh();
 }
 
 /** Tells who listens how far the work is: at its beginning, now and then, and at its end. */

@@ -5,6 +5,7 @@ const BASE = new URL("..", import.meta.url);
 const KEY_NAME = "iqa-key";
 const LONGEST_WAIT_MS = 120_000; // the service itself answers or refuses long before that
 const LONGEST_QUESTION_MS = 15_000; // for what needs no image work
+const LONGEST_PICK_MS = 600_000; // dozens of files have to get there first
 
 /** What went wrong, as the service says it, or in the same form what happened on the way. */
 export class Problem extends Error {
@@ -98,6 +99,18 @@ export async function compare(reference, distorted, { resize = false, signal } =
   body.append("distorted", distorted);
   const query = { difference_map: "true", ...(resize ? { resize: "reference" } : {}) };
   return answered(await send("compare", { query, file: [reference, distorted], body, signal }));
+}
+
+/**
+ * Groups files that show the same, and tells which of each group to keep.
+ *
+ * @param {File[]} files
+ * @param {{signal?: AbortSignal}} options
+ */
+export async function pick(files, { signal } = {}) {
+  const body = new FormData();
+  for (const file of files) body.append("images", file);
+  return (await send("pick", { file: files, body, signal, limitMs: LONGEST_PICK_MS })).json();
 }
 
 async function answered(response) {
