@@ -61,7 +61,9 @@ def test_a_group_shows_the_one_to_keep_and_why_not_the_others(
     assert all(page.locator(".group .others .picked").all_text_contents())
     expect(page.get_by_role("list", name="Photographs without").locator("h3")).to_have_text(["china.jpg"])
     sizes = [page.locator(f".group {each} .picture").first.bounding_box() for each in (".best", ".others")]
-    assert sizes[0] and sizes[1] and sizes[0]["width"] > 1.5 * sizes[1]["width"]
+    assert sizes[0]
+    assert sizes[1]
+    assert sizes[0]["width"] > 1.5 * sizes[1]["width"]
     with page.expect_download() as download:
         page.get_by_role("button", name="Groups as CSV").click()
     lines = download.value.path().read_text("utf-8-sig").splitlines()
