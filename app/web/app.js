@@ -13,6 +13,7 @@ import { Photo } from "./photo.js";
 import { explained } from "./problems.js";
 import { Queue } from "./queue.js";
 import { Report } from "./report.js";
+import { Rules } from "./rules.js";
 import { getColumns, getModels, getPolicies, hasKey, score } from "./service.js";
 import { csv, json, save } from "./table.js";
 import { dropThumbnail, makeThumbnail } from "./thumbnails.js";
@@ -37,6 +38,12 @@ const compare = new Compare(
   () => gallery.photos,
   () => limits,
 );
+const rules = new Rules(() => limits);
+const VIEWS = {
+  score: { title: "Image quality", take: add },
+  compare: { title: "Compare · Image quality", take: (files) => compare.take(files) },
+  rules: { title: "Rules · Image quality", take: (files) => rules.take(files) },
+};
 const onReport = { remove, again: (photo) => queueUp([photo]), compare: comparePhoto };
 const detail = new Detail({ around: () => groups.inOrder() ?? gallery.shown(), ...onReport });
 const solo = new Report(byId("solo"), onReport);
@@ -177,21 +184,25 @@ function comparePhoto(photo, side) {
 }
 
 function showView() {
-  const view = location.hash === "#compare" ? "compare" : "score";
-  for (const section of ["score", "compare"]) byId(section).hidden = section !== view;
+  const view = shownView();
+  for (const section of Object.keys(VIEWS)) byId(section).hidden = section !== view;
   for (const link of /** @type {NodeListOf<HTMLElement>} */ (
     document.querySelectorAll("nav [data-view]")
   )) {
     if (link.dataset.view === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = view === "compare" ? "Compare · Image quality" : "Image quality";
+  document.title = VIEWS[view].title;
   if (view === "compare") compare.refresh();
 }
 
+function shownView() {
+  const named = location.hash.slice(1);
+  return Object.hasOwn(VIEWS, named) ? named : "score";
+}
+
 function take(files) {
-  if (byId("compare").hidden) add(files);
-  else compare.take(files);
+  VIEWS[shownView()].take(files);
 }
 
 function setUpControls() {

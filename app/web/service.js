@@ -79,10 +79,10 @@ export async function getPolicies() {
  * Scores a file. Gives the answer as it is, and how it was come by.
  *
  * @param {File} file
- * @param {{policy?: string, signal?: AbortSignal}} options
+ * @param {{policy?: string, map?: boolean, signal?: AbortSignal}} options
  */
-export async function score(file, { policy = "", signal } = {}) {
-  const query = { quality_map: "true", ...(policy ? { policy } : {}) };
+export async function score(file, { policy = "", map = true, signal } = {}) {
+  const query = { ...(map ? { quality_map: "true" } : {}), ...(policy ? { policy } : {}) };
   return answered(await send("score", { query, file, body: file, signal }));
 }
 
@@ -113,6 +113,17 @@ export async function pick(files, { signal } = {}) {
   return (await send("pick", { file: files, body, signal, limitMs: LONGEST_PICK_MS })).json();
 }
 
+/**
+ * Finds the limits of a policy from scores.
+ *
+ * @param {any} question
+ * @param {{signal?: AbortSignal}} options
+ */
+export async function calibrate(question, { signal } = {}) {
+  const body = new Blob([JSON.stringify(question)], { type: "application/json" });
+  return (await send("calibrate", { body, signal })).json();
+}
+
 async function answered(response) {
   return { answer: await response.json(), remembered: response.headers.get("X-Cache") === "hit" };
 }
@@ -141,7 +152,7 @@ async function fetched(address, used, { file, body, signal, limitMs }) {
   const headers = { Accept: "application/json, application/problem+json" };
   if (used !== null) headers.Authorization = `Bearer ${used}`;
   // The content decides what an image is; a label from the file's name could only be wrong.
-  if (body instanceof Blob) headers["Content-Type"] = "application/octet-stream";
+  if (body instanceof File) headers["Content-Type"] = "application/octet-stream";
   const limit = AbortSignal.timeout(limitMs);
   try {
     const response = await fetch(address, {
