@@ -40,6 +40,7 @@ from app.http.middleware import PROBLEM_JSON
 from app.imaging.formats.registry import FORMATS
 from app.schemas.addresses import BatchAddresses, ImageAddress, PairAddresses
 from app.schemas.batch import BatchLine
+from app.schemas.calibrate import CalibrateAsking
 from app.schemas.problems import ProblemDetails
 
 
@@ -77,6 +78,7 @@ WORK_PROBLEMS = (
 WORDS_PARAMETER: Final = "adjectives"
 """Takes words beyond the 40, which only weights with a text encoder can compare with an image."""
 IMAGE_TYPES: Final = tuple(each.mime for each in FORMATS)
+_BODIES: Final = (ImageAddress, PairAddresses, BatchAddresses, CalibrateAsking)
 _BINARY: Final = {"type": "string", "format": "binary"}
 _KEY_SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
@@ -153,7 +155,7 @@ def document(
         _tell_of_policies(document, policies)
         _add_examples(document)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for schema in (ProblemDetails, BatchLine, ImageAddress, PairAddresses, BatchAddresses):
+        for schema in (ProblemDetails, BatchLine, *_BODIES):
             own = schema.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
             schemas |= own.pop("$defs", {})
             schemas[schema.__name__] = own

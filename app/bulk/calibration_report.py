@@ -1,7 +1,7 @@
-"""What ``iqa calibrate`` found: sentences, and an HTML page with the photographs nearest to each limit."""
+"""What ``iqa calibrate`` found: an HTML page with the photographs nearest to each limit."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,11 +9,15 @@ from typing import Final
 from app.bulk.html_page import render_page
 from app.bulk.thumbnails import DECODED_BEFORE, thumbnail
 from app.policies import Limit, MeasuredImage
-from app.policies.calibrating import CONFIDENCE, FoundLimit, FoundLimits, Promise
+from app.policies.calibrating import FoundLimit, FoundLimits
+from app.policies.found_policy import bounds, sentences
 from app.policies.judging import measured_value
 from app.printable import shown
 from app.schemas.score import UntimedScore
 from models.files import write_atomically
+
+MORE: Final = "allow more with --reject-at-most"
+"""How ``iqa calibrate`` is told to reject a larger share."""
 
 _MOST_PICTURES: Final = 24
 
@@ -32,37 +36,6 @@ class _Picture:
     name: str
     address: str | None
     note: str
-
-
-def percent(share: float) -> str:
-    """Of a share: "2.0 %"."""
-    return f"{100 * share:.1f} %"
-
-
-def bounds(limit: Limit) -> tuple[str, str]:
-    """When a photograph fails by a limit, and when it goes to review: "below 0.21"."""
-    side = "above" if limit.is_upper else "below"
-    fail, review = ("-" if bound is None else f"{side} {bound:g}" for bound in (limit.fail, limit.review))
-    return fail, review
-
-
-def sentences(found: FoundLimits) -> Iterator[str]:
-    """What is to be expected of the policy, and how sure that is."""
-    yield f"Of photographs like the good ones {_promised(found.fail, 'fail')}."
-    yield f"{_promised(found.review, 'fail or go to review')}.".capitalize()
-    if not found.fail.kept:
-        yield (
-            f"No promise below {percent(found.fail.expected)} can be made with {len(found.good)} good "
-            "photographs: give more, or allow more with --reject-at-most."
-        )
-    for kind, outcomes in (("good", found.good), ("bad", found.bad)):
-        if outcomes:
-            yield (
-                f"Of the {len(outcomes)} {kind} photographs given, {outcomes.count('fail')} fail and "
-                f"{outcomes.count('review')} go to review."
-            )
-    if found.left_out:
-        yield f"Without a limit, since none would find anything: {', '.join(found.left_out)}."
 
 
 def write_calibration(
@@ -95,17 +68,10 @@ def write_calibration(
         ],
         limits=[(each, _nearest(each, good)) for each in found.limits],
         most=_MOST_PICTURES,
-        sentences=list(sentences(found)),
+        sentences=list(sentences(found, more=MORE)),
         title=f"The policy {name}",
     )
     write_atomically(path, text.encode("utf-8", "backslashreplace"))
-
-
-def _promised(promise: Promise, verb: str) -> str:
-    return (
-        f"{percent(promise.expected)} are expected to {verb}: of {promise.photographs} further ones "
-        f"{promise.low} to {promise.high}, {100 * CONFIDENCE:g} times in 100"
-    )
 
 
 def _nearest(found: FoundLimit, good: Sequence[CalibrationPhoto]) -> list[_Picture]:

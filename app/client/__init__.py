@@ -23,6 +23,7 @@ from app.client.errors import (
 )
 from app.client.requests import Image, Words
 from app.client.sync import Client
+from app.schemas.calibrate import CalibrateAnswer
 from app.schemas.compare import CompareAnswer
 from app.schemas.compare_summary import CompareSummary
 from app.schemas.models import ModelsAnswer
@@ -34,6 +35,7 @@ from app.schemas.summary import ScoreSummary
 __all__ = [
     "AdjectiveResult",
     "AsyncClient",
+    "CalibrateAnswer",
     "Client",
     "ClientError",
     "CompareAnswer",

@@ -9,16 +9,18 @@ from typing import Final, Self
 import httpx
 
 from app.client import connection, requests
+from app.client.calibrating import calibrate_asking, calibrate_request
 from app.client.concurrency import PacedRun
 from app.client.errors import ClientError, ImageUnreadable, Misunderstood
 from app.client.requests import AnswerT, Call, Image, Words
 from app.client.retry import Attempts, Clock, Patience, is_refusal
+from app.schemas.calibrate import CalibrateAnswer
 from app.schemas.compare import CompareAnswer
 from app.schemas.compare_summary import CompareSummary
 from app.schemas.models import ModelsAnswer
 from app.schemas.pick import PickAnswer
 from app.schemas.policies import PoliciesAnswer
-from app.schemas.score import ScoreAnswer
+from app.schemas.score import ScoreAnswer, UntimedScore
 from app.schemas.summary import ScoreSummary
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
@@ -197,6 +199,19 @@ class AsyncClient:
     async def pick_named(self, images: Sequence[tuple[str, bytes]], model: str | None) -> PickAnswer:
         """The answer about images that were read, by their names."""
         return await self._ask(PickAnswer, requests.pick_request(images, requests.parameters(model)))
+
+    async def calibrate(
+        self,
+        good: Iterable[UntimedScore],
+        bad: Iterable[UntimedScore] = (),
+        *,
+        reject_at_most: float = 0.02,
+        name: str = "mine",
+        model: str | None = None,
+    ) -> CalibrateAnswer:
+        """As :meth:`app.client.Client.calibrate`."""
+        asking = calibrate_asking(good, bad, model, reject_at_most=reject_at_most, name=name)
+        return await self._ask(CalibrateAnswer, calibrate_request(asking, requests.parameters(model)))
 
     async def models(self) -> ModelsAnswer:
         """As :meth:`app.client.Client.models`."""

@@ -51,7 +51,8 @@ class Call:
         method: of HTTP.
         path: below the service's address.
         params: of the query.
-        content: of the body, if it is one image.
+        content: of the body, if it is one image or JSON.
+        media_type: of `content`.
         files: of the body, if they are several: the field, the name and the bytes of each.
         request_id: under which the service logs all attempts.
     """
@@ -60,6 +61,7 @@ class Call:
     path: str
     params: dict[str, str] = field(default_factory=dict)
     content: bytes | None = None
+    media_type: str = "application/octet-stream"
     files: tuple[tuple[str, str, bytes], ...] = ()
     request_id: str = field(default_factory=lambda: uuid4().hex)
 
@@ -69,7 +71,7 @@ class Call:
         if deadline_s is not None:
             headers["X-Timeout-Ms"] = str(round(deadline_s * 1000))
         if self.content is not None:
-            headers["Content-Type"] = "application/octet-stream"
+            headers["Content-Type"] = self.media_type
         files = [(name, (file, data, "application/octet-stream")) for name, file, data in self.files]
         return client.build_request(
             self.method,

@@ -27,12 +27,13 @@ from app.client.errors import (
 )
 from app.client.requests import Image, Words
 from app.client.retry import Clock
+from app.schemas.calibrate import CalibrateAnswer
 from app.schemas.compare import CompareAnswer
 from app.schemas.compare_summary import CompareSummary
 from app.schemas.models import ModelsAnswer
 from app.schemas.pick import PickAnswer
 from app.schemas.policies import PoliciesAnswer
-from app.schemas.score import ScoreAnswer
+from app.schemas.score import ScoreAnswer, UntimedScore
 from app.schemas.summary import ScoreSummary
 
 _T = TypeVar("_T")
@@ -238,6 +239,32 @@ class Client:
         """
         read = requests.named_images(images, self._most_bytes)
         return self._do(lambda asking: asking.pick_named(read, model))
+
+    def calibrate(
+        self,
+        good: Iterable[UntimedScore],
+        bad: Iterable[UntimedScore] = (),
+        *,
+        reject_at_most: float = 0.02,
+        name: str = "mine",
+        model: str | None = None,
+    ) -> CalibrateAnswer:
+        """Limits that let photographs like the good ones pass: the answer to POST /calibrate.
+
+        Args:
+            good: answers about 20 to 500 photographs that are good enough.
+            bad: answers about others that are not, 500 at most.
+            reject_at_most: share of photographs like the good ones that may fail, in (0, 0.5].
+            name: of the policy.
+            model: whose score and dimensions are limited; by default that of :meth:`score`.
+
+        Raises:
+            ClientError: as of :meth:`score_request`; with too few good ones, too.
+            ValueError: an answer lacks the model, or there are too many.
+        """
+        return self._do(
+            lambda asking: asking.calibrate(good, bad, reject_at_most=reject_at_most, name=name, model=model)
+        )
 
     def models(self) -> ModelsAnswer:
         """What the service has loaded.

@@ -12,7 +12,6 @@ from app.commands.terminal import fail, reported
 from app.printable import shown
 from app.settings import Settings
 
-_REVIEW_TIMES: Final = 4.0  # as many go to review at most, unless --review-at-most says it
 _MOST: Final = 0.5  # more than a half rejected is no limit but a choice
 
 
@@ -94,7 +93,9 @@ def calibrate_policy(options: CalibrateOptions, settings: Settings) -> None:
 def _shares(options: CalibrateOptions) -> tuple[float, float]:
     may_fail = _share("--reject-at-most", options.reject_at_most)
     if options.review_at_most is None:
-        return may_fail, min(_REVIEW_TIMES * may_fail, (1 + may_fail) / 2)
+        from app.policies.found_policy import usual_review  # with numpy
+
+        return may_fail, usual_review(may_fail)
     may_review = _share("--review-at-most", options.review_at_most)
     if may_review <= may_fail:
         fail(

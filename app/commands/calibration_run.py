@@ -3,14 +3,13 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import typer
 from rich import box
 from rich.table import Table
 
-from app.bulk.calibration_report import CalibrationPhoto, bounds, percent, sentences, write_calibration
+from app.bulk.calibration_report import MORE, CalibrationPhoto, write_calibration
 from app.bulk.image_files import Meant
 from app.bulk.scorers import InProcess
 from app.commands.official import fetch_where_asked
@@ -24,8 +23,9 @@ from app.commands.terminal import (
     fail,
     require_writable,
 )
-from app.policies import MeasuredImage, PolicyTable, is_policy_name, to_toml
+from app.policies import MeasuredImage, is_policy_name, to_toml
 from app.policies.calibrating import FoundLimits, candidates, find_limits
+from app.policies.found_policy import bounds, found_table, sentences
 from app.printable import shown
 from app.scoring.outcomes import ScoredFile
 from app.settings import Settings, answering
@@ -89,13 +89,7 @@ def run_calibration(order: CalibrationOrder, settings: Settings) -> None:
         review_at_most=order.may_review,
     )
     drawn = any(not each.measured.photograph for each in good)
-    table = PolicyTable(
-        description=f"Limits found on {len(good)} good photographs.",
-        origin=_origin(found),
-        weights=weights,
-        not_a_photograph=None if drawn else "review",
-        limits=tuple(each.limit for each in found.limits),
-    )
+    table = found_table(found, weights, by="iqa calibrate", drawn=drawn)
     write_atomically(order.out, to_toml(order.name, table).encode())
     _show(found, good, bad)
     complain(
@@ -126,14 +120,6 @@ def _looked_at(
     return found
 
 
-def _origin(found: FoundLimits) -> str:
-    bad = f" and {len(found.bad)} bad" if found.bad else ""
-    return (
-        f"Found by iqa calibrate on {date.today().isoformat()} on {len(found.good)} good{bad} photographs; "
-        f"of photographs like the good ones {percent(found.fail.expected)} are expected to fail."
-    )
-
-
 def _show(found: FoundLimits, good: Sequence[CalibrationPhoto], bad: Sequence[CalibrationPhoto]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in (
@@ -157,5 +143,5 @@ def _show(found: FoundLimits, good: Sequence[CalibrationPhoto], bad: Sequence[Ca
         )
     out = console()
     out.print(table)
-    for sentence in sentences(found):
+    for sentence in sentences(found, more=MORE):
         out.print(sentence, soft_wrap=True)

@@ -32,7 +32,7 @@ A policy for copies has limits for POST /compare; other limits that it has are a
 """
 
 from app.policies.definition import Limit, Policy, PolicyTable, SizeLimit
-from app.policies.describing import described
+from app.policies.describing import described, limit_described
 from app.policies.judging import (
     MeasuredImage,
     ModelOpinion,
@@ -65,6 +65,7 @@ __all__ = [
     "is_policy_name",
     "judge",
     "judge_measured",
+    "limit_described",
     "load",
     "parse",
     "require_grades",

@@ -263,14 +263,29 @@ def _threshold(distances: _Values, share: float) -> float:
 
 
 def _promise(count: int, share: float) -> Promise:
-    from scipy.stats import betabinom
-
     rank = _rank(count, share)
-    rejected = betabinom(count, count + 1 - rank, rank)
+    rejected = _cumulated(count, count + 1 - rank, rank)
     outside = (1 - CONFIDENCE) / 2
     expected = (count + 1 - rank) / (count + 1)
-    low, high = (int(rejected.ppf(part)) for part in (outside, 1 - outside))
+    low, high = (int(np.searchsorted(rejected, part)) for part in (outside, 1 - outside))
     return Promise(expected, low, high, count, expected <= share + 1e-9)
+
+
+def _cumulated(count: int, a: int, b: int) -> _Values:
+    """Of a beta-binomial distribution: the probabilities of 0 to `count` at most, ``(count + 1,)``.
+
+    scipy has it too, and is too large for an HTTP process.
+    """
+
+    def beta(x: int, y: int) -> float:
+        return math.lgamma(x) + math.lgamma(y) - math.lgamma(x + y)
+
+    ways = [-math.log(count + 1) - beta(number + 1, count - number + 1) for number in range(count + 1)]
+    chances = [
+        math.exp(ways[number] + beta(number + a, count - number + b) - beta(a, b))
+        for number in range(count + 1)
+    ]
+    return np.cumsum(chances)
 
 
 def _found(

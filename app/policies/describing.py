@@ -35,7 +35,7 @@ def described(policy: Policy, loaded: Sequence[str], weights: Mapping[str, HasDi
         misaligned=policy.misaligned,
         comparisons=[_pair_limit(limit) for limit in policy.comparisons],
         strong_fault=policy.strong_fault,
-        limits=[_limit(limit) for limit in policy.limits],
+        limits=[limit_described(limit) for limit in policy.limits],
         warnings=uncalibrated(policy, weights),
     )
 
@@ -54,7 +54,8 @@ def _pair_limit(limit: PairLimit) -> PairPolicyLimit:
     )
 
 
-def _limit(limit: Limit) -> PolicyLimit:
+def limit_described(limit: Limit) -> PolicyLimit:
+    """What is said of a limit of a score, a dimension, an adjective or the exposure."""
     return PolicyLimit(
         measure=limit.measure,
         model=limit.model,

@@ -59,6 +59,12 @@ class ServiceLimits(Answer):
     suffixes: list[str] = Field(
         default=[], description="Of image files, in lower case; empty from servers older than this field."
     )
+    max_files: int | None = Field(
+        default=None, description="Of a request with many images; null from servers older than this field."
+    )
+    max_files_bytes: int | None = Field(
+        default=None, description="Of all files of such a request; null from servers older than this field."
+    )
 
 
 class AdjectivePair(Answer):

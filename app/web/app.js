@@ -6,12 +6,14 @@ import { byId, el } from "./dom.js";
 import { markExample, setUpExamples } from "./examples.js";
 import { limitsText, refusal } from "./files.js";
 import { Gallery } from "./gallery.js";
+import { Groups } from "./groups.js";
 import { takeIn } from "./intake.js";
 import { setUpKey } from "./key.js";
 import { Photo } from "./photo.js";
 import { explained } from "./problems.js";
 import { Queue } from "./queue.js";
 import { Report } from "./report.js";
+import { Rules } from "./rules.js";
 import { getColumns, getModels, getPolicies, hasKey, score } from "./service.js";
 import { csv, json, save } from "./table.js";
 import { dropThumbnail, makeThumbnail } from "./thumbnails.js";
@@ -36,8 +38,14 @@ const compare = new Compare(
   () => gallery.photos,
   () => limits,
 );
+const rules = new Rules(() => limits);
+const VIEWS = {
+  score: { title: "Image quality", take: add },
+  compare: { title: "Compare · Image quality", take: (files) => compare.take(files) },
+  rules: { title: "Rules · Image quality", take: (files) => rules.take(files) },
+};
 const onReport = { remove, again: (photo) => queueUp([photo]), compare: comparePhoto };
-const detail = new Detail({ around: () => gallery.shown(), ...onReport });
+const detail = new Detail({ around: () => groups.inOrder() ?? gallery.shown(), ...onReport });
 const solo = new Report(byId("solo"), onReport);
 
 const queue = new Queue((photo, signal) => score(photo.file, { policy: photo.policy, signal }), {
@@ -55,10 +63,16 @@ const queue = new Queue((photo, signal) => score(photo.file, { policy: photo.pol
   changed: showProgress,
 });
 
+const groups = new Groups(
+  { shown: () => gallery.shown(), idle: () => queue.idle, limits: () => limits },
+  { open: (photo) => detail.open(photo), remove, again: (photo) => queueUp([photo]), changed: showProgress },
+);
+
 function become(photo, changes) {
   Object.assign(photo, changes);
   solo.update(photo);
   gallery.update(photo);
+  groups.update(photo);
   detail.update(photo);
 }
 
@@ -146,6 +160,7 @@ function showProgress() {
   byId("again").hidden = left === 0;
   byId("again").textContent = left > 1 ? `Try ${left} again` : "Try again";
   speak(text, photos);
+  groups.refresh();
 }
 
 /** Tells who listens how far the work is: at its beginning, now and then, and at its end. */
@@ -169,21 +184,25 @@ function comparePhoto(photo, side) {
 }
 
 function showView() {
-  const view = location.hash === "#compare" ? "compare" : "score";
-  for (const section of ["score", "compare"]) byId(section).hidden = section !== view;
+  const view = shownView();
+  for (const section of Object.keys(VIEWS)) byId(section).hidden = section !== view;
   for (const link of /** @type {NodeListOf<HTMLElement>} */ (
     document.querySelectorAll("nav [data-view]")
   )) {
     if (link.dataset.view === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = view === "compare" ? "Compare · Image quality" : "Image quality";
+  document.title = VIEWS[view].title;
   if (view === "compare") compare.refresh();
 }
 
+function shownView() {
+  const named = location.hash.slice(1);
+  return Object.hasOwn(VIEWS, named) ? named : "score";
+}
+
 function take(files) {
-  if (byId("compare").hidden) add(files);
-  else compare.take(files);
+  VIEWS[shownView()].take(files);
 }
 
 function setUpControls() {

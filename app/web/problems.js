@@ -155,7 +155,7 @@ const PROBLEMS = {
   },
   "no-answer": {
     title: "No answer came",
-    say: () => "The service took the photograph and then kept silent for two minutes. Try again.",
+    say: () => "The service took what was sent and then kept silent for minutes. Try again.",
     again: true,
   },
   "unreadable-file": {

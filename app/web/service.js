@@ -5,6 +5,7 @@ const BASE = new URL("..", import.meta.url);
 const KEY_NAME = "iqa-key";
 const LONGEST_WAIT_MS = 120_000; // the service itself answers or refuses long before that
 const LONGEST_QUESTION_MS = 15_000; // for what needs no image work
+const LONGEST_PICK_MS = 600_000; // dozens of files have to get there first
 
 /** What went wrong, as the service says it, or in the same form what happened on the way. */
 export class Problem extends Error {
@@ -78,10 +79,10 @@ export async function getPolicies() {
  * Scores a file. Gives the answer as it is, and how it was come by.
  *
  * @param {File} file
- * @param {{policy?: string, signal?: AbortSignal}} options
+ * @param {{policy?: string, map?: boolean, signal?: AbortSignal}} options
  */
-export async function score(file, { policy = "", signal } = {}) {
-  const query = { quality_map: "true", ...(policy ? { policy } : {}) };
+export async function score(file, { policy = "", map = true, signal } = {}) {
+  const query = { ...(map ? { quality_map: "true" } : {}), ...(policy ? { policy } : {}) };
   return answered(await send("score", { query, file, body: file, signal }));
 }
 
@@ -98,6 +99,29 @@ export async function compare(reference, distorted, { resize = false, signal } =
   body.append("distorted", distorted);
   const query = { difference_map: "true", ...(resize ? { resize: "reference" } : {}) };
   return answered(await send("compare", { query, file: [reference, distorted], body, signal }));
+}
+
+/**
+ * Groups files that show the same, and tells which of each group to keep.
+ *
+ * @param {File[]} files
+ * @param {{signal?: AbortSignal}} options
+ */
+export async function pick(files, { signal } = {}) {
+  const body = new FormData();
+  for (const file of files) body.append("images", file);
+  return (await send("pick", { file: files, body, signal, limitMs: LONGEST_PICK_MS })).json();
+}
+
+/**
+ * Finds the limits of a policy from scores.
+ *
+ * @param {any} question
+ * @param {{signal?: AbortSignal}} options
+ */
+export async function calibrate(question, { signal } = {}) {
+  const body = new Blob([JSON.stringify(question)], { type: "application/json" });
+  return (await send("calibrate", { body, signal })).json();
 }
 
 async function answered(response) {
@@ -128,7 +152,7 @@ async function fetched(address, used, { file, body, signal, limitMs }) {
   const headers = { Accept: "application/json, application/problem+json" };
   if (used !== null) headers.Authorization = `Bearer ${used}`;
   // The content decides what an image is; a label from the file's name could only be wrong.
-  if (body instanceof Blob) headers["Content-Type"] = "application/octet-stream";
+  if (body instanceof File) headers["Content-Type"] = "application/octet-stream";
   const limit = AbortSignal.timeout(limitMs);
   try {
     const response = await fetch(address, {

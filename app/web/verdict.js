@@ -3,13 +3,14 @@
 import { el } from "./dom.js";
 import { capital, count, hundred, modelName, percent } from "./words.js";
 
+const BUILT_IN = ["upload", "catalog", "portrait", "training-set"];
 const MARKS = { pass: "✓", review: "?", fail: "✕" };
 
 export const OUTCOMES = { pass: "Pass", review: "Review", fail: "Fail" };
 
 /** A policy's name for people. */
 export function policyTitle(name) {
-  return name === "upload" ? "upload rules" : name;
+  return BUILT_IN.includes(name) ? `${name.replace("-", " ")} rules` : name;
 }
 
 /** The mark of a verdict, which says in a word and a sign what its color says. */

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from app import errors
 from app.api.dependencies import ServiceDep
+from app.api.many import TIMES_A_FILE
 from app.api.openapi import problems
 from app.imaging.formats.registry import SUFFIXES, supported_formats
 from app.schemas.models import (
@@ -59,6 +60,8 @@ async def list_models(service: ServiceDep) -> ModelsAnswer:
             max_scored_pixels=settings.max_scored_pixels,
             formats=list(supported_formats()),
             suffixes=sorted(SUFFIXES),
+            max_files=settings.max_files,
+            max_files_bytes=TIMES_A_FILE * settings.max_body_bytes,
         ),
         adjectives={
             dimension: [

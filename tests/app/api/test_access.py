@@ -35,6 +35,7 @@ LOCKED = [
     ("POST", "/compare"),
     ("POST", "/compare/map"),
     ("POST", "/pick"),
+    ("POST", "/calibrate"),
     ("GET", "/models"),
     ("GET", "/policies"),
 ]

@@ -56,6 +56,7 @@ def test_operations_have_names_that_a_generated_client_can_use(document: dict[st
     names = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
     assert names == {
         "score_image", "score_map", "score_batch", "compare_images", "compare_map", "pick_images",
+        "calibrate_policy_limits",
         "list_models", "list_policies", "explain_problem", "read_metrics", "livez", "readyz", "show_page",
     }  # fmt: skip
 

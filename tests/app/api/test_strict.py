@@ -41,6 +41,7 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
         ),
         ("POST", "/compare/map", {"resize"}),
         ("POST", "/pick", {"models"}),
+        ("POST", "/calibrate", {"models"}),
         ("GET", "/models", set()),
         ("GET", "/policies", set()),
     ],
@@ -104,7 +105,7 @@ def test_a_timeout_is_one_number_of_milliseconds(client: TestClient, values: lis
 
 
 @pytest.mark.parametrize(
-    "path", ["/score", "/score/map", "/score/batch", "/compare", "/compare/map", "/pick"]
+    "path", ["/score", "/score/map", "/score/batch", "/compare", "/compare/map", "/pick", "/calibrate"]
 )
 @pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "GZIP"])
 def test_encoded_bodies_are_not_decoded(client: TestClient, path: str, encoding: str) -> None:

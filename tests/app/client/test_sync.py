@@ -286,6 +286,18 @@ def test_the_best_of_several(asking: Client, photo: bytes, tmp_path: Path) -> No
 
 
 @pytest.mark.process
+def test_limits_from_answers(asking: Client, photo: bytes) -> None:
+    answer = asking.score(photo)
+    found = asking.calibrate([answer] * 49, [answer], reject_at_most=0.05, name="shop")
+    assert (len(found.good), len(found.bad), found.fail.kept) == (49, 1, True)
+    assert "[shop]" in found.toml
+    with pytest.raises(Problem, match="invalid-parameter"):
+        asking.calibrate([answer] * 19)
+    with pytest.raises(ValueError, match="no scores of qualiclip"):
+        asking.calibrate([asking.score(photo, models="bpclip")] * 20, model="qualiclip")
+
+
+@pytest.mark.process
 def test_an_image_is_judged_by_a_policy(asking: Client, photo: bytes) -> None:
     assert "upload" in {policy.name for policy in asking.policies().policies}
     verdict = asking.score(photo, policy="upload").verdict

@@ -67,7 +67,7 @@ def test_the_policies_are_listed_with_their_limits(file: Path) -> None:
 
 def test_as_json(file: Path) -> None:
     result = invoke("policies", "--json", environment={"IQA_POLICIES_FILE": str(file)})
-    upload, transcode, gate, size = json.loads(result.stdout)["policies"]
+    upload, transcode, _, _, _, gate, size = json.loads(result.stdout)["policies"]
     assert (upload["name"], upload["built_in"], gate["built_in"]) == ("upload", True, False)
     assert (transcode["needs_reference"], gate["needs_reference"]) == (True, False)
     assert (gate["models"], gate["limits"][1]["bad"]) == (["bpclip"], "above")
@@ -247,7 +247,10 @@ def test_the_table_has_a_row_for_each_distortion(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--policy", "gates"), "There is no policy 'gates'; there are: upload, gate, size."),
+        (
+            ("--policy", "gates"),
+            "There is no policy 'gates'; there are: upload, catalog, portrait, training-set, gate, size.",
+        ),
         (
             ("--policy", "gate", "--models", "qualiclip"),
             "The policy gate needs the model bpclip, which is not",

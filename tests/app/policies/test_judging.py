@@ -269,8 +269,18 @@ def test_what_cannot_be_applied_is_left_out_if_built_in_and_refused_if_written()
 @pytest.mark.parametrize(
     ("name", "loaded", "asked", "said"),
     [
-        ("none", BOTH, BOTH, "There is no policy 'none'; there are: upload, mine."),
-        ("n" * 99, BOTH, BOTH, f"There is no policy '{'n' * 40}'; there are: upload, mine."),
+        (
+            "none",
+            BOTH,
+            BOTH,
+            "There is no policy 'none'; there are: upload, catalog, portrait, training-set, mine.",
+        ),
+        (
+            "n" * 99,
+            BOTH,
+            BOTH,
+            f"There is no policy '{'n' * 40}'; there are: upload, catalog, portrait, training-set, mine.",
+        ),
         ("", ("qualiclip",), ("qualiclip",), "There is no policy ''; there are: mine."),
         (
             "upload",
@@ -289,7 +299,8 @@ def test_a_policy_that_cannot_be_had_is_refused(
     with pytest.raises(PolicyRefused) as raised:
         choose(name, known, loaded, asked)
     assert str(raised.value) == said
-    assert raised.value.known == [each for each in ("upload", "mine") if each == "mine" or loaded == BOTH]
+    built_in = ["upload", "catalog", "portrait", "training-set"] if loaded == BOTH else []
+    assert raised.value.known == [*built_in, "mine"]
     assert choose("mine", known, loaded, loaded) is known["mine"]
 
 

@@ -29,14 +29,27 @@ def complaint(text: str) -> str:
     return str(raised.value)
 
 
-def test_the_built_in_policy_says_what_it_is_for_and_where_its_limits_come_from() -> None:
-    upload = load(None)["upload"]
-    assert upload.built_in
-    assert upload.description
-    assert upload.origin
-    assert upload.limits
-    assert upload.side is not None
-    assert all(limit.model is not None for limit in upload.limits if limit.exposure is None)
+@pytest.mark.parametrize("name", ["upload", "catalog", "portrait", "training-set"])
+def test_a_built_in_policy_says_what_it_is_for_and_where_its_limits_come_from(name: str) -> None:
+    found = load(None)[name]
+    assert found.built_in
+    assert found.description
+    assert found.origin
+    assert found.limits
+    assert found.side is not None
+    assert all(limit.model is not None for limit in found.limits if limit.exposure is None)
+
+
+def test_the_built_in_policies_differ_as_they_say() -> None:
+    def bounds(name: str) -> dict[str, tuple[float | None, float | None]]:
+        return {limit.about: (limit.fail, limit.review) for limit in load(None)[name].limits}
+
+    upload, catalog, portrait, training = map(bounds, ("upload", "catalog", "portrait", "training-set"))
+    assert upload.keys() - catalog.keys() == {"well-exposed", "clipped_highlights"}  # white is no fault
+    assert portrait.keys() == training.keys() == upload.keys()
+    for strict in (catalog, portrait):
+        assert all(strict[about][0] >= upload[about][0] for about in strict)  # type: ignore[operator]
+    assert training == {about: (fail, None) for about, (fail, _) in upload.items()}
 
 
 def test_the_built_in_limits_are_of_the_bundled_weights() -> None:
@@ -52,7 +65,7 @@ def test_the_definitions_of_a_file_win(tmp_path: Path) -> None:
     path = tmp_path / "policies.toml"
     path.write_text('\ufeff[upload]\nside = { fail = 7 }\n["2nd-one"]\npixels = { review = 9 }\n', "utf-8")
     found = load(path)
-    assert list(found) == ["upload", "transcode", "2nd-one"]
+    assert list(found) == ["upload", "transcode", "catalog", "portrait", "training-set", "2nd-one"]
     assert (found["upload"].built_in, found["upload"].limits) == (False, ())
     assert found["upload"].side is not None
     assert found["upload"].side.fail == 7

@@ -14,6 +14,8 @@ from tests.photographs import named
 
 pytestmark = pytest.mark.process
 
+BUILT_IN = ["upload", "catalog", "portrait", "training-set"]
+
 BATCHES = "iqa_batch_images_count"
 _TOO_BRIGHT = "The photograph is too bright: large parts have lost their detail to white."
 
@@ -142,7 +144,7 @@ def test_the_log_tells_of_limits_of_other_weights(remembering_server: tuple[Serv
 def test_verdicts_are_counted_from_the_start_and_once_for_each_answer(remembering: httpx.Client) -> None:
     series = {
         (policy, outcome): f'iqa_verdicts_total{{outcome="{outcome}",policy="{policy}"}}'
-        for policy in ("everything", "nothing", "of-others", "light", "upload")
+        for policy in ("everything", "nothing", "of-others", "light", "upload", "catalog")
         for outcome in ("pass", "review", "fail")
     }
     text = remembering.get("/metrics").text
@@ -166,10 +168,9 @@ def test_verdicts_are_counted_from_the_start_and_once_for_each_answer(rememberin
 def test_an_unknown_policy_is_refused_with_those_that_there_are(remembering: httpx.Client, path: str) -> None:
     body = is_problem(remembering.post(f"{path}?policy=uplaod"), 422, "invalid-parameter")
     assert body["parameter"] == "policy"
-    assert body["known"] == ["upload", "everything", "nothing", "of-others", "light"]
-    assert body["detail"] == (
-        "There is no policy 'uplaod'; there are: upload, everything, nothing, of-others, light."
-    )
+    known = [*BUILT_IN, "everything", "nothing", "of-others", "light"]
+    assert body["known"] == known
+    assert body["detail"] == f"There is no policy 'uplaod'; there are: {', '.join(known)}."
 
 
 def test_a_policy_is_refused_where_its_model_is_not_asked(remembering: httpx.Client) -> None:
@@ -191,7 +192,8 @@ def test_where_no_verdict_is_made_none_can_be_asked_for(remembering: httpx.Clien
 @pytest.mark.parametrize("base", ["", "/v1"])
 def test_the_policies_are_listed_with_their_limits(remembering: httpx.Client, base: str) -> None:
     policies = remembering.get(f"{base}/policies").json()["policies"]
-    upload, transcode, everything, nothing, others, close, light = policies
+    upload, transcode, _, _, _, everything, nothing, others, close, light = policies
+    assert [each["name"] for each in policies if each["built_in"] and not each["needs_reference"]] == BUILT_IN
     assert (upload["name"], upload["built_in"]) == ("upload", True)
     assert upload["description"]
     assert upload["origin"]
@@ -266,9 +268,9 @@ def test_the_document_names_the_policies(remembering: httpx.Client) -> None:
     paths = remembering.get("/openapi.json").json()["paths"]
     for path in ("/score", "/score/batch"):
         parameters = {each["name"]: each for each in paths[path]["post"]["parameters"]}
-        known = ["upload", "everything", "nothing", "of-others", "light"]
+        known = [*BUILT_IN, "everything", "nothing", "of-others", "light"]
         assert parameters["policy"]["schema"]["enum"] == known
     parameters = {each["name"]: each for each in paths["/compare"]["post"]["parameters"]}
     # Of these weights nothing has a grade, which `transcode` limits.
-    known = ["upload", "everything", "nothing", "of-others", "close", "light"]
+    known = [*BUILT_IN, "everything", "nothing", "of-others", "close", "light"]
     assert parameters["policy"]["schema"]["enum"] == known
