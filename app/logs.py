@@ -58,12 +58,18 @@ def configure_logging(form: Literal["console", "json"], level: str) -> None:
     logging.getLogger("py.warnings").addFilter(_not_of_readers)
 
 
-def log_fields(
-    logger: logging.Logger, level: int, message: str, *, exc_info: BaseException | None = None, **fields: Any
-) -> None:
+def log_fields(logger: logging.Logger, level: int, message: str, **fields: Any) -> None:
     """Logs a message with fields; those that are None are left out, and text is cut where it is long."""
-    present = {key: _shown(value) for key, value in fields.items() if value is not None}
-    logger.log(level, message, exc_info=exc_info, extra={_OWN: present})
+    logger.log(level, message, extra={_OWN: _present(fields)})
+
+
+def log_exception(logger: logging.Logger, message: str, error: BaseException, /, **fields: Any) -> None:
+    """The same about an exception, with where it was raised, as an error."""
+    logger.error(message, exc_info=error, extra={_OWN: _present(fields)})
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: _shown(value) for key, value in fields.items() if value is not None}
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
@@ -51,7 +52,7 @@ class ExportedTracing(Tracing):
 
     def __init__(self, process: Mapping[str, str]) -> None:
         _speak_seldom(logging.getLogger("opentelemetry"))
-        own = {
+        own: dict[str, Value] = {
             "service.name": "iqa-service",
             "service.version": version(),
             "service.instance.id": str(uuid4()),
@@ -71,7 +72,7 @@ class ExportedTracing(Tracing):
         trace_id = parent.trace_id if parent.is_valid else self._ids.generate_trace_id()
         attributes = {"http.request.method": method, "url.path": path[:_LONGEST_VALUE]}
         decision = self._sampler.should_sample(context, trace_id, method, SpanKind.SERVER, attributes)
-        sampled = decision.decision.is_sampled()
+        sampled = decision.decision is Decision.RECORD_AND_SAMPLE
         own = self._context(trace_id, sampled=sampled, state=decision.trace_state)
         if not sampled:
             return _Unrecorded(own)

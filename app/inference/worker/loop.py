@@ -31,7 +31,7 @@ from app.inference.worker.batch_budget import ElasticBudget
 from app.inference.worker.crash_record import Key, Logbook
 from app.inference.worker.executor import Checked, EngineFailed, EngineOutcome, Finished, Loaded, Runner
 from app.inference.worker.router import Router
-from app.tracing.request_trace import NO_TRACING, Tracing
+from app.tracing.request_trace import NO_TRACING, Tracing, Value
 
 _log = logging.getLogger("iqa.worker")
 
@@ -280,7 +280,7 @@ class Worker:
         """Tells of the batch, if one of its requests is recorded; the name of its span."""
         if not aboard.traces:
             return None
-        facts = {
+        facts: dict[str, Value] = {
             "iqa.requests": len(aboard.keys),
             "iqa.failed": sum(isinstance(results, str) for results in finished.results),
             "iqa.pixels": aboard.pixels,

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.app.running import Server, eventually, running
-from tests.app.tracing.collector import Collector, collecting
+from tests.app.tracing.collector import Collector, ReceivedSpan, collecting
 
 pytestmark = pytest.mark.process
 
@@ -85,7 +85,7 @@ def test_a_request_is_followed_to_the_device(traced: _Traced, photo: bytes) -> N
     assert {entry["trace_id"] for entry in of_request} == {_TRACE}
 
 
-def _batches_of(collector: Collector, trace: str) -> list[object]:
+def _batches_of(collector: Collector, trace: str) -> list[ReceivedSpan]:
     linked = (span for span in list(collector.spans) if span.name == "batch")
     return [span for span in linked if any(link[0] == trace for link in span.links)]
 
