@@ -8,6 +8,8 @@ import time
 from contextvars import ContextVar
 from typing import Any, Final, Literal
 
+from app.tracing.request_trace import current_trace
+
 request_id: Final = ContextVar[str | None]("request_id", default=None)
 """Id of the request that is being processed; every line logged meanwhile has it as the field ``id``."""
 
@@ -58,13 +60,22 @@ def configure_logging(form: Literal["console", "json"], level: str) -> None:
 
 def log_fields(logger: logging.Logger, level: int, message: str, **fields: Any) -> None:
     """Logs a message with fields; those that are None are left out, and text is cut where it is long."""
-    present = {key: _shown(value) for key, value in fields.items() if value is not None}
-    logger.log(level, message, extra={_OWN: present})
+    logger.log(level, message, extra={_OWN: _present(fields)})
+
+
+def log_exception(logger: logging.Logger, message: str, error: BaseException, /, **fields: Any) -> None:
+    """The same about an exception, with where it was raised, as an error."""
+    logger.error(message, exc_info=error, extra={_OWN: _present(fields)})
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: _shown(value) for key, value in fields.items() if value is not None}
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    current = request_id.get()
-    return ({} if current is None else {"id": current}) | getattr(record, _OWN, {})
+    of_request = {"id": request_id.get(), "trace_id": current_trace.get().trace_id}
+    present = {key: value for key, value in of_request.items() if value is not None}
+    return present | getattr(record, _OWN, {})
 
 
 def _shown(value: Any) -> Any:

@@ -28,6 +28,7 @@ from app.logs import log_fields
 from app.policies import Policy, load, usable
 from app.scoring.service import Service
 from app.settings import Settings
+from app.tracing.request_trace import NO_TRACING, Tracing
 from app.version import version
 
 _log = logging.getLogger("iqa.service")
@@ -36,7 +37,10 @@ _LOOK_AT_KEYS_S: Final = 0.5
 
 
 def create_app(
-    settings: Settings, endpoints: Sequence[Endpoint], policies: Mapping[str, Policy] | None = None
+    settings: Settings,
+    endpoints: Sequence[Endpoint],
+    policies: Mapping[str, Policy] | None = None,
+    tracing: Tracing = NO_TRACING,
 ) -> FastAPI:
     """The application of one HTTP process.
 
@@ -44,6 +48,7 @@ def create_app(
         settings: of the process.
         endpoints: of the workers.
         policies: by name; None for those of the settings.
+        tracing: told of the requests.
 
     Raises:
         PoliciesError: the policies of the settings cannot be used.
@@ -77,22 +82,17 @@ def create_app(
     app.state.service = service
     app.state.access = access
     app.state.fetcher = fetcher
+    app.state.tracing = tracing
     app.state.holdings = Holdings(service.intake)
     app.state.health = Liveness(lambda: service.pool.ready and service.decoders.able, settings)
     app.openapi = partial(_document, app)  # type: ignore[method-assign]
-    conditions: dict[RouteAccess, list[Depends]] = {
-        "key": [KEY, STRICT],
-        "metrics": [KEY] if settings.metrics_key else [],
-        "open": [],
-    }
-    for router, needed in routers():
-        _include(app, router, conditions[needed])
-    app.add_exception_handler(errors.ServiceError, _on_service_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    _add_routes(app, settings)
+    _answer_failures(app)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
-    app.add_middleware(RequestScope, metrics=service.metrics, phase=service, root_path=settings.root_path)
+    app.add_middleware(
+        RequestScope, metrics=service.metrics, phase=service, root_path=settings.root_path, tracing=tracing
+    )
     return app
 
 
@@ -125,11 +125,29 @@ async def _watch_keys(access: keys.Access, service: Service) -> None:
         await asyncio.sleep(_LOOK_AT_KEYS_S)
 
 
+def _add_routes(app: FastAPI, settings: Settings) -> None:
+    """Adds all routers, each behind what it asks for."""
+    conditions: dict[RouteAccess, list[Depends]] = {
+        "key": [KEY, STRICT],
+        "metrics": [KEY] if settings.metrics_key else [],
+        "open": [],
+    }
+    for router, needed in routers():
+        _include(app, router, conditions[needed])
+
+
 def _include(app: FastAPI, router: APIRouter, conditions: Sequence[Depends]) -> None:
     """Adds a router, under /v1 too; what its routes ask for comes after the conditions."""
     responses = openapi.problems(errors.Unauthorized) if KEY in conditions else {}
     app.include_router(router, dependencies=conditions, responses=responses)
     app.include_router(router, prefix="/v1", dependencies=conditions, include_in_schema=False)
+
+
+def _answer_failures(app: FastAPI) -> None:
+    """Has whatever routes raise answered by a problem."""
+    app.add_exception_handler(errors.ServiceError, _on_service_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:

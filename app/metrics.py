@@ -19,6 +19,7 @@ from prometheus_client import (
     generate_latest,
     values,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.errors import PROBLEMS
@@ -286,9 +287,20 @@ class Metrics:
         return self._heard(name, text, "worker")
 
     def render(self) -> bytes:
-        """The text that Prometheus reads, of all HTTP processes."""
+        """The text that Prometheus reads, of all HTTP processes; without exemplars."""
+        return generate_latest(self._everything())
+
+    def render_as(self, accepted: str) -> tuple[bytes, str]:
+        """The same in the form that an ``Accept`` header prefers, and its media type.
+
+        OpenMetrics has exemplars. prometheus_client keeps none where there are several HTTP processes.
+        """
+        encode, media_type = choose_encoder(accepted)
+        return encode(self._everything()), media_type
+
+    def _everything(self) -> CollectorRegistry:
         if FOLDER_VARIABLE not in os.environ:
-            return generate_latest(self._registry)
+            return self._registry
         everyone = CollectorRegistry()
         MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
-        return generate_latest(everyone)
+        return everyone

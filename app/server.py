@@ -28,6 +28,7 @@ from app.processes.parent_link import BEAT_S, Lifeline
 from app.scoring.answers import weights_used
 from app.scoring.service import Service
 from app.settings import Settings
+from app.tracing import switch
 
 _log = logging.getLogger("iqa.serving")
 
@@ -102,7 +103,8 @@ async def _serve(lifeline: Lifeline, settings: Settings, listener: socket.socket
     orders = lifeline.orders
     policies = {name: Policy.model_validate(policy) for name, policy in orders["policies"].items()}
     endpoints = [Endpoint(**endpoint) for endpoint in orders["endpoints"]]
-    app = create_app(settings, endpoints, policies)
+    tracing = switch.begin(**{"iqa.process": "http"})
+    app = create_app(settings, endpoints, policies, tracing)
     service: Service = app.state.service
     files = raise_limit(settings.max_connections)
     limits = ConnectionLimits(
@@ -149,6 +151,7 @@ async def _serve(lifeline: Lifeline, settings: Settings, listener: socket.socket
     await server.serve(sockets=[listener])
     for task in (shutdown, announce, beat):
         task.cancel()
+    await asyncio.to_thread(tracing.close)
 
 
 async def _announce(lifeline: Lifeline, server: Server, service: Service) -> None:

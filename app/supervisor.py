@@ -18,13 +18,11 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
-from app import policies
-from app.auth import api_keys
-from app.auth.api_keys import KeysError
+from app.auth.api_keys import KeysError, check_keys
 from app.cpu import cores
 from app.inference.endpoint import Endpoint
 from app.logs import configure_logging
-from app.policies import PoliciesError, Policy
+from app.policies import PoliciesError, Policy, load, usable
 from app.processes import metric_files
 from app.processes.cgroup import ControlGroup
 from app.processes.child import Child
@@ -33,6 +31,7 @@ from app.processes.linux import hide_memory
 from app.processes.post import Post, ProcessLimits
 from app.processes.runtime_dir import PrivateFolder
 from app.settings import Settings, nearest_variable, unknown_variables
+from app.tracing.switch import hindrance
 from models.runtime.device import has_gpu
 
 _log = logging.getLogger("iqa.supervisor")
@@ -57,12 +56,13 @@ def serve(settings: Settings) -> int:
     hide_memory()
     configure_logging(settings.log_format, settings.log_level)
     for name in unknown_variables():
-        nearest = nearest_variable(name)
-        _log.warning("unknown variable %s is ignored; the nearest setting is %s", name, nearest)
+        _log.warning(f"unknown variable {name} is ignored; the nearest setting is {nearest_variable(name)}")
+    if why_not := hindrance():
+        _log.warning(why_not)
     try:
-        api_keys.check_keys(settings.api_keys_file, settings.api_keys)
-        known = policies.load(settings.policies_file)
-        policies.usable(known, settings.models)
+        check_keys(settings.api_keys_file, settings.api_keys)
+        known = load(settings.policies_file)
+        usable(known, settings.models)
     except (KeysError, PoliciesError) as error:
         return _refuse(str(error))
     with contextlib.ExitStack() as stack:

@@ -32,7 +32,7 @@ _FLOORS = (
     {"app.schemas", "app.settings"},
     {
         *("app.cost", "app.cpu", "app.errors", "app.fetching", "app.logs", "app.memory", "app.printable"),
-        *("app.processes", "app.text_file", "app.version"),
+        *("app.processes", "app.text_file", "app.tracing", "app.version"),
     },
     {"models"},
 )

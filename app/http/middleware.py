@@ -21,6 +21,7 @@ from app.http.request_body import ClientGone
 from app.http.security_headers import secure
 from app.logs import log_fields, request_id
 from app.metrics import Metrics
+from app.tracing.request_trace import NO_TRACING, NOT_TRACED, Tracing, current_trace
 
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -93,13 +94,22 @@ class RequestScope:
         metrics: of the process.
         phase: whether it drains.
         root_path: the path below which clients see the service, as the settings say.
+        tracing: told of every request but those for probes and metrics.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, phase: HasPhase, root_path: str = "") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        phase: HasPhase,
+        root_path: str = "",
+        tracing: Tracing = NO_TRACING,
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._phase = phase
         self._root_path = root_path
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -112,6 +122,8 @@ class RequestScope:
         headers = Headers(scope=scope)
         record = Record(_request_id(headers.get("x-request-id")), prefix_of(headers, self._root_path))
         request_id.set(record.request_id)  # uvicorn runs each request in a context of its own
+        traced = NOT_TRACED if _is_quiet(path) else self._tracing.request(headers, scope["method"], path)
+        current_trace.set(traced)
         inner["state"] = {**inner.get("state", {}), "record": record}
         body = _Body(receive)
         leaves = headers.get("connection", "").lower() == "close" or scope["http_version"] == "1.0"
@@ -134,9 +146,14 @@ class RequestScope:
     def _conclude(self, scope: Scope, asked: Scope, record: Record, status: int) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
         elapsed_ms = record.elapsed_ms()
-        self._metrics.requests.labels(route, str(status), record.slug or "").inc()
-        self._metrics.request_seconds.labels(route).observe(elapsed_ms / 1000)
-        quiet = scope["path"].removeprefix("/v1") in _QUIET
+        traced = current_trace.get()
+        self._metrics.requests.labels(route, str(status), record.slug or "").inc(exemplar=traced.exemplar)
+        self._metrics.request_seconds.labels(route).observe(elapsed_ms / 1000, traced.exemplar)
+        if traced.header is not None:
+            facts = {f"iqa.{name}": value for name, value in record.fields.items() if value is not None}
+            facts |= {"http.route": route, "iqa.request_id": record.request_id}
+            traced.end(f"{asked['method']} {route}", status, record.slug, facts)
+        quiet = _is_quiet(scope["path"])
         if not quiet:
             self._metrics.observe_problem(status, record.slug)
         if record.slug == Unauthorized.slug:
@@ -159,6 +176,10 @@ class RequestScope:
             )
 
 
+def _is_quiet(path: str) -> bool:
+    return path.removeprefix("/v1") in _QUIET
+
+
 async def _to_page(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers a request for the prefix alone: links of the page are relative, and need the slash."""
     query = f"?{text}" if (text := scope["query_string"].decode("latin-1")) else ""
@@ -172,10 +193,19 @@ class _Body:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._complete = False
+        self._asked: float | None = None
+        self._size = 0
 
     async def __call__(self) -> Message:
+        if self._asked is None:
+            self._asked = time.monotonic()
         message = await self._receive()
+        was_complete = self._complete
+        self._size += len(message.get("body", b""))
         self._complete = not (message["type"] == "http.request" and message.get("more_body", False))
+        if self._complete and self._size and not was_complete:
+            gone = None if message["type"] == "http.request" else "client-gone"
+            current_trace.get().step("receive", self._asked, time.monotonic(), error=gone, bytes=self._size)
         return message
 
     async def discard(self) -> None:

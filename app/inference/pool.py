@@ -25,6 +25,7 @@ from app.inference.endpoint import Endpoint
 from app.inference.pending import RESTART_S, Pending
 from app.inference.protocol import Casualties, Done, Job, State
 from app.inference.tasks import Task
+from app.tracing.request_trace import current_trace
 
 _log = logging.getLogger("iqa.client")
 
@@ -117,7 +118,8 @@ class Link:
             InternalError: a task failed.
         """
         now = time.monotonic()
-        job = Job(next(self._numbers), deadline, pixels, tuple(tasks), caller=caller, bulk=bulk)
+        trace = current_trace.get().header
+        job = Job(next(self._numbers), deadline, pixels, tuple(tasks), caller=caller, bulk=bulk, trace=trace)
         pending = Pending(job, asyncio.get_running_loop().create_future(), max(0.0, deadline - now))
         self._pending[job.id] = pending
         self.outstanding_pixels += pixels

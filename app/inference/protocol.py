@@ -46,6 +46,8 @@ class Job:
             when a worker died (:attr:`app.inference.batching.Waiting.company`).
         caller: whose it is, as far as shares are concerned.
         bulk: whether it is part of a batch, which can wait.
+        trace: the request's span, as :attr:`app.tracing.request_trace.RequestTrace.header`; None where it is
+            not recorded.
     """
 
     id: int
@@ -55,6 +57,7 @@ class Job:
     company: int | None = None
     caller: str = ""
     bulk: bool = False
+    trace: str | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ class Done:
         first: whether this is the batch's first job: who counts batches counts these.
         pixels_per_s: see :attr:`State.pixels_per_s`.
         cost: see :attr:`State.cost`.
+        trace: the batch's span, where the job has one.
     """
 
     id: int
@@ -149,6 +153,7 @@ class Done:
     first: bool = False
     pixels_per_s: float = 0.0
     cost: Cost | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,7 @@ class _JobHeader:
     shapes: tuple[tuple[int, int], ...]
     caller: str
     bulk: bool
+    trace: str | None = None
 
 
 _JOB_HEADER: Final = TypeAdapter(_JobHeader)
@@ -207,7 +213,9 @@ def pack_job(job: Job) -> list[Any]:
 
     tasks = tuple(header(task) for task in job.tasks)
     shapes = tuple((array.shape[0], array.shape[1]) for array in arrays)
-    head = _JobHeader(job.id, job.deadline, job.pixels, job.company, tasks, shapes, job.caller, job.bulk)
+    head = _JobHeader(
+        job.id, job.deadline, job.pixels, job.company, tasks, shapes, job.caller, job.bulk, job.trace
+    )
     return [JOB, _JOB_HEADER.dump_json(head), *(np.ascontiguousarray(array).data for array in arrays)]
 
 
@@ -226,7 +234,7 @@ def unpack_job(header: bytes, buffers: Sequence[Any]) -> Job:
         tasks = tuple(_task(task, [arrays[number] for number in task.buffers]) for task in head.tasks)
     except (ValueError, IndexError) as error:
         raise WireError(f"A job cannot be read: {error}") from error
-    return Job(head.id, head.deadline, head.pixels, tasks, head.company, head.caller, head.bulk)
+    return Job(head.id, head.deadline, head.pixels, tasks, head.company, head.caller, head.bulk, head.trace)
 
 
 def pack_state(state: State) -> list[bytes]:

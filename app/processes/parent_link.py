@@ -62,11 +62,17 @@ class Lifeline:
         finally:
             ended.set()
 
-    def watch(self, on_command: Callable[[str], None]) -> None:
-        """Calls `on_command` from a thread for each command; ends the process when the parent is gone."""
-        threading.Thread(target=self._read, args=(on_command,), name="lifeline", daemon=True).start()
+    def watch(self, on_command: Callable[[str], None], at_end: Callable[[], None] = lambda: None) -> None:
+        """Calls `on_command` from a thread for each command; ends the process when the parent is gone.
 
-    def _read(self, on_command: Callable[[str], None]) -> None:
+        Args:
+            on_command: called with the command.
+            at_end: called before the process ends; it may take a few seconds.
+        """
+        threading.Thread(target=self._read, args=(on_command, at_end), name="lifeline", daemon=True).start()
+
+    def _read(self, on_command: Callable[[str], None], at_end: Callable[[], None]) -> None:
         for line in self._commands:
             on_command(json.loads(line)["command"])
+        at_end()
         os._exit(0)

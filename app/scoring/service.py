@@ -30,9 +30,17 @@ from app.scoring.cache import Cache, CachedOutcome
 from app.scoring.decoded_references import Reference
 from app.scoring.memory_guard import MemoryGuard, memory_of
 from app.scoring.requests import PreparedPair, Question
-from app.scoring.timed import PairedUploads, Rendered, ScoredUpload, Timing
+from app.scoring.timed import (
+    PairedUploads,
+    Rendered,
+    ScoredUpload,
+    Timing,
+    told_of_decoding,
+    told_of_inference,
+)
 from app.scoring.uploads import Intake, Upload, named_in_poison
 from app.settings import Settings
+from app.tracing.request_trace import current_trace
 from models.registry import FULL_REFERENCE
 
 _T = TypeVar("_T")
@@ -168,16 +176,18 @@ class Service:
                 room.settle(requests.cost(header, question.models, state, question.detail))
                 question.bill.decoding(header.width * header.height)
 
-            decoded = await self.decoders.decode(
-                upload.data,
-                requests.wanted(question.models, state, detail=question.detail is not None),
-                question.deadline,
-                on_header,
-                asker=question.asker,
+            decoded = await told_of_decoding(
+                self.decoders.decode(
+                    upload.data,
+                    requests.wanted(question.models, state, detail=question.detail is not None),
+                    question.deadline,
+                    on_header,
+                    asker=question.asker,
+                )
             )
             upload.release()
             question.bill.scoring(room.pixels)
-            self.metrics.decode_seconds.observe(decoded.seconds)
+            self.metrics.decode_seconds.observe(decoded.seconds, current_trace.get().exemplar)
             prepared = requests.prepared(decoded.result.fitted, question, state)
             done, timing = await self._ask(prepared.tasks, room, question, decoded.seconds, decoded.waited_s)
             yield ScoredUpload(prepared, done, timing)
@@ -239,7 +249,7 @@ class Service:
             question.bill.scoring(room.pixels)
             comparison = second.result.comparison
             assert comparison is not None
-            self.metrics.decode_seconds.observe(seconds + second.seconds)
+            self.metrics.decode_seconds.observe(seconds + second.seconds, current_trace.get().exemplar)
             pair = requests.prepared_pair(
                 known.fitted, second.result.fitted, comparison, question, state, reference.sha256
             )
@@ -267,8 +277,10 @@ class Service:
         async def decode() -> Reference:
             wanted = requests.wanted(slots, state)
             try:
-                decoded = await self.decoders.decode(
-                    upload.data, wanted, question.deadline, on_header, asker=question.asker, keep=True
+                decoded = await told_of_decoding(
+                    self.decoders.decode(
+                        upload.data, wanted, question.deadline, on_header, asker=question.asker, keep=True
+                    )
                 )
             except BaseException:
                 hold.close()
@@ -304,16 +316,18 @@ class Service:
             question.bill.decoding(header.width * header.height)
 
         with requests.blamed_on("distorted"):
-            return await self.decoders.compare(
-                data,
-                requests.wanted(question.models, state),
-                reference.original,
-                requests.wanted((FULL_REFERENCE,), state),
-                question.deadline,
-                on_header,
-                asker=question.asker,
-                resize=resize,
-                measures=question.measures,
+            return await told_of_decoding(
+                self.decoders.compare(
+                    data,
+                    requests.wanted(question.models, state),
+                    reference.original,
+                    requests.wanted((FULL_REFERENCE,), state),
+                    question.deadline,
+                    on_header,
+                    asker=question.asker,
+                    resize=resize,
+                    measures=question.measures,
+                )
             )
 
     def batch_window(self) -> int:
@@ -346,13 +360,14 @@ class Service:
     async def _ask(
         self, tasks: Sequence[Task], room: Room, question: Question, decode_s: float, waited_s: float
     ) -> tuple[Done, Timing]:
-        asked = time.monotonic()
-        asker = question.asker
-        done = await self.pool.ask(tasks, room.pixels, question.deadline, asker.caller or "", asker.bulk)
+        asked, asker = time.monotonic(), question.asker
+        done = await told_of_inference(
+            self.pool.ask(tasks, room.pixels, question.deadline, asker.caller or "", asker.bulk)
+        )
         for model, score in scores_of(done.results):
             self.metrics.score.labels(model).observe(score)
         waited_s += max(0.0, done.began - asked)
-        self.metrics.queue_seconds.observe(waited_s)
+        self.metrics.queue_seconds.observe(waited_s, current_trace.get().exemplar)
         return done, Timing(decode_s * 1000, waited_s * 1000, done.inference_s * 1000)
 
     async def _gauge(self) -> None:

@@ -111,6 +111,11 @@ class Server:
     ) -> None:
         self.close()
 
+    @property
+    def pid(self) -> int:
+        """Of the process above all of its processes."""
+        return self._bond.pid
+
     def close(self) -> None:
         """Ends all its processes."""
         assert self._bond.stdin is not None

@@ -212,6 +212,25 @@ def test_keys_are_read_where_compose_puts_them() -> None:
     assert compose["services"]["api"]["environment"]["IQA_API_KEYS_FILE"] == f"/run/secrets/{secret}"
 
 
+def test_policies_are_read_where_compose_puts_them() -> None:
+    without, with_some = _compose(), _compose({"POLICIES_FILE": "./policies.toml"})
+    assert not without["services"]["api"]["environment"]["IQA_POLICIES_FILE"]
+    assert (_ROOT / without["configs"]["policies"]["file"]).is_file()
+    assert with_some["configs"]["policies"]["file"] == "./policies.toml"
+    (config,) = with_some["services"]["api"]["configs"]
+    assert config["source"] == "policies"
+    assert with_some["services"]["api"]["environment"]["IQA_POLICIES_FILE"] == config["target"]
+
+
+def test_the_slim_image_is_a_target_of_the_dockerfile() -> None:
+    compose = _compose({"TARGET": "slim", "IQA_RUNTIME": "openvino"})
+    assert compose["services"]["api"]["build"]["target"] == "slim"
+    assert compose["services"]["api"]["environment"]["IQA_RUNTIME"] == "openvino"
+    stages = re.findall(r"^FROM \S+ AS (\S+)", (_ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert "slim" in stages
+    assert not _compose()["services"]["api"]["build"]["target"]
+
+
 def test_the_balancer_listens_where_compose_says() -> None:
     text = (_ROOT / "docker/haproxy.cfg").read_text(encoding="utf-8")
     defaults = dict(re.findall(r"presetenv (\w+) (\S+)", text))

@@ -23,20 +23,38 @@ from app.auth.api_keys import KeyRing
 from app.fetching.addresses import may_be_dialed
 from app.imaging.limits import Limits
 from app.metrics import Metrics
+from app.policies import load
 from app.settings import PREFIX, Settings, unknown_variables
 from tests.app.running import running
+from tests.docker.helm import render
 from tests.docker.kustomize import Resource, build, pod_of
 
 _ROOT: Final = Path(__file__).parents[2]
 _FOLDER: Final = _ROOT / "docker/kubernetes"
+_CHART: Final = _ROOT / "docker/helm"
 _BUILDS: Final[dict[str, tuple[str, list[str]]]] = {
     "base": ("base", []),
     "gpu": ("overlays/gpu", []),
     "base, keys and monitoring": ("base", ["keys", "monitoring"]),
     "gpu, keys and KEDA": ("overlays/gpu", ["keys", "keda"]),
     "base and fetch": ("base", ["fetch"]),
+    "base, policies and slim": ("base", ["policies", "slim"]),
 }
 """A folder, and the components that are put on it."""
+_RENDERED: Final[dict[str, tuple[list[str], dict[str, Any]]]] = {
+    "chart": ([], {}),
+    "chart, gpu": (["values-gpu.yaml"], {}),
+    "chart, all on": (
+        [],
+        {
+            "image": {"slim": True},
+            "keys": {"secret": "iqa-api-keys"},
+            "policies": "[mine]\nside = { fail = 200 }\n",
+            "serviceMonitor": {"enabled": True},
+        },
+    ),
+}
+"""Files of values of the chart beside its own, and what is set by hand."""
 _VERSIONS: Final = ("1.30", kubernetes_validate.latest_version())
 """Of Kubernetes: the oldest that the documents name, and the newest that there are schemas of."""
 _OTHERS_KINDS: Final = {"ServiceMonitor": "monitoring.coreos.com/v1", "ScaledObject": "keda.sh/v1alpha1"}
@@ -55,9 +73,11 @@ _QUEUED_PIXEL: Final = 6
 _ENCODED: Final = 2**28
 
 
-@pytest.fixture(params=_BUILDS)
+@pytest.fixture(params=[*_BUILDS, *_RENDERED])
 def built(request: pytest.FixtureRequest, tmp_path: Path) -> list[Resource]:
-    """The resources of each way to use the folder."""
+    """The resources of each way to use the folder, and the chart."""
+    if request.param in _RENDERED:
+        return _rendered(request.param)
     return build(_written(request.param, tmp_path))
 
 
@@ -120,9 +140,11 @@ def test_settings_are_real_and_usable(built: list[Resource], monkeypatch: pytest
 def test_the_settings_that_are_read_are_those_that_are_made(built: list[Resource]) -> None:
     """The name has a digest, so that a change is a rollout."""
     (source,) = _container(built)["envFrom"]
-    made = _only(built, "ConfigMap")["metadata"]["name"]
+    made = _settings_map(built)["metadata"]["name"]
     assert source["configMapRef"]["name"] == made
-    assert re.fullmatch(_DIGEST, made)
+    if not re.fullmatch(_DIGEST, made):  # of the chart: there the pods have the digest
+        template = _only(built, "Deployment")["spec"]["template"]
+        assert re.fullmatch(r"[0-9a-f]{64}", template["metadata"]["annotations"]["checksum/settings"])
 
 
 def test_no_service_can_change_the_settings(built: list[Resource]) -> None:
@@ -301,7 +323,8 @@ def test_volumes_are_there_and_bounded(built: list[Resource]) -> None:
 def test_the_image_is_a_version(built: list[Resource]) -> None:
     name, _, tag = _container(built)["image"].rpartition(":")
     version = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert (name, tag) == ("iqa-service", version)
+    slim = "-slim" if _variables(built)["IQA_RUNTIME"] == "openvino" else ""
+    assert (name, tag) == ("iqa-service", version + slim)
 
 
 def test_the_user_is_that_of_the_image(built: list[Resource]) -> None:
@@ -324,6 +347,78 @@ def test_keys_are_read_from_where_they_are_mounted(tmp_path: Path) -> None:
     assert path.name in {item["path"] for item in volume["secret"]["items"]}
     assert not volume["secret"].get("optional"), "without keys nobody is to be let in"
     assert volume["secret"]["defaultMode"] == 0o440
+
+
+def test_policies_are_read_from_where_they_are_mounted(tmp_path: Path) -> None:
+    for built in (build(_written("base, policies and slim", tmp_path)), _rendered("chart, all on")):
+        path = Path(_variables(built)["IQA_POLICIES_FILE"])
+        mounts = {each["name"]: each for each in _container(built)["volumeMounts"]}
+        volumes = {each["name"]: each for each in pod_of(_only(built, "Deployment"))["volumes"]}
+        assert path.parent == Path(mounts["policies"]["mountPath"])
+        assert mounts["policies"]["readOnly"]
+        (item,) = volumes["policies"]["configMap"]["items"]
+        assert path.name == item["path"]
+    (made,) = (each for each in built if each["metadata"]["name"] == volumes["policies"]["configMap"]["name"])
+    (tmp_path / "policies.toml").write_text(made["data"][item["key"]])
+    assert "mine" in load(tmp_path / "policies.toml")
+
+
+@pytest.mark.parametrize(("chart", "folder"), [("chart", "base"), ("chart, gpu", "gpu")])
+def test_the_chart_is_what_kustomize_builds(chart: str, folder: str, tmp_path: Path) -> None:
+    ours, theirs = _rendered(chart), build(_written(folder, tmp_path))
+    for each in (ours, theirs):
+        # Both see that a change is a rollout, each in its own way.
+        _settings_map(each)["metadata"]["name"] = "iqa-settings"
+        _container(each)["envFrom"] = []
+        _only(each, "Deployment")["spec"]["template"]["metadata"].pop("annotations", None)
+    assert sorted(map(_in_any_order, ours), key=_identity) == sorted(
+        map(_in_any_order, theirs), key=_identity
+    )
+
+
+def test_the_chart_with_all_is_what_components_make(tmp_path: Path) -> None:
+    chart = _rendered("chart, all on")
+    keys = build(_written("base, keys and monitoring", tmp_path))
+    (tmp_path / "kustomization").rename(tmp_path / "before")
+    others = build(_written("base, policies and slim", tmp_path))
+    assert _variables(chart) == _variables(others) | _variables(keys) | {"IQA_RUNTIME": "openvino"}
+    assert _container(chart)["image"] == _container(others)["image"]
+    assert _in_any_order(_only(chart, "ServiceMonitor")) == _in_any_order(_only(keys, "ServiceMonitor"))
+    (secret,) = (each for each in pod_of(_only(chart, "Deployment"))["volumes"] if each["name"] == "keys")
+    assert secret in pod_of(_only(keys, "Deployment"))["volumes"]
+
+
+def test_a_change_of_settings_or_policies_is_a_rollout_of_the_chart() -> None:
+    templates = [
+        _only(render(_CHART, [], values), "Deployment")["spec"]["template"]["metadata"]["annotations"]
+        for values in ({}, {"settings": {"IQA_CACHE_BYTES": "0"}}, {"policies": "[a]\n"})
+    ]
+    assert len({json.dumps(each) for each in templates}) == 3
+
+
+def test_the_chart_has_the_version_of_the_service() -> None:
+    chart = yaml.safe_load((_CHART / "Chart.yaml").read_text())
+    version = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert chart["appVersion"] == version
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", _RENDERED)
+def test_helm_renders_the_same(name: str, tmp_path: Path) -> None:
+    if not shutil.which("helm"):
+        pytest.skip("helm is not installed; Debian and PyPI have none")
+    files, values = _RENDERED[name]
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+    chosen = [argument for file in files for argument in ("--values", str(_CHART / file))]
+    command = ["helm", "template", "iqa-service", str(_CHART), *chosen, "--values", f"{tmp_path}/values.yaml"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    theirs = [resource for resource in yaml.safe_load_all(text) if resource]
+    for each in (theirs, ours := _rendered(name)):
+        # toYaml orders and quotes otherwise than PyYAML, and the digests are of its text.
+        _only(each, "Deployment")["spec"]["template"]["metadata"].pop("annotations")
+    assert sorted(map(_in_any_order, theirs), key=_identity) == sorted(
+        map(_in_any_order, ours), key=_identity
+    )
 
 
 def test_changed_keys_are_seen_behind_the_links_of_a_volume(tmp_path: Path) -> None:
@@ -503,6 +598,22 @@ def _only(resources: list[Resource], kind: str) -> Resource:
     return resource
 
 
+def _settings_map(resources: list[Resource]) -> Resource:
+    (found,) = (
+        each
+        for each in resources
+        if each["kind"] == "ConfigMap"
+        and each["metadata"]["name"].startswith("iqa-")
+        and not each["metadata"]["name"].endswith("-policies")
+    )
+    return found
+
+
+def _rendered(name: str) -> list[Resource]:
+    files, values = _RENDERED[name]
+    return render(_CHART, files, values)
+
+
 def _container(resources: list[Resource]) -> dict[str, Any]:
     container: dict[str, Any]
     (container,) = pod_of(_only(resources, "Deployment"))["containers"]
@@ -512,7 +623,7 @@ def _container(resources: list[Resource]) -> dict[str, Any]:
 def _variables(resources: list[Resource]) -> dict[str, str]:
     """The environment of the container; what it names itself wins."""
     own = {each["name"]: each["value"] for each in _container(resources).get("env", ())}
-    data: dict[str, str] = _only(resources, "ConfigMap")["data"]
+    data: dict[str, str] = _settings_map(resources)["data"]
     return data | own
 
 

@@ -10,6 +10,7 @@ from app.inference.endpoint import Endpoint
 from app.logs import configure_logging
 from app.processes.parent_link import Lifeline
 from app.settings import Settings
+from app.tracing import switch
 
 
 def main() -> int:
@@ -20,7 +21,8 @@ def main() -> int:
     orders = lifeline.orders
     settings = Settings.model_validate(orders["settings"])
     configure_logging(settings.log_format, settings.log_level)
-    lifeline.watch(lambda command: os._exit(0) if command == "stop" else None)
+    tracing = switch.begin(**{"iqa.process": "worker", "iqa.device": orders["device"]})
+    lifeline.watch(lambda command: os._exit(0) if command == "stop" else None, at_end=tracing.close)
 
     # The talking thread is not to wait five milliseconds, Python's default, for the engine's to make room.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -50,6 +52,7 @@ def main() -> int:
         out_of_memory=orders["out_of_memory"],
         on_warm=on_warm,
         on_beat=lambda: lifeline.report("beat"),
+        tracing=tracing,
     )
     try:
         worker.run()

@@ -15,6 +15,8 @@ from app.inference.canary import score_canary
 from app.inference.engine import Engine
 from app.inference.protocol import Job, JobFailure
 from app.inference.tasks import Result, Task
+from app.logs import log_exception
+from app.tracing.request_trace import trace_id_of
 from models.runtime.backend import OutOfMemory
 
 _log = logging.getLogger("iqa.worker")
@@ -145,7 +147,8 @@ def _run_batch(engine: Engine, jobs: Sequence[Job]) -> Finished:
     if "failed" in results:
         for job, outcome in zip(owners, outcomes, strict=True):
             if isinstance(outcome, Exception) and not isinstance(outcome, OutOfMemory):
-                _log.error("a task of job %d failed", job.id, exc_info=outcome)
+                what, trace_id = f"a task of job {job.id} failed", trace_id_of(job.trace)
+                log_exception(_log, what, outcome, trace_id=trace_id)
         # The device may be at fault, not the image: then this process must end, and the jobs be done again.
         _check(engine)
     return Finished(

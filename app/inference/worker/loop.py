@@ -31,6 +31,7 @@ from app.inference.worker.batch_budget import ElasticBudget
 from app.inference.worker.crash_record import Key, Logbook
 from app.inference.worker.executor import Checked, EngineFailed, EngineOutcome, Finished, Loaded, Runner
 from app.inference.worker.router import Router
+from app.tracing.request_trace import NO_TRACING, Tracing, Value
 
 _log = logging.getLogger("iqa.worker")
 
@@ -43,12 +44,16 @@ _REQUEST_S: Final = 0.002  # what a request costs beside its pixels, until batch
 
 @dataclass(frozen=True)
 class _Aboard:
-    """What the device is busy with since `began`: jobs, or none where it is the canary."""
+    """What the device is busy with since `began`: jobs, or none where it is the canary.
+
+    `traces` are those of the jobs' requests that are recorded.
+    """
 
     began: float
     keys: tuple[Key, ...] = ()
     pixels: int = 0
     padded_pixels: int = 0
+    traces: tuple[str, ...] = ()
 
 
 class Worker:
@@ -62,6 +67,7 @@ class Worker:
         out_of_memory: whether the kernel ended the worker before this one for want of memory.
         on_warm: called once when the first state with ``warm`` can be given.
         on_beat: called about twice a second, for the supervisor.
+        tracing: told of each batch.
     """
 
     def __init__(
@@ -74,11 +80,13 @@ class Worker:
         out_of_memory: bool = False,
         on_warm: Callable[[], None] = lambda: None,
         on_beat: Callable[[], None] = lambda: None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._budget_for = budget
         self._on_warm = on_warm
         self._out_of_memory = out_of_memory
         self._on_beat = on_beat
+        self._tracing = tracing
         self._line: Line[Key] = Line()
         self._jobs: dict[Key, Job] = {}  # those in line
         self._aboard: _Aboard | None = None
@@ -190,7 +198,8 @@ class Worker:
         padded = padded_pixels(item for waiting in batch for item in waiting.items)
         # Before the device has it: it may be the end of this process.
         self._logbook.write(keys)
-        self._aboard = _Aboard(time.monotonic(), keys, pixels, padded)
+        traces = tuple(job.trace for job in jobs if job.trace is not None)
+        self._aboard = _Aboard(time.monotonic(), keys, pixels, padded, traces)
         self._runner.give(jobs)
         for client in {client for client, _ in keys}:
             mine = [number for owner, number in keys if owner == client]
@@ -247,6 +256,7 @@ class Worker:
     def _answer(self, aboard: _Aboard, finished: Finished) -> None:
         counted = False
         cost = self._fit.cost if self._fit else None
+        trace = self._trace(aboard, finished)
         for key, results in zip(aboard.keys, finished.results, strict=True):
             done = Done(
                 id=key[1],
@@ -261,9 +271,24 @@ class Worker:
                 first=not counted,
                 pixels_per_s=cost.pixels_per_s if cost else 0.0,
                 cost=cost,
+                trace=trace,
             )
             # The first client that is still there counts the batch.
             counted |= self._send(key[0], protocol.pack_done(done))
+
+    def _trace(self, aboard: _Aboard, finished: Finished) -> str | None:
+        """Tells of the batch, if one of its requests is recorded; the name of its span."""
+        if not aboard.traces:
+            return None
+        facts: dict[str, Value] = {
+            "iqa.requests": len(aboard.keys),
+            "iqa.failed": sum(isinstance(results, str) for results in finished.results),
+            "iqa.pixels": aboard.pixels,
+            "iqa.padded_pixels": finished.padded_pixels,
+            "iqa.device": self._state.device,
+            "iqa.dtype": self._state.dtype,
+        }
+        return self._tracing.batch(aboard.traces, aboard.began, aboard.began + finished.seconds, facts)
 
     def _adapt(self, aboard: _Aboard, finished: Finished) -> None:
         """Learns what requests cost; lowers the budget if memory was short, and raises it again if not."""
