@@ -188,7 +188,7 @@ def brought_ahead(
 ) -> Generator[Path | StoredObject | Brought]:
     """The same in the same order; objects in buckets are on their way before their turn comes.
 
-    Few are at a time: up to 16, and of large ones no more than about 128 MB.
+    Few are at a time: up to 16, and with 128 MB on their way no further one is begun.
 
     Args:
         places: of images; those that are files stay as they are.

@@ -202,6 +202,7 @@ class _Sending(threading.Thread):
 
 def _connect(address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to others unasked
+    os.environ.setdefault("RAY_worker_niceness", "0")  # of a local cluster: it is what the machine is to do
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # on standard error, of what is handled
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
