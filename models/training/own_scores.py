@@ -198,10 +198,11 @@ def _agreement(
 ) -> float | None:
     if len(items) < FEWEST:
         return None
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]  # the frozen encoder's is another
     model.eval()
     found = [score(item) for item in tracked(items, "held-out scores", quiet)]
-    model.train(training)
+    for module, training in modes:
+        module.training = training
     try:
         return srcc(found, worths)
     except ValueError:

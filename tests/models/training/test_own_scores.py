@@ -102,12 +102,15 @@ def test_batches_have_peoples_scores_and_references_beside_themselves() -> None:
 
 
 def test_agreement_needs_five_pairs(table: Path, begun: dict[str, Path]) -> None:
-    model = BPCLIP.from_weights(read(begun["bpclip-fr"], "bpclip-fr")).eval()
+    model = BPCLIP.from_weights(read(begun["bpclip-fr"], "bpclip-fr")).train()
+    model.backbone.lite.eval()  # as trainings have it
+    modes = [module.training for module in model.modules()]
     pairs = list_pairs(table)
     assert agreement_on_pairs(model, PREPROCESSING, pairs[:4], quiet=True) is None
     found = agreement_on_pairs(model, PREPROCESSING, pairs[:6], quiet=True)
     assert found is not None
     assert -1 <= found <= 1
+    assert [module.training for module in model.modules()] == modes
 
 
 @pytest.mark.parametrize("after", [0.6, 0.4])
