@@ -1,5 +1,6 @@
 """``iqa train``: weights of one's own, from folders of photographs."""
 
+import math
 import os
 import re
 import sys
@@ -34,16 +35,23 @@ class TrainOptions:
     """Arguments and options of ``iqa train``."""
 
     model: Annotated[Trainable, typer.Argument(help="What to train.", show_default=False)]
-    pristine: Annotated[Path, typer.Option(help="Folder of good photographs.", show_default=False)]
     out: Annotated[Path, typer.Option(help="Weights file to write.", show_default=False)]
     minutes: Annotated[
         float, typer.Option(min=0.01, help="How long, summed over interruptions.", show_default=False)
     ]
+    pristine: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of good photographs. Without it, people's scores alone are learned, by default from "
+            "the bundled weights on: bpclip with --scored, bpclip-fr with --pairs.",
+            show_default=False,
+        ),
+    ] = None
     run: Annotated[
         Path | None,
         typer.Option(
             help="Folder of the checkpoint and the log; one with a checkpoint is gone on from.",
-            show_default="runs/MODEL",
+            show_default="runs/MODEL, or runs/MODEL-own without --pristine",
         ),
     ] = None
     scored: Annotated[
@@ -51,6 +59,20 @@ class TrainOptions:
         typer.Option(
             help="Folder of photographs with scores.csv (image, mos in [0, 1], subset); bpclip needs one.",
             show_default=False,
+        ),
+    ] = None
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file of scored pairs (reference, distorted, score), for bpclip-fr.", show_default=False
+        ),
+    ] = None
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORST,BEST",
+            help="Of the scores of --pairs: 1,5 for opinions, 100,0 for DMOS, where less is better.",
+            show_default="the lowest and the highest score",
         ),
     ] = None
     unlabeled: Annotated[
@@ -96,7 +118,9 @@ def train_model(options: TrainOptions) -> None:
 
     Of each folder, the files that are held out for `iqa evaluate --split holdout` (one in eight, by name) are
     not learned from. Photographs are encoded first, which --minutes does not count; then a head is trained
-    from what the encoder saw. Ctrl-C loses a minute at most: the same command goes on.
+    from what the encoder saw. Where people's scores alone are learned, which takes minutes, held-out scores
+    decide: weights that agree less with them than those they began from are not written. Ctrl-C loses a
+    minute at most: the same command goes on.
     """
     _require_writable(options.out)
     from models.training.jobs import run_job
@@ -127,20 +151,48 @@ def _job(options: TrainOptions) -> "TrainingJob":
     from models.training.optimize import TrainingBudget
 
     model = options.model.value
+    scale = _scale(options)
+    init = options.init
+    if options.pristine is None and init is None:
+        init = "bundled"
     device = str(resolve_device(options.device))
     return TrainingJob(
         model,
         options.pristine,
         options.out,
-        options.run or Path("runs") / model,
+        options.run or Path("runs") / (model if options.pristine is not None else f"{model}-own"),
         TrainingBudget(options.minutes, options.steps, workers=options.workers, device=device),
         scored=options.scored,
-        init=None if options.init is None else resolve(model, options.init),
+        init=None if init is None else resolve(model, init),
         unlabeled=options.unlabeled,
         cells=options.cells,
         license=options.license,
         seed=options.seed,
+        pairs=options.pairs,
+        scale=scale,
     )
+
+
+def _scale(options: TrainOptions) -> tuple[float, float] | None:
+    """Return the scale of the pairs; refuses what cannot be combined."""
+    if options.pairs is not None and options.model is not Trainable.bpclip_fr:
+        fail(f"--pairs is for bpclip-fr; {options.model.value} has no references.")
+    if options.pairs is not None and options.pristine is not None:
+        fail("With --pairs only these are learned: leave out --pristine.")
+    alone = {Trainable.bpclip: options.scored, Trainable.bpclip_fr: options.pairs}
+    if options.pristine is None and alone.get(options.model) is None:
+        fail("Training needs --pristine, or people's scores: bpclip with --scored, bpclip-fr with --pairs.")
+    if options.scale is None:
+        return None
+    if options.pairs is None:
+        fail("--scale goes with --pairs.")
+    try:
+        worst, best = map(float, options.scale.split(","))
+    except ValueError:
+        worst = best = math.nan
+    if not (math.isfinite(worst) and math.isfinite(best)) or worst == best:
+        fail(f"--scale takes two numbers, the worst score and the best, as 1,5, not {shown(options.scale)}.")
+    return worst, best
 
 
 def _require_writable(out: Path) -> None:

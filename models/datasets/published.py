@@ -37,18 +37,17 @@ class PublishedFigures:
 def published_figures() -> tuple[PublishedFigures, ...]:
     """All of them."""
 
-    def figure(text: str) -> float | None:
-        return float(text) if text else None
-
     with _TABLE.open(newline="", encoding="utf-8") as file:
         return tuple(
             PublishedFigures(
-                row["dataset"],
-                row["split"],
-                row["model"],
-                *(figure(row[name]) for name in ("srcc", "plcc", "krcc")),
-                row["by"],
-                row["source"],
+                dataset=row["dataset"],
+                split=row["split"],
+                model=row["model"],
+                srcc=_figure(row["srcc"]),
+                plcc=_figure(row["plcc"]),
+                krcc=_figure(row["krcc"]),
+                by=row["by"],
+                source=row["source"],
             )
             for row in csv.DictReader(file)
         )
@@ -58,3 +57,7 @@ def published_of(dataset: str, split: str) -> list[PublishedFigures]:
     """Those of a split of a data set, the best first."""
     found = [each for each in published_figures() if (each.dataset, each.split) == (dataset, split)]
     return sorted(found, key=lambda each: -(each.srcc or 0.0))
+
+
+def _figure(text: str) -> float | None:
+    return float(text) if text else None

@@ -214,9 +214,14 @@ class PairBatches(_Batches[PairCells]):
     ) -> None:
         super().__init__(len(cells), batch, seed)
         self.cells = cells
-        self._labels = torch.stack([variants.labels(good=True) for variants in plans])
+        self._labels = torch.stack([v.labels(good=True) for v in plans]) if plans else torch.empty(0)
         self._targets = targets.float()
         self._rows = min(rows, cells.shape[1])
+
+    @staticmethod
+    def cut(cells: Tensor, draw: random.Random) -> Tensor:
+        """``(B, h, w, C)`` without some rows and columns, the same of all, mirrored every other time."""
+        return _cut(cells, draw.choice(_GOOD_CUTS), draw)
 
     def __getitem__(self, index: int) -> PairCells:
         draw = self._draw(index)

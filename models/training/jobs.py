@@ -2,8 +2,9 @@
 
 import datetime
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,10 +36,17 @@ from models.training.heads import bpclip, qualiclip
 from models.training.heads.bpclip import BPCLIPHeadRecipe
 from models.training.heads.qualiclip import QualiCLIPHeadRecipe
 from models.training.optimize import Recipe, TrainingBudget, TrainingError, train
+from models.training.own_scores import (
+    PairPictures,
+    Range,
+    ScoredPairBatches,
+    held_out_pairs,
+    held_out_photographs,
+    list_pairs,
+)
 from models.training.photos import digest, list_photos, list_scored
 from models.training.targets.opinion import opinions, pooled
 from models.training.targets.pseudo_labels import ranked
-from models.training.targets.regressions import second_opinion
 
 LONGEST_SIDE: Final = 768
 """Pixels; what the bundled weights bring larger photographs down to. They learned from photographs of some
@@ -70,8 +78,10 @@ class TrainingJob:
 
     Attributes:
         model: which one.
-        pristine: folder of good photographs, for all three.
+        pristine: folder of good photographs, for all three; None where only people's scores are learned.
         scored: folder of photographs with ``scores.csv``, for bpclip.
+        pairs: table of scored pairs, for bpclip-fr, which then learns from nothing else.
+        scale: of the scores of the pairs; see :func:`models.training.own_scores.list_pairs`.
         out: the weights file to write.
         run: folder of the checkpoint and the log.
         budget: how long and how fast.
@@ -86,7 +96,7 @@ class TrainingJob:
     """
 
     model: str
-    pristine: Path
+    pristine: Path | None
     out: Path
     run: Path
     budget: TrainingBudget
@@ -96,15 +106,21 @@ class TrainingJob:
     cells: Path | None = None
     license: str = "not stated"
     seed: int = 0
+    pairs: Path | None = None
+    scale: Range | None = None
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """The network and the recipe that trains it, and in words what it learns from."""
+    """The network and the recipe that trains it, and in words what it learns from.
+
+    `examine` gives what of the metadata is measured when the network is trained.
+    """
 
     network: QualiCLIP | BPCLIP
     recipe: Recipe
     trained_on: str
+    examine: Callable[[], dict[str, Any]] = dict
 
 
 def run_job(job: TrainingJob, *, quiet: bool = False) -> Path:
@@ -131,14 +147,23 @@ def run_job(job: TrainingJob, *, quiet: bool = False) -> Path:
         validated_sides=VALIDATED_SIDES,
         created=datetime.date.today().isoformat(),
     )
-    save(job.out, stored(plan.network.cpu().eval().state_dict()), metadata)
+    plan.network.cpu().eval()
+    metadata = metadata.model_copy(update=plan.examine())
+    save(job.out, stored(plan.network.state_dict()), metadata)
     return job.out
 
 
+def _good(job: TrainingJob) -> tuple[list[Path], str]:
+    """The good photographs, and in words what they are."""
+    if job.pristine is None:
+        raise TrainingError(f"Training {job.model} needs a folder of good photographs.")
+    found = list_photos(job.pristine)
+    return found, _in_words(found, job.pristine)
+
+
 def _qualiclip(job: TrainingJob, quiet: bool) -> _Plan:
-    pristine = list_photos(job.pristine)
+    pristine, trained_on = _good(job)
     others = [] if job.unlabeled is None else list_photos(job.unlabeled)
-    trained_on = _in_words(pristine, job.pristine)
     if job.unlabeled is not None:
         trained_on += f" and, without any score, {_in_words(others, job.unlabeled)}"
     network = QualiCLIP(COMPACT, qualiclip.QUALICLIP_TEMPERATURE)
@@ -158,24 +183,34 @@ def _qualiclip(job: TrainingJob, quiet: bool) -> _Plan:
 def _bpclip(job: TrainingJob, quiet: bool) -> _Plan:
     if job.scored is None:
         raise TrainingError("Training bpclip needs a folder of photographs with scores.")
-    pristine, scored = list_photos(job.pristine), list_scored(job.scored)
+    pristine, known = ([], "") if job.pristine is None else _good(job)
+    scored = list_scored(job.scored)
     paths = [photo.path for photo in scored]
     network = BPCLIP(compact(full_reference=False), bpclip.BPCLIP_TEMPERATURE)
     _begin(network, network.backbone.lite, job, pristine, paths, quiet)
+    examine = partial(dict) if pristine else held_out_photographs(network, PREPROCESSING, job.scored, quiet)
     look = _Looking(job, network.backbone.lite, quiet)
     # In the order of their names, so that qualiclip finds what was seen of the same photographs.
     scored.sort(key=lambda photo: photo.path)
     paths.sort()
     whole = look.photographs(paths)
     people = np.array([photo.mos for photo in scored])
-    opinion = second_opinion(pooled(whole)[:, 0], people)
-    worth = (1 - _OPINION_SHARE) * people + _OPINION_SHARE * opinion
+    worth = _smoothed(whole, people)
     rated = RatedBatches(whole, worth.tolist(), batch=_SCORED_AT_ONCE, seed=job.seed)
-    variants = look.variants(pristine, good=True), look.variants(paths, good=False)
-    trained_on = (
-        f"{_in_words(pristine, job.pristine)} and, with people's scores, {_in_words(paths, job.scored)}"
-    )
-    return _Plan(network, BPCLIPHeadRecipe(network, rated, *variants), trained_on)
+    good = [look.variants(pristine, good=True)] if pristine else []
+    recipe = BPCLIPHeadRecipe(network, rated, *good, look.variants(paths, good=False))
+    trained_on = f"with people's scores, {_in_words(paths, job.scored)}"
+    return _Plan(network, recipe, f"{known} and, {trained_on}" if known else trained_on, examine)
+
+
+def _smoothed(photographs: CellArray, people: NDArray[np.float64]) -> NDArray[np.float64]:
+    """People's scores, and half of a second opinion where what that needs is installed."""
+    try:
+        from models.training.targets.regressions import second_opinion
+    except ModuleNotFoundError:  # scikit-learn comes with the extra `train`
+        return people
+    opinion = second_opinion(pooled(photographs)[:, 0], people)
+    return (1 - _OPINION_SHARE) * people + _OPINION_SHARE * opinion
 
 
 @dataclass(frozen=True)
@@ -263,13 +298,34 @@ def _take_over(weights: Weights, network: QualiCLIP | BPCLIP) -> None:
 def _bpclip_fr(job: TrainingJob, quiet: bool) -> _Plan:
     from models.training.heads.bpclip_fr import FullReferenceRecipe
 
-    pristine = list_photos(job.pristine)
+    if job.pairs is not None:
+        return _scored_pairs(job, job.pairs, quiet)
+    pristine, photographs = _good(job)
     others = [] if job.unlabeled is None else list_photos(job.unlabeled)
     network = BPCLIP(compact(full_reference=True), bpclip.BPCLIP_TEMPERATURE)
     _begin(network, network.backbone.lite, job, pristine, others, quiet)
     pairs = _Looking(job, network.backbone.lite, quiet).pairs(pristine)
-    trained_on = f"{_in_words(pristine, job.pristine)}, labeled by VSI, HaarPSI, MDSI and ColorVideoVDP"
+    trained_on = f"{photographs}, labeled by VSI, HaarPSI, MDSI and ColorVideoVDP"
     return _Plan(network, FullReferenceRecipe(network, pairs), trained_on)
+
+
+def _scored_pairs(job: TrainingJob, table: Path, quiet: bool) -> _Plan:
+    from models.training.heads.bpclip_fr import FullReferenceRecipe
+
+    pairs = list_pairs(table, job.scale)
+    if not pairs:
+        raise TrainingError(f"The table {table} has no pairs to learn from.")
+    network = BPCLIP(compact(full_reference=True), bpclip.BPCLIP_TEMPERATURE)
+    paths = [pair.distorted for pair in pairs]
+    references = list(dict.fromkeys(pair.reference for pair in pairs))
+    _begin(network, network.backbone.lite, job, references, paths, quiet)
+    examine = held_out_pairs(network, PREPROCESSING, table, job.scale, references, quiet)
+    encoder = PairEncoder(network.backbone.lite)
+    pictures = PairPictures.of(pairs, WHOLE)
+    cells = look_at(pictures, encoder, _cells(job), workers=job.budget.workers, quiet=quiet)
+    batches = ScoredPairBatches(cells, [pair.worth for pair in pairs], seed=job.seed)
+    trained_on = f"with people's scores, {len(pairs)} pairs of {table.name} (digest {digest(paths)[:12]})"
+    return _Plan(network, FullReferenceRecipe(network, batches), trained_on, examine)
 
 
 def _in_words(paths: Sequence[Path], folder: Path) -> str:

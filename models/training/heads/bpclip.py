@@ -45,7 +45,6 @@ class BPCLIPHeadRecipe:
 
     name = "bpclip"
     learning_rate = 1.5e-3
-    batch_sizes = (None, None, None)
 
     def __init__(
         self,
@@ -58,6 +57,7 @@ class BPCLIPHeadRecipe:
         freeze(module)
         self.module = nn.ModuleDict({"model": module})
         self.datasets = (rated, *variants)
+        self.batch_sizes = (None,) * len(self.datasets)
         self._tokens = tokens
 
     def loss(self, parts: tuple[Any, ...]) -> dict[str, Tensor]:

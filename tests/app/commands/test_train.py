@@ -97,6 +97,39 @@ def test_bundled_weights_to_begin_from_are_those_of_the_slot(jobs: list[Any], tm
     ]
 
 
+def test_scores_of_ones_own_are_learned_from_the_bundled_weights_on(jobs: list[Any], tmp_path: Path) -> None:
+    always = ("--out", tmp_path / "x", "--minutes", 1)
+    result = invoke("train", "bpclip-fr", "--pairs", "pairs.csv", "--scale", "100,0", *always)
+    assert result.exit_code == 0, result.stderr
+    assert invoke("train", "bpclip", "--scored", tmp_path, *always).exit_code == 0
+    assert [job.init.name for job in jobs] == ["bpclip-fr-compact.safetensors", "bpclip-compact.safetensors"]
+    assert [job.pristine for job in jobs] == [None, None]
+    assert (jobs[0].pairs, jobs[0].scale, jobs[0].run) == (
+        Path("pairs.csv"),
+        (100.0, 0.0),
+        Path("runs/bpclip-fr-own"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("qualiclip",), "Training needs --pristine, or people's scores"),
+        (("bpclip", "--pairs", "x.csv"), "--pairs is for bpclip-fr"),
+        (("bpclip-fr", "--pairs", "x.csv", "--pristine", "."), "leave out --pristine"),
+        (("bpclip-fr", "--pairs", "x.csv", "--scale", "5,5"), "--scale takes two numbers"),
+        (("bpclip", "--scored", ".", "--scale", "1,5"), "--scale goes with --pairs"),
+    ],
+)
+def test_what_cannot_be_combined_is_one_sentence(
+    arguments: tuple[str, ...], reason: str, jobs: list[Any], tmp_path: Path
+) -> None:
+    result = invoke("train", *arguments, "--out", tmp_path / "x", "--minutes", 1)
+    assert result.exit_code == UNUSABLE
+    assert reason in result.stderr
+    assert jobs == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
