@@ -43,7 +43,7 @@ def _measured(answer: UntimedScore, model: str | None) -> MeasuredPhotograph:
     dimensions, exposure = opinion.dimensions, answer.facts.exposure
     return MeasuredPhotograph(
         score=opinion.score,
-        dimensions=dimensions and {name: getattr(dimensions, name) for name in DIMENSIONS},
+        dimensions=None if dimensions is None else {name: getattr(dimensions, name) for name in DIMENSIONS},
         exposure=MeasuredLight(
             p99_luminance=exposure.p99_luminance, clipped_highlights=exposure.clipped_highlights
         ),

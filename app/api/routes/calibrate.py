@@ -193,7 +193,7 @@ def _measured(photographs: Sequence[MeasuredPhotograph], model: str) -> list[Mea
             width=1,  # sizes are no limits that are looked for
             height=1,
             model=model,
-            opinions={model: ModelOpinion(each.score, {**(each.dimensions or {})}, {})},
+            opinions={model: _opinion(each)},
             exposure=MeasuredExposure(
                 0.0, each.exposure.p99_luminance, 0.0, each.exposure.clipped_highlights
             ),
@@ -202,6 +202,11 @@ def _measured(photographs: Sequence[MeasuredPhotograph], model: str) -> list[Mea
         )
         for each in photographs
     ]
+
+
+def _opinion(photograph: MeasuredPhotograph) -> ModelOpinion:
+    dimensions = photograph.dimensions or {}
+    return ModelOpinion(photograph.score, {str(name): value for name, value in dimensions.items()}, {})
 
 
 def _expected(promise: Promise) -> Expected:
