@@ -402,25 +402,6 @@ def test_the_chart_has_the_version_of_the_service() -> None:
     assert chart["appVersion"] == version
 
 
-@pytest.mark.system
-@pytest.mark.parametrize("name", _RENDERED)
-def test_helm_renders_the_same(name: str, tmp_path: Path) -> None:
-    if not shutil.which("helm"):
-        pytest.skip("helm is not installed; Debian and PyPI have none")
-    files, values = _RENDERED[name]
-    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
-    chosen = [argument for file in files for argument in ("--values", str(_CHART / file))]
-    command = ["helm", "template", "iqa-service", str(_CHART), *chosen, "--values", f"{tmp_path}/values.yaml"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    theirs = [resource for resource in yaml.safe_load_all(text) if resource]
-    for each in (theirs, ours := _rendered(name)):
-        # toYaml orders and quotes otherwise than PyYAML, and the digests are of its text.
-        _only(each, "Deployment")["spec"]["template"]["metadata"].pop("annotations")
-    assert sorted(map(_in_any_order, theirs), key=_identity) == sorted(
-        map(_in_any_order, ours), key=_identity
-    )
-
-
 def test_changed_keys_are_seen_behind_the_links_of_a_volume(tmp_path: Path) -> None:
     """A Secret's file is a link to a link to a folder, and it is the link in the middle that is replaced."""
     (tmp_path / "keys.txt").symlink_to("..data/keys.txt")
