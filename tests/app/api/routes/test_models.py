@@ -8,7 +8,8 @@ from app.client import Client
 pytestmark = pytest.mark.process
 
 
-def test_it_says_what_holds_the_decoders(client: httpx.Client) -> None:
+def test_it_says_what_holds_the_decoders(client: httpx.Client, photo: bytes) -> None:
+    client.post("/score", content=photo).raise_for_status()  # then one of them has started
     sandbox = client.get("/models").json()["sandbox"]
     assert set(sandbox) == {"landlock", "seccomp"}
     assert sandbox["landlock"] > 0
