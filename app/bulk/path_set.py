@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 from typing import Self
 
 
@@ -11,6 +12,7 @@ class PathSet:
     def __init__(self) -> None:
         # Paths are looked up in the threads that decode, too.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._lock = threading.Lock()
         self._database.execute("CREATE TABLE paths (path BLOB PRIMARY KEY) WITHOUT ROWID")
         self._database.execute("BEGIN")
 
@@ -25,8 +27,9 @@ class PathSet:
         return int(count)
 
     def __contains__(self, path: object) -> bool:
-        found = self._database.execute("SELECT 1 FROM paths WHERE path = ?", (os.fsencode(str(path)),))
-        return found.fetchone() is not None
+        with self._lock:  # threads share the statement
+            found = self._database.execute("SELECT 1 FROM paths WHERE path = ?", (os.fsencode(str(path)),))
+            return found.fetchone() is not None
 
     def add(self, path: object) -> bool:
         """Adds a path; returns False if it is there already."""
