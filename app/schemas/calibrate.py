@@ -9,6 +9,8 @@ from app.schemas.policies import PolicyLimit
 
 MOST_MEASURED: Final = 500
 """Photographs of each kind in a request."""
+LEAST_SHARE: Final = 0.001
+"""That may fail: less is no promise that so few photographs could keep."""
 
 
 class _Asking(BaseModel):
@@ -18,8 +20,8 @@ class _Asking(BaseModel):
 class MeasuredLight(_Asking):
     """What limits of exposure can be about, of `facts.exposure` of an answer."""
 
-    p99_luminance: Unit
-    clipped_highlights: Unit
+    p99_luminance: Unit = Field(description="As `facts.exposure` says.")
+    clipped_highlights: Unit = Field(description="As `facts.exposure` says.")
 
 
 class MeasuredPhotograph(_Asking):
@@ -43,11 +45,14 @@ class CalibrateAsking(_Asking):
     good: _Measured = Field(description="Photographs that are good enough.")
     bad: _Measured = Field(default=(), description="Photographs that are not.")
     reject_at_most: float = Field(
-        default=0.02, gt=0, le=0.5, description="Share of photographs like the good ones that may fail."
+        default=0.02,
+        ge=LEAST_SHARE,
+        le=0.5,
+        description="Share of photographs like the good ones that may fail.",
     )
     review_at_most: float | None = Field(
         default=None,
-        gt=0,
+        ge=LEAST_SHARE,
         lt=1,
         description="Share of them that may fail or go to review; by default four times as many as may fail.",
     )

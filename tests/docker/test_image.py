@@ -237,7 +237,7 @@ def test_make_installs_by_the_constraints() -> None:
 
 @pytest.mark.system
 def test_make_leaves_torch_out_of_the_slim_installation() -> None:
-    command = ["make", "--dry-run", "--always-make", "--no-print-directory", "SLIM=1", "serve"]
+    command = ["make", "--dry-run", "--always-make", "--no-print-directory", "SLIM=1", "ARGS=", "serve"]
     printed = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd=_ROOT, timeout=_PATIENCE_S
     ).stdout

@@ -372,7 +372,7 @@ def test_a_server_scores_the_same(
     assert _names(there) == _all_once(photos)
     unknown = invoke("score", photos, "--server", url, "--policy", "none-such")
     assert unknown.exit_code == UNUSABLE
-    assert "The server knows no policy none-such; it has upload, transcode." in unknown.stderr
+    assert "The server knows no policy none-such; it has upload, transcode, " in unknown.stderr
 
 
 @pytest.mark.process
