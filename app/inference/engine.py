@@ -109,10 +109,8 @@ class Engine:
                 if not coarse:
                     continue
                 # All that share the encoder: to encode in two precisions would cost more than float32 does.
-                which, all_of_them = " and ".join(coarse), ", ".join(names)
-                _log.warning(
-                    "%s is too coarse in %s for its weights: float32 for %s", which, wanted, all_of_them
-                )
+                known, all_of_them = " and ".join(coarse), ", ".join(names)
+                _log.info("%s is too coarse for %s: float32 for %s", wanted, known, all_of_them)
                 for name in names:
                     self._slots[name] = self._placed(load(name, sources[name]), "float32")
 

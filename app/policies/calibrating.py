@@ -22,6 +22,7 @@ from app.policies.written import PoliciesError, Side, VerdictOutcome
 from app.schemas.measured.exposure import ExposureMeasure
 from models.vocabulary import DIMENSIONS
 
+_LEAST_SHARE: Final = 1e-6  # so that what is needed for less can be said, too
 LEAST_GOOD: Final = 20
 """Good photographs without which no spread can be told."""
 LEAST_TO_CHOOSE: Final = 10
@@ -137,9 +138,10 @@ def find_limits(
         PoliciesError: there are too few good photographs, or nothing tells them from others.
     """
     if len(good) < LEAST_GOOD:
+        needed = math.ceil(1 / max(fail_at_most, _LEAST_SHARE)) - 1
         raise PoliciesError(
             f"{len(good)} good photographs are too few to tell what is usual: give at least {LEAST_GOOD}, "
-            f"and {math.ceil(1 / fail_at_most) - 1} for a promise of at most {100 * fail_at_most:g} %."
+            f"and {needed} for a promise of at most {100 * fail_at_most:g} %."
         )
     known, wrong = _logits(tried, good), _logits(tried, bad)
     scales = [_Scale.of(limit, logits) for limit, logits in zip(tried, known, strict=True)]

@@ -65,6 +65,8 @@ def test_as_many_further_photographs_fail_as_was_promised(share: float) -> None:
 def test_too_few_photographs_are_said_to_be_too_few() -> None:
     with pytest.raises(PoliciesError, match=r"19 good photographs are too few .* at least 20, and 49 for"):
         _found(_photographs(LEAST_GOOD - 1, 0))
+    with pytest.raises(PoliciesError, match="and 999999 for"):  # one by so little has no number
+        _found(_photographs(1, 0), fail_at_most=1e-320)
     few, enough = (_found(_photographs(count, 0)).fail for count in (LEAST_GOOD, 49))
     assert (few.kept, few.expected) == (False, pytest.approx(1 / 21))
     assert (enough.kept, enough.expected) == (True, pytest.approx(1 / 50))
