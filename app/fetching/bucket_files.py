@@ -182,6 +182,11 @@ class Brought:
         assert coming is not None, "they were taken"
         return coming.result()
 
+    def let_go(self) -> None:
+        """Says that nobody will take them; what has not begun does not begin."""
+        if self._coming is not None:
+            self._coming.cancel()
+
 
 def brought_ahead(
     places: Iterable[Path | StoredObject | Brought], most: int
@@ -221,7 +226,11 @@ def brought_ahead(
             held -= size
             yield place
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # What was handed on is still read, although it may not have begun; only what nobody got is let go.
+        for place, _ in line:
+            if isinstance(place, Brought):
+                place.let_go()
+        pool.shutdown(wait=False)
 
 
 def _failure(place: StoredObject, done: str, error: Exception) -> BucketFailure:

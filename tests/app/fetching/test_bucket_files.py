@@ -77,3 +77,25 @@ def test_of_large_ones_fewer_are_drawn(reading: _Reading) -> None:
 def test_files_stay_as_they_are() -> None:
     paths = [Path(str(number)) for number in range(3)]
     assert list(brought_ahead(iter(paths), 10)) == paths
+
+
+def test_what_was_handed_on_is_read_although_the_list_has_ended(reading: _Reading) -> None:
+    count = bucket_files._AHEAD + 1
+    every = list(brought_ahead(_objects(count, 1000, []), 10**9))
+    assert len(reading.begun) < len(every)
+    reading.may_end.set()
+    assert [isinstance(each, Brought) for each in every] == [True] * count
+    taken = [each.take() for each in every if isinstance(each, Brought) and str(each.place)[-2:] != "/3"]
+    assert len(taken) == count - 1
+
+
+def test_what_nobody_got_does_not_begin(reading: _Reading) -> None:
+    coming = brought_ahead(_objects(1000, 1000, []), 10**9)
+    got = [next(coming) for _ in range(3)]
+    coming.close()
+    reading.may_end.set()
+    assert [each.take() for each in got if isinstance(each, Brought)] == [b"0", b"1", b"2"]
+    for thread in threading.enumerate():
+        if thread.name.startswith("fetch"):
+            thread.join(20)
+    assert len(reading.begun) == bucket_files._AHEAD
