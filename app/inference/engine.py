@@ -102,9 +102,11 @@ class Engine:
         for name, source in sources.items():
             loaded = load(name, source)
             self.expected[name] = canary.expected_score(loaded)
-            self._slots[name] = self._placed(loaded, wanted)
+            self._slots[name] = self._placed(loaded, self._backend.precision_for(loaded))
         if self._backend.automatic and wanted != "float32":
             for names in self._sharing():
+                if self.dtype_of(names[0]) == "float32":
+                    continue  # it is known that half is too coarse
                 coarse = [name for name in names if not canary.agrees(self, name)]
                 if not coarse:
                     continue

@@ -159,6 +159,9 @@ class Backend(Protocol):
             WeightsError: the weights cannot be found, fetched or used; the message is one sentence.
         """
 
+    def precision_for(self, loaded: Model) -> str:
+        """What a model is placed in at first: `dtype`, unless that is known to be too coarse for it."""
+
     def place(self, loaded: Model, dtype: str) -> Executable:
         """Brings a model onto the device; it takes over the model's module.
 

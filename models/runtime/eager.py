@@ -266,6 +266,9 @@ class EagerBackend:
     ) -> LoadedModel:
         return load_model(name, source, sha256=sha256, allow_untrained=allow_untrained)
 
+    def precision_for(self, loaded: Model) -> str:
+        return self.dtype
+
     def place(self, loaded: Model, dtype: str) -> InferenceModel:
         preprocessing = loaded.metadata.preprocessing
         shared = (loaded.facts.encoder, preprocessing, dtype)

@@ -47,8 +47,7 @@ def compiled(
     """
     core = _core()
     place = _place(key)
-    processor = core.get_property("CPU", "FULL_DEVICE_NAME")
-    ready = place / f"{_digest(processor, sorted(options.items()))}.blob"
+    ready = place / f"{_digest(_processor(), sorted(options.items()))}.blob"
     try:
         return core.import_model(ready.read_bytes(), "CPU", dict(options))
     except (OSError, RuntimeError):
@@ -84,6 +83,17 @@ def note(name: str, sha256: str, facts: ModelFacts) -> None:
         write_atomically(_place(facts_key(name, sha256)) / _FACTS, facts.model_dump_json().encode())
 
 
+def note_coarse(encoder: str, dtype: str) -> None:
+    """Keeps that a precision is too coarse on this processor for models with an encoder, by its digest."""
+    with _unkept():
+        write_atomically(_coarse(encoder, dtype), b"")
+
+
+def is_coarse(encoder: str, dtype: str) -> bool:
+    """Whether :func:`note_coarse` was told so, here or at a former start."""
+    return _coarse(encoder, dtype).exists()
+
+
 def facts_key(name: str, sha256: str) -> str:
     return f"facts {name} {sha256}"
 
@@ -91,6 +101,15 @@ def facts_key(name: str, sha256: str) -> str:
 def _place(key: str) -> Path:
     """Of what belongs to a key in the cache, which is the user's."""
     return platformdirs.user_cache_path("iqa-service") / "graphs" / _digest(outlines.GRAPH_VERSION, key)
+
+
+def _coarse(encoder: str, dtype: str) -> Path:
+    return _place(f"coarse {_processor()} {encoder}") / dtype
+
+
+def _processor() -> str:
+    name: str = _core().get_property("CPU", "FULL_DEVICE_NAME")
+    return name
 
 
 @cache

@@ -300,6 +300,10 @@ class OpenVINOBackend:
             return load()
         return UnbuiltModel(name, file.metadata, file.sha256, facts, file.path, load)
 
+    def precision_for(self, loaded: Model) -> str:
+        coarse = self.automatic and graphs.is_coarse(loaded.facts.encoder, self.dtype)
+        return "float32" if coarse else self.dtype
+
     def place(self, loaded: Model, dtype: str) -> Executable:
         preprocessing, facts = loaded.metadata.preprocessing, loaded.facts
         shared = (facts.encoder, preprocessing, dtype)
@@ -314,6 +318,8 @@ class OpenVINOBackend:
             _log.warning("%s cannot be exported and stays in torch: %s", loaded.name, error)
             return source.exporter.network
         self._encoders[shared] = encoder
+        if self.automatic and dtype != self.dtype:
+            graphs.note_coarse(facts.encoder, self.dtype)
         if isinstance(loaded, LoadedModel):
             graphs.note(loaded.name, loaded.sha256, facts)
         return placed

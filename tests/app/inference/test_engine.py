@@ -224,6 +224,20 @@ def test_models_that_share_an_encoder_share_its_precision(monkeypatch: pytest.Mo
     assert len({id(slot.network.encoder) for slot in engine._slots.values()}) == 1
 
 
+def test_a_later_start_knows_that_half_is_too_coarse(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("models.runtime.openvino.cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr("models.runtime.graphs.platformdirs.user_cache_path", lambda _: tmp_path)
+    asked: list[str] = []
+    monkeypatch.setattr(canary, "agrees", lambda engine, name: asked.append(name) or name != "qualiclip")
+    bundled = dict.fromkeys(("qualiclip", "bpclip"), "bundled")
+    first = Engine(bundled, runtime="openvino")
+    assert asked == list(bundled)
+    later = Engine({"bpclip": "bundled"}, runtime="openvino")  # that it agreed alone is not asked again
+    assert asked == list(bundled)
+    assert {each.dtype_name for each in (first, later)} == {"float32"}
+    assert Engine(bundled, dtype="bfloat16", runtime="openvino").dtype_name == "bfloat16"
+
+
 def test_a_model_that_is_not_loaded(sources: dict[str, str]) -> None:
     engine = Engine({"bpclip": sources["bpclip"]}, "cpu")
     (result,) = engine.score([ScoreTask(named()["coffee"], BOTH)])
