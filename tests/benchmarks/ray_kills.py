@@ -111,20 +111,12 @@ def _run(asked: argparse.Namespace, seen: Seen, errors: Path) -> bool:
                 peak = max(peak, _peak_mb(driver.pid))
                 if sum(seen.seconds) + now - began > asked.most_seconds:
                     raise SystemExit(f"It takes longer than {asked.most_seconds:.0f} s.")
-                rows = (
-                    asked.part_images * sum(1 for _ in Buckets().below(_OUT))
-                    if not seen.drivers_killed
-                    else 0
-                )
-                if asked.kill_driver_after and rows > asked.kill_driver_after:
+                if _due(asked, seen):
                     driver.kill()
                     seen.drivers_killed += 1
-                elif (
-                    asked.kill_every
-                    and now - killed > asked.kill_every
-                    and (actors := actors_below(driver.pid))
-                ):
-                    for actor in random.sample(actors := actors_below(driver.pid), min(1, len(actors))):
+                elif asked.kill_every and now - killed > asked.kill_every:
+                    actors = actors_below(driver.pid)
+                    for actor in random.sample(actors, min(1, len(actors))):
                         os.kill(actor, signal.SIGKILL)
                         seen.actors_killed += 1
                         killed = now
