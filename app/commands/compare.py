@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -18,7 +19,7 @@ from app.commands.table import show_verdict
 from app.commands.terminal import SOME_FAILED, cell, complain, console, fail, reported, require_writable
 from app.printable import shown
 from app.schemas.common import values_of
-from app.schemas.measured.pair_measures import PUBLISHED_MEASURES, PublishedName
+from app.schemas.measured.pair_measures import MEASURES_OF_FILES, MeasureOfFiles
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
 
 _ONLY_OVER_HTTP: Final = {"timing_ms", "batch"}
 _WORDS_SHOWN: Final = 6
-_SHOWN_AS: Final[Mapping[PublishedName, str]] = {
+_SHOWN_AS: Final[Mapping[MeasureOfFiles, str]] = {
     "ms_ssim": "MS-SSIM",
     "haarpsi": "HaarPSI",
     "vsi": "VSI",
     "mdsi": "MDSI",
+    "cvvdp": "CVVDP",
 }
 
 
@@ -80,7 +82,7 @@ class CompareOptions:
         str,
         typer.Option(
             metavar="NAME,...",
-            help=f"Measures beside PSNR and SSIM, out of {', '.join(PUBLISHED_MEASURES)}.",
+            help=f"Measures beside PSNR and SSIM, out of {', '.join(MEASURES_OF_FILES)}.",
             show_default=False,
         ),
     ] = ""
@@ -162,16 +164,22 @@ def _policy(options: CompareOptions, settings: Settings) -> "Policy | None":
     return choose(options.policy, known, settings.models, settings.models, compared=True)
 
 
-def _measures(options: CompareOptions, policy: "Policy | None") -> tuple[PublishedName, ...]:
-    """The measures that are asked for, and those that the policy limits."""
-    asked = {name.strip() for name in options.measures.split(",") if name.strip()}
-    if unknown := sorted(asked - set(PUBLISHED_MEASURES)):
-        fail(f"There is no measure {unknown[0]!r}; there are {', '.join(PUBLISHED_MEASURES)}.")
+def measures_asked(text: str, policy: "Policy | None" = None) -> tuple[MeasureOfFiles, ...]:
+    """The measures that an option names, separated by commas, and those that a policy limits.
+
+    Raises:
+        CommandFailure: there is none of a name, or it is not installed.
+    """
+    asked = {name.strip() for name in text.split(",") if name.strip()}
+    if unknown := sorted(asked - set(MEASURES_OF_FILES)):
+        fail(f"There is no measure {unknown[0]!r}; there are {', '.join(MEASURES_OF_FILES)}.")
+    if "cvvdp" in asked and find_spec("pycvvdp") is None:
+        fail("ColorVideoVDP is computed by the extra `perceptual`: pip install 'iqa-service[perceptual]'.")
     limited = () if policy is None else policy.published
-    return tuple(name for name in PUBLISHED_MEASURES if name in asked or name in limited)
+    return tuple(name for name in MEASURES_OF_FILES if name in asked or name in limited)
 
 
-def _scorer(settings: Settings, policy: "Policy | None", measures: tuple[PublishedName, ...]) -> "Scorer":
+def _scorer(settings: Settings, policy: "Policy | None", measures: tuple[MeasureOfFiles, ...]) -> "Scorer":
     from app.policies import require_grades
     from app.scoring.offline import Scorer
 
@@ -186,7 +194,7 @@ def _compare_two(options: CompareOptions, settings: Settings, policy: "Policy | 
     """Compares two files and shows what came of it; returns whether --fail-on looks for that."""
     from app.scoring.offline import FileFailure
 
-    scorer = _scorer(settings, policy, _measures(options, policy))
+    scorer = _scorer(settings, policy, measures_asked(options.measures, policy))
     try:
         answer, pair = scorer.compare(
             options.reference,
@@ -220,7 +228,7 @@ def _compare_folders(
 
     folders = options.reference, options.distorted
     file_format = None if options.out is None else format_of(options.out)
-    measures = _measures(options, policy)
+    measures = measures_asked(options.measures, policy)
     output = PairOutput(options.out, file_format, options.as_json, measures)
     matched = match(*folders)
     require_a_table(len(matched.pairs), output)
@@ -260,7 +268,7 @@ def _show(answer: "UntimedCompare") -> None:
     if answer.grade is not None:
         out.print(f"The distortion is {answer.grade}.", soft_wrap=True)
     psnr = "identical pixels" if answer.signal.psnr_db is None else f"{answer.signal.psnr_db:.2f} dB"
-    known = {_SHOWN_AS[name]: getattr(answer.signal, name) for name in PUBLISHED_MEASURES}
+    known = {_SHOWN_AS[name]: getattr(answer.signal, name) for name in MEASURES_OF_FILES}
     further = "".join(f", {name} {value:.4f}" for name, value in known.items() if value is not None)
     out.print(f"PSNR {psnr}, SSIM {answer.signal.ssim:.4f}{further}", soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

@@ -13,7 +13,7 @@ from rich.table import Table
 from app.commands.score_run import to_json
 from app.commands.terminal import Meter, cell, complain, console, fail, stoppable
 from app.printable import shown
-from app.schemas.measured.pair_measures import PublishedName
+from app.schemas.measured.pair_measures import MeasureOfFiles
 
 if TYPE_CHECKING:
     from app.bulk.comparisons.matching import Matched
@@ -58,7 +58,7 @@ class PairOutput:
     path: Path | None = None
     file_format: "FileFormat | None" = None
     as_json: bool = False
-    measures: tuple[PublishedName, ...] = ()
+    measures: tuple[MeasureOfFiles, ...] = ()
 
 
 def compare_folders(

@@ -85,6 +85,10 @@ class SignalMeasures(Answer):
     mdsi: float | None = Field(
         default=None, description="0 is identical, higher is worse; null where it was not asked for."
     )
+    cvvdp: float | None = Field(
+        default=None,
+        description="ColorVideoVDP in JOD, 10 is identical; always null here: `iqa compare` has it.",
+    )
     displacement: ContentDisplacement | None = Field(
         default=None,
         description="Null where the images lie on each other, or where too little can be told. Found up to "

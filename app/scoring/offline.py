@@ -19,7 +19,7 @@ from app.inference.tasks import Result, Task
 from app.inference.worker.executor import run_tasks
 from app.printable import shown
 from app.schemas.compare import UntimedCompare
-from app.schemas.measured.pair_measures import PublishedName
+from app.schemas.measured.pair_measures import MeasureOfFiles
 from app.schemas.score import UntimedScore
 from app.scoring import requests
 from app.scoring.answers import compare_answer, score_answer
@@ -61,7 +61,7 @@ class Scorer:
         *,
         full_reference: bool = False,
         detail_crops: bool = False,
-        measures: tuple[PublishedName, ...] = (),
+        measures: tuple[MeasureOfFiles, ...] = (),
         looks: bool = False,
     ) -> None:
         # The thread at the device wants the interpreter after every operation, and others compute meanwhile.

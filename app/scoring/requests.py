@@ -22,7 +22,7 @@ from app.inference.tasks import CompareTask, ModelCard, ScoreTask
 from app.picking.look import LumaThumb, luma_thumb
 from app.schemas.measured.exposure import MeasuredExposure
 from app.schemas.measured.facts import NO_FACTS, PictureFacts
-from app.schemas.measured.pair_measures import PublishedName
+from app.schemas.measured.pair_measures import MeasureOfFiles
 from app.schemas.measured.regions import NO_REGIONS, FaultRegions
 from models.fidelity import Signal
 from models.measures.difference import CELL, difference_map
@@ -56,7 +56,7 @@ class Question:
     embedding: str | None = None
     detail: str | None = None
     difference_map: bool = False
-    measures: tuple[PublishedName, ...] = ()
+    measures: tuple[MeasureOfFiles, ...] = ()
     look: bool = False
     bill: Bill = field(default_factory=lambda: Bill(EVERYBODY))
     asker: Asker = field(default_factory=Asker)

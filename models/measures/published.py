@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.measures.cvvdp import cvvdp
 from models.measures.haarpsi import haarpsi
 from models.measures.mdsi import mdsi
 from models.measures.ms_ssim import ms_ssim
@@ -18,6 +19,7 @@ _PUBLISHED: Final[Mapping[str, _Function]] = {
     "haarpsi": haarpsi,
     "vsi": vsi,
     "mdsi": mdsi,
+    "cvvdp": cvvdp,
 }
 
 
@@ -26,9 +28,10 @@ def measure_published(
 ) -> dict[str, float | None]:
     """Measures of two ``(H, W, 3)`` uint8 images of one shape, by name; None where these are too small.
 
-    MDSI is 0 for identical images and grows with the distortion; the others are 1 and fall.
+    MDSI is 0 for identical images and grows with the distortion; the others are 1, CVVDP 10, and fall.
 
     Raises:
         KeyError: there is no measure of that name.
+        ModuleNotFoundError: CVVDP is asked for, and the extra ``perceptual`` is not installed.
     """
     return {name: _PUBLISHED[name](reference, distorted) for name in names}

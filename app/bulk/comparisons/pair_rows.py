@@ -10,7 +10,7 @@ from app.bulk.file_formats import FileFormat, written_name
 from app.bulk.rows import Row
 from app.schemas.columns import Column
 from app.schemas.compare_summary import UntimedCompareSummary
-from app.schemas.measured.pair_measures import PUBLISHED_MEASURES, PublishedName
+from app.schemas.measured.pair_measures import MEASURES_OF_FILES, MeasureOfFiles
 from app.scoring.outcomes import ComparedFiles
 from app.version import version
 from models.files import appearing
@@ -35,11 +35,12 @@ _COLUMNS: Final = (
     Column("height", "whole", "pixels of the copy, upright"),
 )
 
-_PUBLISHED: Final[Mapping[PublishedName, str]] = {
+_PUBLISHED: Final[Mapping[MeasureOfFiles, str]] = {
     "ms_ssim": "multi-scale SSIM, on luma; 1 is identical",
     "haarpsi": "1 is identical",
     "vsi": "1 is identical",
     "mdsi": "0 is identical, higher is worse",
+    "cvvdp": "ColorVideoVDP in JOD; 10 is identical",
 }
 
 _DECIMALS: Final = 6  # beyond what float32 tells apart
@@ -72,7 +73,7 @@ def flat_pair(fields: Mapping[str, Any]) -> Row:
         **row,
         "score": fields["score"],
         "grade": fields["grade"],
-        **{name: _rounded(signal[name]) for name in ("psnr_db", "ssim", *PUBLISHED_MEASURES)},
+        **{name: _rounded(signal[name]) for name in ("psnr_db", "ssim", *MEASURES_OF_FILES)},
         **{f"displacement_{name}": _rounded(moved.get(name)) for name in ("x", "y", "scale")},
         "reference_score": fields["reference_image"]["score"],
         "copy_score": copy["score"],
@@ -89,7 +90,7 @@ def worst_first(lines: list[Row]) -> list[Row]:
     return sorted(lines, key=lambda fields: (fields.get("score") is None, fields.get("score") or 0.0))
 
 
-def pair_columns(measures: Sequence[PublishedName]) -> tuple[Column, ...]:
+def pair_columns(measures: Sequence[MeasureOfFiles]) -> tuple[Column, ...]:
     """The columns of a table of comparisons with these measures beside PSNR and SSIM."""
     return (*_COLUMNS, *(Column(name, "number", _PUBLISHED[name]) for name in measures))
 
@@ -99,7 +100,7 @@ def write_pairs(
     file_format: FileFormat,
     lines: list[Row],
     about: Mapping[str, Any],
-    measures: Sequence[PublishedName] = (),
+    measures: Sequence[MeasureOfFiles] = (),
 ) -> None:
     """Writes a file of comparisons, the worst first; it appears whole or not at all.
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from app.commands.compare import measures_asked
 from app.commands.flags import IN_PROCESS, PAIR_WEIGHTS, with_options, with_settings
 from app.commands.official import fetch_where_asked
 from app.commands.score import report_failures
 from app.commands.terminal import SOME_FAILED, complain, fail, reported, require_writable
 from app.printable import shown
-from app.schemas.measured.pair_measures import PUBLISHED_MEASURES, PublishedName
+from app.schemas.measured.pair_measures import MEASURES_OF_FILES, MeasureOfFiles
 from app.settings import Settings
 from models.registry import FULL_REFERENCE
 
@@ -72,7 +73,7 @@ class BenchmarkOptions:
         str,
         typer.Option(
             metavar="NAME,...",
-            help=f"Measures of pairs beside PSNR and SSIM, out of {', '.join(PUBLISHED_MEASURES)}.",
+            help=f"Measures of pairs beside PSNR and SSIM, out of {', '.join(MEASURES_OF_FILES)}.",
             show_default=False,
         ),
     ] = ""
@@ -110,7 +111,7 @@ def benchmark(options: BenchmarkOptions, settings: Settings) -> None:
     from models.datasets.known import DATASETS
     from models.datasets.pictures import locate
 
-    measures = _measures(options)
+    measures = measures_asked(options.measures)
     _check_output(options)
     dataset = DATASETS[options.dataset.value]
     located = locate(
@@ -142,13 +143,6 @@ def benchmark(options: BenchmarkOptions, settings: Settings) -> None:
     report_failures(failures, len(located.pictures) - len(failures))
     if failures:
         raise typer.Exit(SOME_FAILED)
-
-
-def _measures(options: BenchmarkOptions) -> tuple[PublishedName, ...]:
-    asked = {name.strip() for name in options.measures.split(",") if name.strip()}
-    if unknown := sorted(asked - set(PUBLISHED_MEASURES)):
-        fail(f"There is no measure {unknown[0]!r}; there are {', '.join(PUBLISHED_MEASURES)}.")
-    return tuple(name for name in PUBLISHED_MEASURES if name in asked)
 
 
 def _check_output(options: BenchmarkOptions) -> None:
@@ -197,7 +191,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(shown(name) for name in names[:_NAMED]) + more
 
 
-def _scorer_for(settings: Settings, dataset: "Dataset", measures: tuple[PublishedName, ...]) -> "Scorer":
+def _scorer_for(settings: Settings, dataset: "Dataset", measures: tuple[MeasureOfFiles, ...]) -> "Scorer":
     from app.scoring.offline import Scorer
 
     return Scorer(settings, full_reference=bool(dataset.references), measures=measures)
@@ -208,7 +202,7 @@ def _journal(
     dataset: "Dataset",
     located: "Located",
     scorer: "Scorer",
-    measures: tuple[PublishedName, ...],
+    measures: tuple[MeasureOfFiles, ...],
 ) -> "Journal":
     from app.commands.benchmark.journal import Journal
 

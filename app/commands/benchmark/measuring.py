@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.commands.benchmark.journal import ImageScores, Journal
 from app.commands.terminal import Meter, stoppable
-from app.schemas.measured.pair_measures import PAIR_MEASURES, PublishedName
+from app.schemas.measured.pair_measures import PAIR_MEASURES, MeasureOfFiles
 from app.scoring.outcomes import FilePair, ScoredFile
 from models.registry import FULL_REFERENCE
 
@@ -18,16 +18,17 @@ if TYPE_CHECKING:
 _PSNR: Final = "psnr"
 
 
-def measures_of(measures: Sequence[PublishedName]) -> dict[str, bool]:
+def measures_of(measures: Sequence[MeasureOfFiles]) -> dict[str, bool]:
     """The measures of pairs that are taken, by the name in the table, and whether higher is better."""
-    return {_PSNR: True, "ssim": True} | {name: PAIR_MEASURES[name].higher_is_better for name in measures}
+    falling = {name for name, kind in PAIR_MEASURES.items() if not kind.higher_is_better}
+    return {_PSNR: True, "ssim": True} | {name: name not in falling for name in measures}
 
 
 def measure_pictures(
     scorer: "Scorer",
     pictures: Sequence["BenchmarkPicture"],
     journal: Journal,
-    measures: Sequence[PublishedName],
+    measures: Sequence[MeasureOfFiles],
 ) -> tuple[list[ScoredFile], bool]:
     """Scores what the journal has not, and writes it there.
 
@@ -53,7 +54,7 @@ def measure_pictures(
 
 
 def _scores(
-    scorer: "Scorer", pictures: Sequence["BenchmarkPicture"], measures: Sequence[PublishedName]
+    scorer: "Scorer", pictures: Sequence["BenchmarkPicture"], measures: Sequence[MeasureOfFiles]
 ) -> Generator[ImageScores | str]:
     """The scores of each picture, or why it has none."""
     pairs = [FilePair(each.reference, each.path) for each in pictures if each.reference is not None]
@@ -70,7 +71,7 @@ def _scores(
             yield each.problem if each.answer is None else dict(_of_pair(each.answer, measures))
 
 
-def _of_pair(answer: "UntimedCompare", measures: Sequence[PublishedName]) -> Iterator[tuple[str, float]]:
+def _of_pair(answer: "UntimedCompare", measures: Sequence[MeasureOfFiles]) -> Iterator[tuple[str, float]]:
     for name, model in answer.distorted.models.items():
         yield name, model.score
     yield FULL_REFERENCE, answer.score

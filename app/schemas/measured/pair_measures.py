@@ -6,9 +6,13 @@ from typing import Final, Literal, get_args
 
 PublishedName = Literal["ms_ssim", "haarpsi", "vsi", "mdsi"]
 PairMeasureName = Literal["score", "psnr_db", "ssim", PublishedName]
+MeasureOfFiles = Literal[PublishedName, "cvvdp"]
 
 PUBLISHED_MEASURES: Final[tuple[PublishedName, ...]] = get_args(PublishedName)
 """Those that are computed only where they are asked for."""
+
+MEASURES_OF_FILES: Final[tuple[MeasureOfFiles, ...]] = get_args(MeasureOfFiles)
+"""Those of the command line; the last takes seconds and a gigabyte, which no caller may cost others."""
 
 
 @dataclass(frozen=True)

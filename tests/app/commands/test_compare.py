@@ -221,13 +221,25 @@ def test_a_bad_copy_stops_nothing(folders: tuple[Path, Path], policy: dict[str, 
     assert by_name["chelsea.webp"]["score"] > 0
 
 
+def test_colorvideovdp_is_an_extra(
+    pair: tuple[Path, Path], weights_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("compare", *pair, "--measures", "cvvdp", "--json")
+    (answer,) = lines_of_json(invoke(*command, environment=weights_environment).stdout)
+    assert 0 < answer["signal"]["cvvdp"] < 10
+    monkeypatch.setattr("app.commands.compare.find_spec", lambda name: None)
+    result = invoke(*command, environment=weights_environment)
+    assert result.exit_code == UNUSABLE
+    assert "pip install 'iqa-service[perceptual]'" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("extra", "sentence"),
     [
         (["--out", "{tmp}/t.csv"], "--out is for two folders"),
         (["--fail-on", "fail"], "--fail-on needs --policy."),
         (["--overwrite"], "--overwrite goes with --out."),
-        (["--measures", "vmaf"], "There is no measure 'vmaf'; there are ms_ssim, haarpsi, vsi, mdsi."),
+        (["--measures", "vmaf"], "There is no measure 'vmaf'; there are ms_ssim, haarpsi, vsi, mdsi, cvvdp."),
     ],
 )
 def test_what_cannot_be_combined_is_refused(

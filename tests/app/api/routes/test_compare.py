@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 from skimage.metrics import peak_signal_noise_ratio
 
-from app.schemas.measured.pair_measures import PUBLISHED_MEASURES
+from app.schemas.measured.pair_measures import MEASURES_OF_FILES, PUBLISHED_MEASURES
 from models.measures.difference import NOTICEABLE
 from models.measures.mdsi import mdsi
 from models.measures.vsi import vsi
@@ -198,7 +198,7 @@ def test_a_misaligned_frame_is_called_so(client: httpx.Client) -> None:
 
 def test_identical_images(client: httpx.Client, photo: bytes) -> None:
     answer = client.post("/compare", files=_files(photo, photo)).json()
-    unasked = dict.fromkeys(PUBLISHED_MEASURES)
+    unasked = dict.fromkeys(MEASURES_OF_FILES)
     assert answer["signal"] == {"psnr_db": None, "ssim": pytest.approx(1), "displacement": None, **unasked}
     # One batch, but two places in it: the last bits may differ.
     differences = answer["differences"]
