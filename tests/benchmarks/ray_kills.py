@@ -82,11 +82,11 @@ def main() -> None:
 def _fill(server: BucketServer, images: int) -> None:
     server.put("photos")
     dice = random.Random(1)
-    photos = photographs()
+    photos = [Image.fromarray(photo).resize((384, 384)) for photo in photographs()]
 
     def put(number: int) -> None:
         width, height = dice.choice(_SIDES), dice.choice(_SIDES)
-        photo = Image.fromarray(photos[number % len(photos)])
+        photo = photos[number % len(photos)]
         file = io.BytesIO()
         photo.resize((width, height)).rotate(number // len(photos) % 360).save(file, "JPEG", quality=85)
         server.put(f"photos/in/{number:08}.jpg", file.getvalue())
