@@ -1,6 +1,7 @@
 """Requests that send no image but say where it lies: JSON in place of a form or of bytes."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -18,6 +19,7 @@ from app.imaging.sandbox.work import Asker
 from app.schemas.addresses import BatchAddresses, ImageAddress, PairAddresses
 from app.scoring.service import Service
 from app.scoring.uploads import Account, Arriving, Upload
+from app.tracing.request_trace import current_trace
 
 _Asking = TypeVar("_Asking", bound=BaseModel)
 
@@ -80,17 +82,21 @@ class Fetching:
     async def image(self, address: ImageAddress) -> Upload:
         """The image at an address; its bytes count as those of a body do."""
         arriving = Arriving(self._account, _name_in(address.url))
+        began = time.monotonic()
         try:
             async with aclosing(self._fetcher.fetch(address.url, self._asker.caller)) as pieces:
                 async for piece in pieces:
                     if self._holdings is not None:
                         await self._holdings.make_room(self._account, len(piece))
                     arriving.add(piece)
-        except BaseException:
+            if not arriving.size:
+                raise FetchFailed("There is nothing at the address: no byte came.")
+        except BaseException as error:
+            slug = error.slug if isinstance(error, ServiceError) else "client-gone"
+            current_trace.get().step("fetch", began, time.monotonic(), error=slug, bytes=arriving.size)
             arriving.drop()
             raise
-        if not arriving.size:
-            raise FetchFailed("There is nothing at the address: no byte came.")
+        current_trace.get().step("fetch", began, time.monotonic(), bytes=arriving.size)
         return arriving.complete()
 
     async def pair(self, pair: PairAddresses) -> tuple[Upload, Upload]:

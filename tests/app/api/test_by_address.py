@@ -1,16 +1,13 @@
 """JSON that says where images lie, in place of images, to a running server."""
 
-import asyncio
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
 
-from tests.app.fetching.site import Site, answer, open_site, redirect
+from tests.app.fetching.site import Site, answer, redirect, standing_site
 from tests.app.files import encoded
 from tests.app.problems import is_problem
 from tests.app.running import running
@@ -19,33 +16,9 @@ from tests.photographs import named
 pytestmark = pytest.mark.process
 
 
-@contextmanager
-def _standing_site() -> Iterator[Site]:
-    """A site that a thread serves."""
-    opened = threading.Event()
-    found: list[tuple[Site, asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    async def serve() -> None:
-        async with open_site() as site:
-            over = asyncio.Event()
-            found.append((site, asyncio.get_running_loop(), over))
-            opened.set()
-            await over.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert opened.wait(30)
-    site, loop, over = found[0]
-    try:
-        yield site
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join(30)
-
-
 @pytest.fixture(scope="module")
 def site(photo: bytes) -> Iterator[Site]:
-    with _standing_site() as site:
+    with standing_site() as site:
         site.pages |= {
             "/photos/cat%20one.jpg": answer(photo),
             "/bad.jpg": answer(encoded(named()["chelsea"], quality=5)),

@@ -2,8 +2,9 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 
@@ -66,3 +67,27 @@ async def open_site(
         yield site
     finally:
         server.close()
+
+
+@contextmanager
+def standing_site() -> Iterator[Site]:
+    """A site that a thread serves."""
+    opened = threading.Event()
+    found: list[tuple[Site, asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def serve() -> None:
+        async with open_site() as site:
+            over = asyncio.Event()
+            found.append((site, asyncio.get_running_loop(), over))
+            opened.set()
+            await over.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert opened.wait(30)
+    site, loop, over = found[0]
+    try:
+        yield site
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(30)

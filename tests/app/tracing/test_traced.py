@@ -12,6 +12,7 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from tests.app.fetching.site import answer, standing_site
 from tests.app.running import Server, eventually, running
 from tests.app.tracing.collector import Collector, ReceivedSpan, collecting
 
@@ -37,6 +38,7 @@ def traced(weights_environment: dict[str, str]) -> Iterator[_Traced]:
             "OTEL_EXPORTER_OTLP_HEADERS": "x-token=abc",
             "IQA_LOG_LEVEL": "debug",
             "IQA_CACHE_BYTES": "1000000",
+            "IQA_FETCH_HOSTS": "127.0.0.1",
         }
         with running(environment) as (server, client):
             yield server, client, collector
@@ -101,6 +103,21 @@ def test_a_failure_says_which_step_and_why(traced: _Traced, photo: bytes) -> Non
     # By OpenTelemetry's conventions a client's fault is no failure of the server.
     assert not spans["POST /score"].failed
     assert spans["POST /score"].attributes["error.type"] == "invalid-image"
+
+
+def test_an_image_is_fetched_for_its_request(traced: _Traced, photo: bytes) -> None:
+    _, client, collector = traced
+    there, missing = "6" * 32, "7" * 32
+    with standing_site() as site:
+        site.pages["/a.jpg"] = answer(photo)
+        for trace, path, status in ((there, "/a.jpg", 200), (missing, "/b.jpg", 502)):
+            asked = {"url": site.url(path)}
+            assert client.post("/score", json=asked, headers=_traceparent(trace)).status_code == status
+    eventually(lambda: _complete(collector, there) and _complete(collector, missing))
+    spans, failed = collector.of_trace(there), collector.of_trace(missing)
+    assert spans["receive"].ended <= spans["fetch"].began
+    assert spans["fetch"].attributes["iqa.bytes"] == len(photo)
+    assert (failed["fetch"].failed, failed["fetch"].attributes["error.type"]) == (True, "fetch-failed")
 
 
 def test_a_pair_and_files_of_a_batch_are_parts_of_their_request(traced: _Traced, photo: bytes) -> None:
