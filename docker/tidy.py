@@ -12,8 +12,17 @@ from py_compile import PycInvalidationMode
 
 # Triton compiles for the GPU while a program runs, with a C compiler that the image does not have; PyTorch
 # does without where nothing is compiled. Its metadata stays, or pip would install it again. Headers and
-# static libraries are for those who build extensions.
-_UNUSED = ("triton", "torch/include", "nvidia/*/include", "**/*.a", "**/__pycache__")
+# static libraries are for those who build extensions, tests for those who make a package. OpenVINO computes
+# on the CPU here, and reads graphs of its own and of PyTorch.
+_UNUSED = (
+    *("triton", "torch/include", "nvidia/*/include", "**/*.a", "**/__pycache__"),
+    *("**/numpy/**/tests", "**/scipy/**/tests"),
+    *(f"**/openvino/libs/{name}" for name in ("libopenvino_intel_[gn]pu_plugin.so", "cache.json")),
+    *(
+        f"**/openvino/libs/libopenvino_{name}_frontend.so*"
+        for name in ("gguf", "jax", "onnx", "paddle", "tensorflow", "tensorflow_lite")
+    ),
+)
 
 
 def tidy(folder: Path) -> None:

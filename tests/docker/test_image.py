@@ -255,6 +255,19 @@ def test_an_extra_that_does_not_exist_ends_the_build() -> None:
         _needed("no-such-extra")
 
 
+def test_of_openvino_there_remains_what_computes_on_a_cpu() -> None:
+    spec = importlib.util.find_spec("openvino")
+    assert spec is not None
+    assert spec.origin is not None
+    libraries = Path(spec.origin).parent / "libs"
+    patterns = [pattern for pattern in _module("tidy")._UNUSED if "openvino" in pattern]
+    gone = {path for pattern in patterns for path in libraries.parents[1].glob(pattern)}
+    assert sum(path.stat().st_size for path in gone) > 50e6, "the libraries have other names now"
+    left = {path.name.partition(".")[0] for path in set(libraries.iterdir()) - gone}
+    needed = {"libopenvino_intel_cpu_plugin", "libopenvino_ir_frontend", "libopenvino_pytorch_frontend"}
+    assert needed <= left
+
+
 @pytest.mark.system
 def test_tidied_folders_are_the_same_in_every_build(tmp_path: Path) -> None:
     tidy = _module("tidy").tidy
@@ -266,6 +279,7 @@ def test_tidied_folders_are_the_same_in_every_build(tmp_path: Path) -> None:
             "torch/include/a.h",
             "nvidia/cu13/include/b.h",
             "lib/c.a",
+            "scipy/stats/tests/test_stats.py",
             "d.py",
             "triton-3.dist-info/METADATA",
         ):
@@ -294,7 +308,9 @@ def test_tidied_folders_are_the_same_in_every_build(tmp_path: Path) -> None:
     compiled = f"__pycache__/d.{sys.implementation.cache_tag}.pyc"
     # Else pip would install it again, with the next layer.
     assert {"d.py", compiled, "run.sh", "triton-3.dist-info/METADATA"} <= first.keys()
-    assert not {"triton", "torch/include", "nvidia/cu13/include", "lib/c.a"} & first.keys()
+    assert (
+        not {"triton", "torch/include", "nvidia/cu13/include", "lib/c.a", "scipy/stats/tests"} & first.keys()
+    )
     assert (first["d.py"][0], first["run.sh"][0]) == (0o644, 0o755)
     assert {time for _, time, _ in first.values()} == {0.0}
     # PEP 552: by hash, and not held against the source.
