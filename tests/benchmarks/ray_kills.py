@@ -81,7 +81,7 @@ def main() -> None:
 
 def _fill(server: BucketServer, images: int) -> None:
     server.put("photos")
-    dice = random.Random(1)
+    buckets, dice = Buckets(), random.Random(1)
     photos = [Image.fromarray(photo).resize((384, 384)) for photo in photographs()]
 
     def put(number: int) -> None:
@@ -89,7 +89,7 @@ def _fill(server: BucketServer, images: int) -> None:
         photo = photos[number % len(photos)]
         file = io.BytesIO()
         photo.resize((width, height)).rotate(number // len(photos) % 360).save(file, "JPEG", quality=85)
-        server.put(f"photos/in/{number:08}.jpg", file.getvalue())
+        buckets.write(StoredObject("s3://photos", f"in/{number:08}.jpg"), file.getvalue())
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(put, range(images)))
