@@ -103,6 +103,9 @@ class CompareOptions:
             show_default=False,
         ),
     ] = None
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with --out where an earlier run stopped.")
+    ] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out where it exists.")] = False
 
 
@@ -146,13 +149,32 @@ def _are_folders(options: CompareOptions) -> bool:
         fail("--map is for two files.")
     if options.as_json and options.out is not None:
         fail("--json prints what --out would write: it can only be one of them.")
-    if options.overwrite and options.out is None:
-        fail("--overwrite goes with --out.")
+    if (options.overwrite or options.resume) and options.out is None:
+        fail(f"--{'overwrite' if options.overwrite else 'resume'} goes with --out.")
+    if options.overwrite and options.resume:
+        fail("--resume goes on with a file, --overwrite begins it again: it can only be one of them.")
     for path in (options.out, options.picture):
         require_writable(path)
-    if options.out is not None and options.out.exists() and not options.overwrite:
-        fail(f"{shown(options.out)} exists already: --overwrite replaces it.")
+    if options.out is not None and not options.resume:
+        _begin_anew(options.out, options.overwrite)
     return folders[0]
+
+
+def _begin_anew(out: Path, overwrite: bool) -> None:
+    """Makes room for a file of comparisons, where that is asked for.
+
+    Raises:
+        CommandFailure: there is one already, or a part of it.
+    """
+    from app.bulk.comparisons.pair_file import forget, is_begun
+
+    if overwrite:
+        forget(out)
+    elif out.exists():
+        fail(f"{shown(out)} exists already: --overwrite replaces it.")
+    elif is_begun(out):
+        begun = f"{shown(out)} was begun and is not finished"
+        fail(f"{begun}: --resume goes on with it, --overwrite begins it again.")
 
 
 def _policy(options: CompareOptions, settings: Settings) -> "Policy | None":
@@ -223,8 +245,9 @@ def _compare_folders(
 ) -> tuple[bool, bool]:
     """Compares two folders; returns whether --fail-on looks for a verdict, and whether a file is left out."""
     from app.bulk.comparisons.matching import match
+    from app.bulk.comparisons.pair_file import is_begun
     from app.bulk.file_formats import format_of
-    from app.commands.compare_run import PairOutput, compare_folders, require_a_table
+    from app.commands.compare_run import PairOutput, compare_folders, finished_run, require_a_table
 
     folders = options.reference, options.distorted
     file_format = None if options.out is None else format_of(options.out)
@@ -232,16 +255,24 @@ def _compare_folders(
     output = PairOutput(options.out, file_format, options.as_json, measures)
     matched = match(*folders)
     require_a_table(len(matched.pairs), output)
-    run = compare_folders(
-        _scorer(settings, policy, measures),
-        folders,
-        matched,
-        output,
-        resize=options.resize is Resize.reference,
-        policy=policy,
-    )
+    if options.out is not None and options.resume and options.out.exists() and not is_begun(options.out):
+        run = finished_run(output)
+    else:
+        run = compare_folders(
+            _scorer(settings, policy, measures),
+            folders,
+            matched,
+            output,
+            resize=options.resize is Resize.reference,
+            policy=policy,
+        )
     if run.interrupted:
-        raise KeyboardInterrupt("Interrupted; what is shown is of the pairs before that.")
+        further = (
+            "what is shown is of the pairs before that."
+            if options.out is None
+            else "the same command with --resume goes on from there."
+        )
+        raise KeyboardInterrupt(f"Interrupted; {further}")
     return any(_is_looked_for(outcome, options.fail_on) for outcome in run.outcomes), run.failed > 0
 
 

@@ -2,10 +2,10 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
 from rich.table import Table
@@ -17,11 +17,12 @@ from app.schemas.measured.pair_measures import MeasureOfFiles
 
 if TYPE_CHECKING:
     from app.bulk.comparisons.matching import Matched
+    from app.bulk.comparisons.pair_file import UnfinishedPairs
     from app.bulk.file_formats import FileFormat
     from app.bulk.rows import Row
     from app.policies import Policy
     from app.scoring.offline import Scorer
-    from app.scoring.outcomes import ComparedFiles
+    from app.scoring.outcomes import ComparedFiles, FilePair
 
 _MOST_ROWS: Final = 1000
 _MOST_NAMED: Final = 100
@@ -81,32 +82,108 @@ def compare_folders(
         policy: to judge by; None for none.
 
     Raises:
+        OutputError: what there is of the file cannot be gone on with.
         OSError: the file cannot be written.
     """
+    from app.bulk.comparisons.pair_file import forget
     from app.bulk.comparisons.pair_rows import unmatched_fields, write_pairs
 
-    lines: list[Row] = []
-    with Meter("comparing", len(matched.pairs), "pairs") as meter, stoppable() as stopped:
-        results = _judged(scorer.compare_each(matched.pairs, resize=resize), policy)
-        with contextlib.closing(results):
-            for fields in results:
-                meter.advance()
-                lines.append(fields)
-                if output.as_json:
-                    meter.print(to_json(fields))
-                if stopped():
-                    break
-    interrupted = meter.done < len(matched.pairs)
-    lines += [unmatched_fields(each) for each in matched.unmatched]
-    if output.path is not None and output.file_format is not None:
-        about = {"references": str(folders[0]), "copies": str(folders[1]), "policy": policy and policy.name}
-        write_pairs(output.path, output.file_format, lines, about, output.measures)
+    with _kept(output, _basis(scorer, output.measures, resize, policy)) as unfinished:
+        lines, left = _taken_over(unfinished, matched, output.path)
+        results = _judged(scorer.compare_each(left, resize=resize), policy)
+        interrupted = _gather(results, len(left), lines, unfinished, output.as_json)
+        if interrupted and unfinished is not None:
+            return PairRun(Counter(), 0, True)
+        lines += [unmatched_fields(each) for each in matched.unmatched]
+        if output.path is not None and output.file_format is not None:
+            names = {"references": str(folders[0]), "copies": str(folders[1])}
+            about = {**names, "policy": policy and policy.name}
+            write_pairs(output.path, output.file_format, lines, about, output.measures)
+    if output.path is not None:
+        forget(output.path)
     elif not output.as_json:
         _show(lines)
     failures = [_failure(fields) for fields in lines if "problem" in fields]
     _tell(failures, len(lines) - len(failures), output.path)
     verdicts = [fields["verdict"]["outcome"] for fields in lines if fields.get("verdict")]
     return PairRun(Counter(verdicts), len(failures), interrupted)
+
+
+def _gather(
+    results: Generator["Row"],
+    count: int,
+    lines: list["Row"],
+    unfinished: "UnfinishedPairs | None",
+    as_json: bool,
+) -> bool:
+    """Appends the lines of comparisons as they come; returns whether Ctrl-C ended it."""
+    with Meter("comparing", count, "pairs") as meter, stoppable() as stopped, contextlib.closing(results):
+        for fields in results:
+            meter.advance()
+            lines.append(fields)
+            if unfinished is not None:
+                unfinished.append(fields)
+            if as_json:
+                meter.print(to_json(fields))
+            if stopped():
+                break
+    return meter.done < count
+
+
+def _kept(
+    output: PairOutput, basis: dict[str, Any]
+) -> contextlib.AbstractContextManager["UnfinishedPairs | None"]:
+    """What keeps the comparisons until their file is written; nothing where there is no file."""
+    from app.bulk.comparisons.pair_file import UnfinishedPairs
+
+    return contextlib.nullcontext() if output.path is None else UnfinishedPairs(output.path, basis)
+
+
+def _basis(
+    scorer: "Scorer", measures: Sequence[MeasureOfFiles], resize: bool, policy: "Policy | None"
+) -> dict[str, Any]:
+    """All that the comparisons depend on beside the images, as JSON has it."""
+    from app.policies import described
+
+    return {
+        "models": {card.name: [card.sha256, card.dtype] for card in scorer.engine.cards()},
+        "max_scored_pixels": scorer.engine.max_scored_pixels,
+        "policy": None if policy is None else described(policy, scorer.models, {}).model_dump(mode="json"),
+        "measures": list(measures),
+        "resize": resize,
+    }
+
+
+def _taken_over(
+    unfinished: "UnfinishedPairs | None", matched: "Matched", path: Path | None
+) -> tuple[list["Row"], list["FilePair"]]:
+    """The lines of an earlier run, and the pairs that are left."""
+    before = (
+        {} if unfinished is None else {(line["file"], line["reference"]): line for line in unfinished.lines}
+    )
+    names = [(str(pair.copy), str(pair.reference)) for pair in matched.pairs]
+    lines = [before[name] for name in names if name in before]
+    left = [pair for name, pair in zip(names, matched.pairs, strict=True) if name not in before]
+    if lines and path is not None:
+        complain(f"{shown(path)} has {len(lines)} pairs already; {len(left)} are left.")
+    return lines, left
+
+
+def finished_run(output: PairOutput) -> PairRun:
+    """What came of two folders whose file is finished.
+
+    Raises:
+        OutputError: it is not such a file, or has other measures.
+    """
+    from app.bulk.comparisons.pair_rows import pair_columns
+
+    assert output.path is not None
+    assert output.file_format is not None
+    rows = list(output.file_format.read(output.path, pair_columns(output.measures)))
+    complain(f"{shown(output.path)} is finished; nothing is left to compare.")
+    verdicts = [row["verdict"] for row in rows if row.get("verdict")]
+    outcomes = Counter(each["outcome"] if isinstance(each, dict) else each for each in verdicts)
+    return PairRun(outcomes, sum(bool(row.get("problem")) for row in rows), False)
 
 
 def _failure(fields: "Row") -> str:

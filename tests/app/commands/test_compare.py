@@ -2,6 +2,8 @@
 
 import csv
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from app.commands.score import NOT_GOOD_ENOUGH
-from app.commands.terminal import SOME_FAILED, UNUSABLE
+from app.commands.terminal import INTERRUPTED, SOME_FAILED, UNUSABLE
 from app.schemas.compare import CompareAnswer
 from tests.app.command_line import cut_off, invoke, lines_of_json, save_photographs
 from tests.photographs import named
@@ -196,6 +198,39 @@ def test_folders_are_compared_by_name_the_worst_first(
     again = invoke("compare", *folders, "--out", out, environment=policy)
     assert again.exit_code == UNUSABLE
     assert "--overwrite replaces it" in again.stderr
+
+
+def test_a_run_that_stopped_is_gone_on_with(
+    folders: tuple[Path, Path], tmp_path: Path, policy: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = tmp_path / "whole.csv", tmp_path / "table.csv"
+    asked = ("--policy", "close", "--fail-on", "review")
+    invoke("compare", *folders, *asked, "--out", whole, environment=policy)
+
+    @contextmanager
+    def after_the_first() -> Iterator[Callable[[], bool]]:
+        yield lambda: True
+
+    with monkeypatch.context() as patched:
+        patched.setattr("app.commands.compare_run.stoppable", after_the_first)
+        stopped = invoke("compare", *folders, *asked, "--out", out, environment=policy)
+    assert stopped.exit_code == INTERRUPTED
+    assert "the same command with --resume goes on from there" in stopped.stderr
+    assert not out.exists()
+    for wrong, sentence in (
+        ([], "was begun and is not finished: --resume goes on with it"),
+        (["--resume", "--measures", "vsi"], "it was begun with other measures. Give another file"),
+        (["--resume", "--overwrite"], "it can only be one of them"),
+    ):
+        result = invoke("compare", *folders, *asked, "--out", out, *wrong, environment=policy)
+        assert (result.exit_code, sentence in result.stderr) == (UNUSABLE, True), result.stderr
+    resumed = invoke("compare", *folders, *asked, "--out", out, "--resume", environment=policy)
+    assert f"{out} has 1 pairs already; 1 are left." in resumed.stderr
+    assert out.read_text() == whole.read_text()
+    again = invoke("compare", *folders, *asked, "--out", out, "--resume", environment=policy)
+    assert again.exit_code == resumed.exit_code == SOME_FAILED
+    assert "is finished; nothing is left to compare." in again.stderr
+    assert {path.name for path in tmp_path.iterdir() if "table" in path.name} == {out.name}
 
 
 def test_folders_give_a_table_or_lines_of_json(folders: tuple[Path, Path], policy: dict[str, str]) -> None:
