@@ -40,7 +40,8 @@ _MOST_CLIPPED_WITHIN: Final = 0.2
 
 _TONES: Final = 32
 _MOST_COLORED: Final = 0.02
-_COLORED: Final = 8
+_COLORED: Final = 6
+_OF_TINT: Final = 0.2
 _BLOCK: Final = 4
 _BLOCKS: Final = 2**12
 
@@ -52,18 +53,24 @@ _PARTS: Final = [np.round(_SCALE * weight * _LINEAR).astype(np.uint16) for weigh
 def is_monochrome(pixels: NDArray[np.uint8]) -> bool:
     """Whether ``(H, W, 3)`` uint8 pixels are shades of one tint: gray, or toned like a sepia print.
 
-    Each tone of such a picture has one color. So 98 % of its blocks of 4 x 4 pixels must be within 8 levels
-    of the mean color of their tone (of 32), in red and in blue against green. JPEG compression of quality 80
-    moves toned pictures by 5 levels at the median and by 8.8 at most (pixels by 17), and gray ones not at
-    all; photographs in color are 47 levels away at the median.
+    Each tone of such a picture has one color. So 98 % of its blocks of 4 x 4 pixels must be near the mean
+    color of their tone (of 32, with what lies between them interpolated), in red and in blue against green:
+    within 6 levels and a fifth of how far this mean is from gray. Compression by JPEG moves toned pictures
+    more, the stronger the tint is. Of 160 photographs in gray and seven tones, saved as JPEG of quality 70 to
+    92, 96 % are recognized; photographs in color are 47 levels away at the median.
     """
     red, green, blue = _block_sums(pixels)
-    tone = ((2 * red + 5 * green + blue) >> 3) * _TONES // (256 * _BLOCK**2)
-    count = np.maximum(np.bincount(tone, minlength=_TONES), 1)
+    place = ((2 * red + 5 * green + blue) >> 3) * _TONES / (256 * _BLOCK**2)
+    tone = place.astype(np.intp)
+    count = np.bincount(tone, minlength=_TONES)
+    present = np.flatnonzero(count)
+    if not present.size:
+        return True
     colored = np.zeros(tone.shape, bool)
     for difference in (red - green, blue - green):
-        mean = np.bincount(tone, weights=difference, minlength=_TONES) / count
-        colored |= np.abs(difference - mean.take(tone)) > _COLORED * _BLOCK**2
+        sums = np.bincount(tone, weights=difference, minlength=_TONES)
+        mean = np.interp(place - 0.5, present, sums[present] / count[present])
+        colored |= np.abs(difference - mean) > _COLORED * _BLOCK**2 + _OF_TINT * np.abs(mean)
     return bool(np.count_nonzero(colored) <= _MOST_COLORED * colored.size)
 
 
