@@ -108,7 +108,8 @@ def is_cut_out(pixels: NDArray[np.uint8]) -> bool:
         return False
 
     def background(part: NDArray[np.int16]) -> NDArray[np.bool_]:
-        return np.abs(part - tone).max(axis=-1) <= _BACKGROUND_SPREAD
+        near: NDArray[np.bool_] = np.abs(part - tone).max(axis=-1) <= _BACKGROUND_SPREAD
+        return near
 
     if sorted(float(background(side).mean()) for side in sides)[1] < _WHITE_OF_A_SIDE:
         return False
