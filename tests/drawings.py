@@ -409,6 +409,8 @@ def with_caption(
     style: str = "over",
     share: float = 0.1,
     text: str = "ONE DOES NOT SIMPLY WALK AWAY",
+    color: str = "white",
+    edge: str = "black",
 ) -> NDArray[np.uint8]:
     """A photograph with a caption: outlined letters over it, or black ones on a bar above it.
 
@@ -417,6 +419,8 @@ def with_caption(
         style: "over" or "bar".
         share: size of the letters, as a share of the shorter side.
         text: of the caption.
+        color: of letters over the photograph.
+        edge: color of their outline; '' for none.
     """
     image = Image.fromarray(photo)
     width, height = image.size
@@ -424,7 +428,7 @@ def with_caption(
     font = ImageFont.truetype(_FONTS / "DejaVuSans-Bold.ttf", size)
     half = len(text) // 2
     lines = [text[:half], text[half:]] if font.getlength(text) > width else [text]
-    top, ink, outline = size // 4, "white", max(1, size // 14)
+    top, ink, outline = size // 4, color, max(1, size // 14) if edge else 0
     if style == "bar":
         bar = 2 * top + round(1.2 * size * len(lines))
         canvas = Image.new("RGB", (width, height + bar), "white")
@@ -433,7 +437,9 @@ def with_caption(
     draw = ImageDraw.Draw(image)
     for line in lines:
         place = (width // 2, top)
-        draw.text(place, line, font=font, fill=ink, anchor="ma", stroke_width=outline, stroke_fill="black")
+        draw.text(
+            place, line, font=font, fill=ink, anchor="ma", stroke_width=outline, stroke_fill=edge or ink
+        )
         top += round(1.2 * size)
     return np.asarray(image)
 

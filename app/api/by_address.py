@@ -174,8 +174,11 @@ def _parsed(upload: Upload, wanted: type[_Asking]) -> _Asking:
     except ValidationError as error:
         place = ".".join(map(str, error.errors(include_url=False)[0]["loc"]))
         at = f" at `{place[:_LONGEST_NAME]}`" if place else ""
+        fault = "has another form than is taken"
+        if b"base64," in data or b'"data:' in data:
+            fault = "holds a data: URL, which is not read"
         raise MalformedRequest(
-            f"The JSON has another form than is taken{at}; send {form}, or the bytes of images themselves."
+            f"The JSON {fault}{at}; send {form}, or the bytes of images themselves, not in base64."
         ) from error
 
 

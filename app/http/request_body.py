@@ -20,7 +20,7 @@ from starlette.types import Message, Receive
 from app.errors import BodyTimeout, BodyTooLarge, MalformedRequest, ServiceError
 from app.http.door import PROGRESS
 from app.http.holdings import Holdings
-from app.http.parts import Preamble, TransferDecoder, filename_of
+from app.http.parts import Framing, TransferDecoder, filename_of
 from app.scoring.uploads import Account, Arriving, Upload
 from app.settings import Settings
 
@@ -255,10 +255,10 @@ async def _parts(
             "The Content-Type names no boundary. Leave that header to the library that makes the form."
         )
     try:
-        parser, preamble = MultipartParser(boundary, form.callbacks()), Preamble(boundary)
+        parser, framing = MultipartParser(boundary, form.callbacks()), Framing(boundary)
         async with aclosing(_chunks(request, most, timeout_s, form.reading, form.account)) as chunks:
             async for chunk in chunks:
-                parser.write(preamble.strip(chunk))
+                parser.write(framing.feed(chunk))
                 while form.done:
                     yield form.done.popleft()
     except FormParserError as error:

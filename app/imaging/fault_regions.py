@@ -27,6 +27,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.imaging.metering import is_cut_out
 from app.schemas.measured.regions import NO_REGIONS, FaultRegions
 from models.faults import Region
 
@@ -134,6 +135,7 @@ def find_regions(pixels: NDArray[np.uint8], native: NDArray[np.uint8] | None) ->
         underexposed=_bad_part(dark, everywhere, grid, _DARK)[0],
         compression="whole" if native is None else _blocky_part(native),
         sharp_subject=subject,
+        cut_out=is_cut_out(pixels),
     )
 
 

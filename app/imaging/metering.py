@@ -38,9 +38,16 @@ _BACKGROUND_WHITE: Final = 250
 _WHITE_OF_A_SIDE: Final = 0.9
 _MOST_CLIPPED_WITHIN: Final = 0.2
 
+_SIDES_OF_A_TONE: Final = 225  # the darkest channel of a background that counts as white
+_BACKGROUND_TINT: Final = 20
+_BACKGROUND_SPREAD: Final = 6
+_BACKGROUND_SHARES: Final = (0.1, 0.95)
+_BRIGHTEST_SUBJECT: Final = 150  # mean luma
+
 _TONES: Final = 32
 _MOST_COLORED: Final = 0.02
-_COLORED: Final = 8
+_COLORED: Final = 6
+_OF_TINT: Final = 0.2
 _BLOCK: Final = 4
 _BLOCKS: Final = 2**12
 
@@ -52,18 +59,24 @@ _PARTS: Final = [np.round(_SCALE * weight * _LINEAR).astype(np.uint16) for weigh
 def is_monochrome(pixels: NDArray[np.uint8]) -> bool:
     """Whether ``(H, W, 3)`` uint8 pixels are shades of one tint: gray, or toned like a sepia print.
 
-    Each tone of such a picture has one color. So 98 % of its blocks of 4 x 4 pixels must be within 8 levels
-    of the mean color of their tone (of 32), in red and in blue against green. JPEG compression of quality 80
-    moves toned pictures by 5 levels at the median and by 8.8 at most (pixels by 17), and gray ones not at
-    all; photographs in color are 47 levels away at the median.
+    Each tone of such a picture has one color. So 98 % of its blocks of 4 x 4 pixels must be near the mean
+    color of their tone (of 32, with what lies between them interpolated), in red and in blue against green:
+    within 6 levels and a fifth of how far this mean is from gray. Compression by JPEG moves toned pictures
+    more, the stronger the tint is. Of 160 photographs in gray and seven tones, saved as JPEG of quality 70 to
+    92, 96 % are recognized; photographs in color are 47 levels away at the median.
     """
     red, green, blue = _block_sums(pixels)
-    tone = ((2 * red + 5 * green + blue) >> 3) * _TONES // (256 * _BLOCK**2)
-    count = np.maximum(np.bincount(tone, minlength=_TONES), 1)
+    place = (red + green + blue) * _TONES / (3 * 256 * _BLOCK**2)
+    tone = place.astype(np.intp)
+    count = np.bincount(tone, minlength=_TONES)
+    present = np.flatnonzero(count)
+    if not present.size:
+        return True
     colored = np.zeros(tone.shape, bool)
     for difference in (red - green, blue - green):
-        mean = np.bincount(tone, weights=difference, minlength=_TONES) / count
-        colored |= np.abs(difference - mean.take(tone)) > _COLORED * _BLOCK**2
+        sums = np.bincount(tone, weights=difference, minlength=_TONES)
+        mean = np.interp(place - 0.5, present, sums[present] / count[present])
+        colored |= np.abs(difference - mean) > _COLORED * _BLOCK**2 + _OF_TINT * np.abs(mean)
     return bool(np.count_nonzero(colored) <= _MOST_COLORED * colored.size)
 
 
@@ -76,6 +89,35 @@ def _block_sums(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
     for down, across in np.ndindex(_BLOCK, _BLOCK):  # faster than a sum over axes of four
         sums += whole[down::step, across::step]
     return sums.reshape(-1, 3).T
+
+
+def is_cut_out(pixels: NDArray[np.uint8]) -> bool:
+    """Whether a subject stands before a white or nearly white background of one tone, as goods in a shop do.
+
+    At least three sides of such a picture have the tone over nine tenths of their length. What is not
+    background must not be bright itself: 4 of 1,579 photographs have such sides because they are overexposed.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8 sRGB.
+    """
+    step = _step_for(pixels, _SAMPLES)
+    samples = pixels[::step, ::step].astype(np.int16)
+    sides = samples[0], samples[-1], samples[:, 0], samples[:, -1]
+    tone = np.median(np.concatenate(sides), axis=0)
+    if tone.min() < _SIDES_OF_A_TONE or tone.max() - tone.min() > _BACKGROUND_TINT:
+        return False
+
+    def background(part: NDArray[np.int16]) -> NDArray[np.bool_]:
+        near: NDArray[np.bool_] = np.abs(part - tone).max(axis=-1) <= _BACKGROUND_SPREAD
+        return near
+
+    if sorted(float(background(side).mean()) for side in sides)[1] < _WHITE_OF_A_SIDE:
+        return False
+    subject = samples[~background(samples)]
+    least, most = _BACKGROUND_SHARES
+    share = 1 - len(subject) / (samples.shape[0] * samples.shape[1])
+    luma = (subject @ np.array([2, 5, 1], np.int16)) >> 3
+    return bool(least <= share <= most and luma.mean() <= _BRIGHTEST_SUBJECT)
 
 
 def measure_exposure(pixels: NDArray[np.uint8]) -> MeasuredExposure:

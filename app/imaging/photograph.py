@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.imaging.colored_caption import has_colored_caption
 from app.imaging.drawn import looks_drawn
 
 # Captions of memes are white with a black outline, or black and white on bars. Of 622 photographs of two
@@ -28,7 +29,7 @@ def is_photograph(pixels: NDArray[np.uint8], *, uniform: bool | None = None) -> 
         pixels: ``(H, W, 3)`` uint8 sRGB.
         uniform: as :func:`looks_drawn` takes it.
     """
-    return not (has_caption(pixels) or looks_drawn(pixels, uniform=uniform))
+    return not (has_caption(pixels) or has_colored_caption(pixels) or looks_drawn(pixels, uniform=uniform))
 
 
 def has_caption(pixels: NDArray[np.uint8]) -> bool:

@@ -31,6 +31,10 @@ A blurred background often looks somewhat blocky: never above 0.8 where that hid
 photographs. Of 60 that were blurred all over and compressed (JPEG 8 to 50), at most 2 have a sharp subject.
 """
 
+_OF_A_BACKGROUND: Final[frozenset[FaultName]] = frozenset({"overexposed", "dull"})
+"""What models find in a white background."""
+_CLIPPED_SUBJECT: Final = 0.05
+
 _UNCERTAIN: Final[Mapping[str, str]] = {
     "outside-validated-sizes": "the weights were not validated on images of this size.",
     "wholeness-unknown": "the decoder cannot tell whether this kind of file is whole.",
@@ -61,6 +65,8 @@ def in_pixels(
     intended: frozenset[FaultName] = frozenset({"blur"})
     # Exposure is that of the whole picture: one half can be dark though the mean is high.
     ruled_out = frozenset(name for name in exposure.excluded if found.get(name, "whole") == "whole")
+    if regions.cut_out and exposure.clipped_highlights < _CLIPPED_SUBJECT:
+        ruled_out |= _OF_A_BACKGROUND
     local = [name for name, region in found.items() if region not in ("whole", "background")]
     # Noise and the edges of blocks are sharp, too, so where there is much of them nothing need be.
     subject = regions.sharp_subject and not any(likely(name, least) for name, least in _MUCH.items())

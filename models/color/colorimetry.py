@@ -1,4 +1,4 @@
-"""Color spaces by chromaticities and transfer function, and the conversion of 8-bit samples to sRGB.
+"""Color spaces by chromaticities and transfer function, and the conversion of samples to sRGB.
 
 Code points, chromaticities and transfer functions are those of Rec. ITU-T H.273 (2021), PQ and HLG those of
 Rec. ITU-R BT.2100-2. Adobe RGB is that of Adobe RGB (1998) Color Image Encoding, version 2005-05.
@@ -12,11 +12,12 @@ OOTF, which sRGB does not have.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.color.sample_range import DeepColor
 from models.preprocessing import Pixels
 
 DynamicRange = Literal["sdr", "pq", "hlg"]
@@ -51,7 +52,7 @@ _UNSPECIFIED: Final = 2
 _SRGB_CODE_POINTS: Final = (1, 13)
 
 _BRADFORD: Final = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-_CODES: Final = 256
+_BYTE: Final = 255  # white of 8-bit samples
 _LEVELS: Final = 65536  # of linear light; one of them is at most 0.05 of an 8-bit sample
 _STRIP_PIXELS: Final = 1 << 17  # converted at a time, in some 6 MB, whatever the size of the picture
 _GLARE: Final = 1.02  # of white; less is what rounding and compression add to it
@@ -159,14 +160,14 @@ def coded_space(primaries: int, transfer: int, *, full_range: bool = True) -> Co
     return ColorSpace(name, chromaticities, _CURVES[transfer], range_name, full_range)
 
 
-def to_srgb(pixels: Pixels, space: ColorSpace) -> tuple[Pixels, float]:
+def to_srgb(pixels: Pixels | DeepColor, space: ColorSpace) -> tuple[Pixels, float]:
     """Converts pixels to sRGB (relative colorimetry); colors outside its gamut are clipped.
 
     In strips, so that the memory beside both pictures does not grow with their size. A picture of 12 million
     pixels takes about half a second.
 
     Args:
-        pixels: ``(H, W, 3)`` uint8.
+        pixels: ``(H, W, 3)`` uint8, or samples of 16 bits, which are rounded to 8 bits at the end.
         space: of the pixels.
 
     Returns:
@@ -175,17 +176,16 @@ def to_srgb(pixels: Pixels, space: ColorSpace) -> tuple[Pixels, float]:
     Raises:
         ValueError: the chromaticities span no colors.
     """
-    codes = np.arange(_CODES) / (_CODES - 1)
-    if not space.full_range:
-        codes = np.clip((codes * (_CODES - 1) - 16) / 219, 0.0, 1.0)
-    light = space.curve(codes).astype(np.float32)
+    height, width = pixels.shape[:2]
+    rows_of = pixels.rows if isinstance(pixels, DeepColor) else pixels.__getitem__
+    light = _light(space, pixels.white if isinstance(pixels, DeepColor) else _BYTE)
     matrix = _matrix_to_srgb(space.chromaticities).T.astype(np.float32)
     encoded = _encoded_levels()
-    converted = np.empty_like(pixels)
-    rows = max(1, _STRIP_PIXELS // max(1, pixels.shape[1]))
+    converted = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _STRIP_PIXELS // max(1, width))
     above = 0
-    for start in range(0, pixels.shape[0], rows):
-        linear = light.take(pixels[start : start + rows]) @ matrix
+    for start in range(0, height, rows):
+        linear = light.take(rows_of(slice(start, start + rows))) @ matrix
         if space.dynamic_range != "sdr":
             glaring = linear > _GLARE
             above += int(np.count_nonzero(glaring[..., 0] | glaring[..., 1] | glaring[..., 2]))
@@ -193,7 +193,36 @@ def to_srgb(pixels: Pixels, space: ColorSpace) -> tuple[Pixels, float]:
         linear *= _LEVELS - 1
         linear += 0.5
         converted[start : start + rows] = encoded.take(linear.astype(np.uint16))
-    return converted, above / (pixels.shape[0] * pixels.shape[1])
+    return converted, above / (height * width)
+
+
+def gray_to_srgb(
+    samples: NDArray[np.integer[Any]], space: ColorSpace, white: int
+) -> tuple[NDArray[np.uint8], float]:
+    """Converts gray to sRGB, as :func:`to_srgb` does with equal red, green and blue.
+
+    Args:
+        samples: ``(H, W)`` of integers in [0, 65535].
+        space: of the samples.
+        white: the sample of white; larger ones are taken for it.
+
+    Returns:
+        ``(H, W)`` uint8, and the share of pixels brighter than white.
+    """
+    light = _light(space, white)
+    levels = np.rint(light.clip(0.0, 1.0) * (_LEVELS - 1)).astype(np.uint16)
+    gray = _encoded_levels().take(levels).take(samples, mode="clip")
+    glaring = np.flatnonzero(light > _GLARE) if space.dynamic_range != "sdr" else np.array([], int)
+    above = np.count_nonzero(samples >= glaring[0]) if glaring.size else 0
+    return gray, above / max(1, samples.size)
+
+
+def _light(space: ColorSpace, white: int) -> NDArray[np.float32]:
+    """Linear light of each sample from 0 to that of white."""
+    codes = np.arange(white + 1) / white
+    if not space.full_range:  # of 8 bits, whatever the depth
+        codes = np.clip((codes * white * (_BYTE + 1) / (white + 1) - 16) / 219, 0.0, 1.0)
+    return space.curve(codes).astype(np.float32)
 
 
 @cache

@@ -6,6 +6,7 @@ looks, PNG's ``sBIT`` is about scaled samples). So white is taken from the large
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ _DEPTH: Final = 16
 _DEPTHS: Final = (8, 10, 12, 14)
 _NARROW_BYTE: Final = 0x3F  # the largest high byte of a sample of 14 bits
 _STRIP_ROWS: Final = 256
+_WITH_ALPHA: Final = 4  # bands
 # Read in the opposite byte order, a sample of 16 bits gives its low byte where Pillow takes the high one.
 _OPPOSITE: Final = {
     f"{mode};16{order}": f"{mode};16{opposite}"
@@ -50,33 +52,84 @@ def is_deep_color(image: Image.Image) -> bool:
     return bool(tiles) and all(_raw_mode(tile.args) in (*_OPPOSITE, _DEEP_GRAY) for tile in tiles)
 
 
-def spread(image: Image.Image, reopen: Reopen) -> tuple[Image.Image, int]:
-    """Scales the samples of a loaded deep color picture by the bits in use, where these are not all 16.
+@dataclass(frozen=True)
+class DeepColor:
+    """The samples of a picture in color with 16 bits in each.
+
+    Attributes:
+        high, low: bytes of the samples, ``(H, W, 3)``, or ``(H, W, 4)`` with alpha.
+        bits: how many of 16 are in use.
+    """
+
+    high: NDArray[np.uint8]
+    low: NDArray[np.uint8]
+    bits: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width and bands."""
+        return self.high.shape
+
+    @property
+    def white(self) -> int:
+        """The sample of white."""
+        return (1 << self.bits) - 1
+
+    def rows(self, strip: slice) -> NDArray[np.uint16]:
+        """Color of some rows, ``(h, W, 3)``."""
+        return _joined(self.high[strip, :, :3], self.low[strip, :, :3])
+
+    def alpha(self) -> Image.Image | None:
+        """Transparency in 8 bits; None where the picture has none."""
+        if self.shape[-1] < _WITH_ALPHA:
+            return None
+        if self._has_scaled_alpha:
+            return Image.fromarray(self.high[..., 3])
+        return Image.fromarray(eight_bit_table(self.bits).take(_joined(self.high[..., 3], self.low[..., 3])))
+
+    def eight_bits(self) -> Image.Image:
+        """The picture in 8 bits, in place of the high bytes, so that no third picture is needed."""
+        table = eight_bit_table(self.bits)
+        channels = slice(0, 3 if self.shape[-1] == _WITH_ALPHA and self._has_scaled_alpha else None)
+        for strip in _strips(len(self.high)):
+            self.high[strip, :, channels] = table.take(
+                _joined(self.high[strip, :, channels], self.low[strip, :, channels])
+            )
+        return Image.fromarray(self.high)
+
+    @property
+    def _has_scaled_alpha(self) -> bool:
+        return int(self.high[..., 3].max()) > _NARROW_BYTE
+
+
+def deep_color(image: Image.Image, reopen: Reopen, *, wanted: bool) -> DeepColor | None:
+    """The samples of a deep color picture, where their high bytes are not enough.
 
     Args:
-        image: the high bytes of the samples.
-        reopen: for the low bytes, which are decoded only for such a picture.
+        image: the loaded picture: the high bytes.
+        reopen: for the low bytes, which take as long to decode.
+        wanted: whether the colors are to be converted. The samples are needed, too, where they use fewer than
+            16 bits.
 
     Returns:
-        The picture, and the number of bits in use; 16 leaves it as it is.
+        None where the high bytes are enough.
 
     Raises:
         OSError: as loading the picture.
     """
     largest = max(high for _, high in image.getextrema()[:3])  # type: ignore[misc]
-    if largest > _NARROW_BYTE:
-        return image, _DEPTH
+    if largest > _NARROW_BYTE and not wanted:
+        return None
     high, low = np.array(image), _low_bytes(reopen())
-    strips = [slice(start, start + _STRIP_ROWS) for start in range(0, len(high), _STRIP_ROWS)]
+    if largest > _NARROW_BYTE:
+        return DeepColor(high, low, _DEPTH)
+    strips = _strips(len(high))
     bits = bits_in_use(max(int(_joined(high[strip], low[strip])[..., :3].max()) for strip in strips))
-    table = eight_bit_table(bits)
-    has_scaled_alpha = high.shape[-1] == 4 and int(high[..., 3].max()) > _NARROW_BYTE
-    channels = slice(0, 3 if has_scaled_alpha else None)
-    for strip in strips:  # in place, so that no third picture is needed
-        high[strip, :, channels] = table.take(_joined(high[strip, :, channels], low[strip, :, channels]))
-    spread_image = Image.fromarray(high)
-    spread_image.info = image.info
-    return spread_image, bits
+    return DeepColor(high, low, bits) if bits < _DEPTH or wanted else None
+
+
+def _strips(height: int) -> list[slice]:
+    return [slice(start, start + _STRIP_ROWS) for start in range(0, height, _STRIP_ROWS)]
 
 
 def _joined(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:

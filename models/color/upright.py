@@ -7,17 +7,32 @@ learned from.
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageCms
 
-from models.color.colorimetry import ColorSpace, DynamicRange, to_srgb
+from models.color.colorimetry import ColorSpace, DynamicRange, gray_to_srgb, to_srgb
+from models.color.deep_space import (
+    MAX_PROFILE_BYTES,
+    TOO_LARGE,
+    DeepSpace,
+    deep_space,
+    is_srgb_profile,
+    profile_name,
+)
 from models.color.description import CodePoints, ColorDescription, color_descriptions
-from models.color.sample_range import Reopen, bits_in_use, eight_bit_table, is_deep_color, spread
+from models.color.sample_range import (
+    DeepColor,
+    Reopen,
+    bits_in_use,
+    deep_color,
+    eight_bit_table,
+    is_deep_color,
+)
 from models.preprocessing import Pixels
 
-MAX_PROFILE_BYTES: Final = 4 * 2**20  # the largest real ones, of printers, have two to three million
 MAX_EXIF_BYTES: Final = 2**20  # sixteen times what a JPEG file can hold
 _ORIENTATION_TAG: Final = 0x0112
 _EMPTY_EXIF_BYTES: Final = 6 + 8 + 2 + 4  # its mark, the TIFF header, a count of no entries, no further block
@@ -31,7 +46,7 @@ _TRANSPOSES: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 _DEPTH: Final = 16
-_LONGEST_NAME: Final = 60  # characters of a profile's own name
+_DEEP_WHITE: Final = 0xFFFF
 _OTHER_PIXELS: Final = "it is for another kind of pixels"
 _SWAPPING: Final = {_TRANSPOSES[orientation] for orientation in (5, 6, 7, 8)}
 _BITS_PER_SAMPLE_TAG: Final = 258
@@ -103,6 +118,7 @@ def upright_srgb(
     In this order: samples of more than 8 bits become 8 bits (16-bit integers divided by 257, or by less
     where they use 8, 10, 12 or 14 bits only; floats in [0, 1] times 255), the colors are converted to sRGB
     (of ICC profiles with perceptual intent), alpha is laid over white, the EXIF orientation is applied.
+    Samples of more than 8 bits are converted before they become 8 bits, except by profiles with tables.
     Unreadable EXIF and ICC data are ignored, and so are a profile for another kind of pixels than the image
     has, and blocks of more than :data:`MAX_EXIF_BYTES` and :data:`MAX_PROFILE_BYTES`; the answer says so.
     Only the current frame is read.
@@ -124,7 +140,7 @@ def upright_srgb(
     # A TIFF file is turned while it is loaded, and loses the tag. All others are loaded first: to ask a PNG
     # file for its tag loads it too, and its damage would be taken for that of the tag.
     early = image.format == "TIFF"
-    deep_color = reopen is not None and is_deep_color(image)
+    is_deep = reopen is not None and is_deep_color(image)
     if not early:
         image.load()
     orientation, orientation_unknown = _orientation(image)
@@ -133,14 +149,7 @@ def upright_srgb(
     turn = None if turned else _TRANSPOSES.get(orientation)
     descriptions = list(color_descriptions(image, points, with_exif=not orientation_unknown))
 
-    bits = None
-    if deep_color and reopen is not None:
-        image, bits = spread(image, reopen)
-    if image.mode.startswith("I") or image.mode == "F":
-        image, alpha, bits = _eight_bits(image)
-    else:
-        image, alpha = _without_alpha(image)
-    image, color = _to_rgb(image, descriptions)
+    image, alpha, color, bits = _eight_bit_rgb(image, descriptions, reopen if is_deep else None)
     if alpha is not None:
         image.paste((255, 255, 255), mask=ImageChops.invert(alpha))
     if turn is not None:
@@ -171,11 +180,71 @@ def _orientation(image: Image.Image) -> tuple[int, str]:
     return value, "the EXIF block is damaged" if damaged else ""
 
 
-def _eight_bits(image: Image.Image) -> tuple[Image.Image, Image.Image | None, int | None]:
-    """Gray of 16 or 32 bits as mode L, alpha (L) where it names a transparent value, and the bits in use.
+def _eight_bit_rgb(
+    image: Image.Image, descriptions: list[ColorDescription], reopen: Reopen | None
+) -> tuple[Image.Image, Image.Image | None, ColorRead, int | None]:
+    """sRGB of 8 bits, alpha (L) or None, what was done to the colors, and the bits in use.
+
+    Args:
+        image: loaded.
+        descriptions: of its color.
+        reopen: opens a picture in deep color again; None for another one.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_deep_gray(image, descriptions)
+    bits = None
+    if reopen is not None:
+        space = deep_space(image, descriptions)
+        deep = deep_color(image, reopen, wanted=space is not None)
+        bits = None if deep is None else deep.bits
+        if deep is not None and space is not None and (converted := _converted(deep, space)) is not None:
+            alpha = deep.alpha() or _without_alpha(image)[1]
+            return converted[0], alpha, converted[1], bits
+        if deep is not None and deep.bits < _DEPTH:
+            info, image = image.info, deep.eight_bits()
+            image.info = info
+    image, alpha = _without_alpha(image)
+    rgb, color = _to_rgb(image, descriptions)
+    return rgb, alpha, color, bits
+
+
+def _converted(deep: DeepColor, space: DeepSpace) -> tuple[Image.Image, ColorRead] | None:
+    try:
+        pixels, clipped = to_srgb(deep, space.space)
+    except ValueError:  # said by the conversion of 8 bits
+        return None
+    return Image.fromarray(pixels), _read(space, clipped)
+
+
+def _read(deep: DeepSpace, clipped: float) -> ColorRead:
+    name = f"{deep.space.name} ({deep.source})"
+    return ColorRead(name, deep.space.dynamic_range, True, clipped, deep.ignored, deep.guessed)
+
+
+def _from_deep_gray(
+    image: Image.Image, descriptions: list[ColorDescription]
+) -> tuple[Image.Image, Image.Image | None, ColorRead, int | None]:
+    """As :func:`_eight_bit_rgb`, of gray of 16 or 32 bits. Alpha stands for a transparent value.
 
     The bits are None where white is known.
     """
+    samples, white, bits = _deep_gray(image)
+    space = deep_space(image, descriptions)
+    if space is None:
+        gray = eight_bit_table(white.bit_length()).take(samples)
+        converted, color = _to_rgb(Image.fromarray(gray), descriptions)
+    else:
+        gray, clipped = gray_to_srgb(samples, space.space, white)
+        converted, color = Image.fromarray(gray).convert("RGB"), _read(space, clipped)
+    transparent = image.info.get("transparency")
+    alpha = None
+    if isinstance(transparent, int):
+        alpha = Image.fromarray(np.where(samples == transparent, np.uint8(0), np.uint8(255)))
+    return converted, alpha, color, bits
+
+
+def _deep_gray(image: Image.Image) -> tuple[NDArray[np.integer[Any]], int, int | None]:
+    """Samples of at most 16 bits, that of white, and the bits in use if white was taken from them."""
     samples = np.asarray(image)
     low, high = samples.min(), samples.max()
     bits = None
@@ -184,20 +253,16 @@ def _eight_bits(image: Image.Image) -> tuple[Image.Image, Image.Image | None, in
             raise UnknownWhite(
                 "Floating-point samples must lie in [0, 1]; what white is in others is unknown."
             )
-        gray = np.rint(samples * np.float32(255.0)).astype(np.uint8)
+        samples, white = np.rint(samples * np.float32(_DEEP_WHITE)).astype(np.uint16), _DEEP_WHITE
     else:
-        if low < 0 or high > 65535:
+        if low < 0 or high > _DEEP_WHITE:
             raise UnknownWhite("Integer samples must fit in 16 bits; what white is in others is unknown.")
         declared = _declared_bits(image)
         bits = bits_in_use(int(high)) if declared is None else None
-        gray = eight_bit_table(declared or bits or _DEPTH).take(samples)
+        white = (1 << (declared or bits or _DEPTH)) - 1
     if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO:  # which Pillow sees to in 8 bits
-        np.invert(gray, out=gray)
-    transparent = image.info.get("transparency")
-    alpha = None
-    if isinstance(transparent, int):
-        alpha = Image.fromarray(np.where(samples == transparent, np.uint8(0), np.uint8(255)))
-    return Image.fromarray(gray), alpha, bits
+        samples = white - samples.clip(max=white)
+    return samples, white, bits
 
 
 def _declared_bits(image: Image.Image) -> int | None:
@@ -258,15 +323,15 @@ def _by_space(
 
 def _by_embedded(image: Image.Image, data: bytes, ignored: str) -> tuple[Image.Image, ColorRead]:
     if len(data) > MAX_PROFILE_BYTES:
-        raise _Unusable("it is too large")
+        raise _Unusable(TOO_LARGE)
     profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
     mode = _profile_mode(profile.profile.xcolor_space, image.mode)
     if not mode:
         raise _Unusable(_OTHER_PIXELS)
-    if _is_srgb(profile):
+    if is_srgb_profile(profile):
         return _plain_rgb(image), ColorRead("sRGB (ICC)", ignored=ignored)
     converted = _by_profile(image, profile, mode)
-    return converted, ColorRead(f"{_profile_name(profile)} (ICC)", converted=True, ignored=ignored)
+    return converted, ColorRead(f"{profile_name(profile)} (ICC)", converted=True, ignored=ignored)
 
 
 def _by_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile, mode: str) -> Image.Image:
@@ -296,14 +361,3 @@ def _profile_mode(space: str, mode: str) -> str:
             return "CMYK" if mode == "CMYK" else ""
         case _:
             return ""
-
-
-def _profile_name(profile: ImageCms.ImageCmsProfile) -> str:
-    """What a profile calls itself, on one short line."""
-    words = " ".join((profile.profile.profile_description or "").split())
-    return "".join(each for each in words if each.isprintable())[:_LONGEST_NAME] or "unnamed"
-
-
-def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
-    description = (profile.profile.profile_description or "").strip().lower()
-    return description.startswith("srgb") and "linear" not in description

@@ -7,6 +7,7 @@ from typing import Final
 
 from PIL import Image, PngImagePlugin
 
+from app.errors import InvalidImage
 from app.imaging.formats.image_format import END_MISSING, LOSSLESS, ImageFormat
 from models.color.description import CodePoints
 
@@ -15,6 +16,14 @@ from models.color.description import CodePoints
 PngImagePlugin.MAX_TEXT_CHUNK = 8 * 2**20
 PngImagePlugin.MAX_TEXT_MEMORY = 16 * 2**20
 
+_FURTHER: Final = 2  # the control of the second frame, which is not scored
+_PIXELS: Final = frozenset({b"IDAT", b"fdAT"})
+_PASSES: Final = (
+    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
+)  # fmt: skip
+"""First column and row of each pass of an interlaced picture, and the steps (PNG specification, 8.1)."""
+_SAMPLES: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PIECE_BYTES: Final = 2**20
 _MAX_CHUNKS: Final = 20_000  # files of 20 MB have 2,500 as libpng writes them, of 8 KiB each
 
 
@@ -69,10 +78,59 @@ def shown_picture(data: bytes) -> bytes:
     return b"".join((data[:8], header, *before, *frame, _chunk(b"IEND", b"")))
 
 
-def note_missing_end(image: Image.Image, data: bytes) -> tuple[Image.Image, tuple[str, ...]]:
-    """The image, and a warning if the file lacks the chunk that ends it."""
+def check_whole(image: Image.Image, data: bytes) -> tuple[Image.Image, tuple[str, ...]]:
+    """The image, and a warning if the file lacks the chunk that ends it.
+
+    Pillow neither compares the checksums of chunks of pixels nor minds a stream that ends too early: it
+    leaves the rows that are missing black.
+
+    Raises:
+        InvalidImage: a checksum is wrong. When the image is loaded, also if rows are missing.
+    """
+    controls = 0
+    for kind, begin, end in _chunks(data):
+        controls += kind == b"fcTL"
+        if controls == _FURTHER:
+            break
+        if kind in _PIXELS and end + 4 <= len(data):
+            checksum = zlib.crc32(memoryview(data)[begin - 4 : end])
+            if checksum.to_bytes(4, "big") != data[end : end + 4]:
+                raise InvalidImage("The PNG image is damaged: the checksum of its pixels is wrong.")
+    load_end = image.load_end  # type: ignore[attr-defined]
+
+    def check_rows() -> None:
+        load_end()
+        if _ends_black(image) and _lacks_pixels(data):
+            raise InvalidImage("The PNG image is truncated: rows of its pixels are missing.")
+
+    image.load_end = check_rows  # type: ignore[attr-defined]
     ended = any(kind == b"IEND" and end + 4 <= len(data) for kind, _, end in _chunks(data))
     return image, () if ended else (END_MISSING,)
+
+
+def _ends_black(image: Image.Image) -> bool:
+    """Whether one of the last two rows has zeros only; one of them is sent last, interlaced or not."""
+    last = image.crop((0, max(0, image.height - 2), image.width, image.height))
+    return any(not any(last.crop((0, row, last.width, row + 1)).tobytes()) for row in range(last.height))
+
+
+def _lacks_pixels(data: bytes) -> bool:
+    """Whether the stream of the (first) picture holds fewer bytes than its rows have."""
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    bits, color, interlaced = data[24], data[25], data[28]
+    passes = _PASSES if interlaced else ((0, 0, 1, 1),)
+    missing = 0
+    for left, top, across, down in passes:
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            missing += rows * (1 + -(-columns * bits * _SAMPLES[color] // 8))
+    unpacker = zlib.decompressobj()
+    for kind, begin, end in _chunks(data):
+        piece = data[begin:end] if kind == b"IDAT" else b""
+        while piece and missing > 0 and not unpacker.eof:
+            missing -= len(unpacker.decompress(piece, _PIECE_BYTES))
+            piece = unpacker.unconsumed_tail
+    return missing > 0
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -111,6 +169,6 @@ PNG: Final = ImageFormat(
     too_many_pieces=too_many_chunks,
     count_frames=count_png_frames,
     prepared=shown_picture,
-    decode=note_missing_end,
+    decode=check_whole,
     code_points=read_cicp,
 )

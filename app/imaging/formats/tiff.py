@@ -17,6 +17,7 @@ _COMPRESSIONS: Final = frozenset({
     "packbits", "lzma", "zstd", "webp",
 })  # fmt: skip
 
+_OTHER_COMPRESSION: Final = "TIFF files of this compression are not read; LZW and Deflate are."
 _OLD_JPEG: Final = 6  # decoded to RGB whatever the entries say
 _COLORS: Final = {
     0: "gray", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "L*a*b*", 9: "L*a*b*",
@@ -72,7 +73,13 @@ def _read(data: bytes, form: str, at: int) -> int:
 def check_compression(image: Image.Image) -> None:
     """Rejects the compressions that are not decoded here."""
     if image.info.get("compression") not in _COMPRESSIONS:
-        raise Unreadable("compression", "TIFF files of this compression are not read; LZW and Deflate are.")
+        raise Unreadable("compression", _OTHER_COMPRESSION)
+
+
+def _check_known_compression(directory: Directory) -> None:
+    """Rejects the compressions that Pillow does not know, and calls damage."""
+    if directory.value(tiff_directories.COMPRESSION, _RAW) not in TiffImagePlugin.COMPRESSION_INFO:
+        raise Unreadable("compression", _OTHER_COMPRESSION)
 
 
 def main_picture(data: bytes) -> bytes:
@@ -89,6 +96,7 @@ def main_picture(data: bytes) -> bytes:
     if main.reduced or main.mask:
         others = (each for each in directories if not each.reduced and not each.mask and each.pixels)
         main = max(others, key=lambda each: each.pixels, default=main)
+    _check_known_compression(main)
     _check_samples(data, main)
     return data if main is directories[0] else tiff_directories.begin_with(data, main)
 

@@ -20,6 +20,8 @@ class FaultRegions:
         compression: with the stronger steps at the borders of JPEG's blocks.
         sharp_subject: whether a part of the picture is as sharp as sharp photographs are, so that softness
             of the rest may be intended.
+        cut_out: whether the picture is a subject on a white background, which is no fault of exposure or
+            color.
     """
 
     blur: Region = "whole"
@@ -27,6 +29,7 @@ class FaultRegions:
     underexposed: Region = "whole"
     compression: Region = "whole"
     sharp_subject: bool = False
+    cut_out: bool = False
 
 
 NO_REGIONS: Final = FaultRegions()

@@ -118,6 +118,33 @@ def _forms() -> Iterator[Case]:
         fine,
     )
     yield case(
+        "form: a boundary that is none in front",
+        lambda: form_of(
+            "/score",
+            b"--edge case\r\n--edg\r\n" + joined([part("image", a_png())], "edge"),
+            boundary="edge",
+        ),
+        fine,
+    )
+    yield case(
+        "form: blanks behind a boundary",
+        lambda: form_of(
+            "/score",
+            joined([part("image", a_png())], "edge").replace(b"--edge\r\n", b"--edge \t\r\n"),
+            boundary="edge",
+        ),
+        fine,
+    )
+    yield a_form(
+        "a folded header",
+        lambda: [
+            part("image", a_png())
+            .replace(b"; name=", b";\r\n name=")
+            .replace(b"; filename=", b";\r\n\tfilename=")
+        ],
+        fine,
+    )
+    yield case(
         "form: something behind it",
         lambda: form_of("/score", joined([part("image", a_png())], "edge") + b"an epilogue", boundary="edge"),
         fine,
@@ -150,6 +177,7 @@ def _forms() -> Iterator[Case]:
     encoded_png = base64.b64encode(a_png())
     for name, asked, answer in (
         ("the image in JSON", {"image": encoded_png.decode()}, MALFORMED),
+        ("a data: URL in JSON", {"url": f"data:image/png;base64,{encoded_png.decode()}"}, MALFORMED),
         ("an address in JSON", {"url": "https://example.org/a.jpg"}, refused(403, "fetch-not-allowed")),
     ):
         yield case(

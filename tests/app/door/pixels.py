@@ -30,6 +30,7 @@ from tests.app.door.making import (
 from tests.app.door.profiles import display_p3, in_display_p3
 from tests.app.files import encoded
 from tests.app.tiff_files import tiff_file, tiff_picture
+from tests.color_spaces import cicp, gama, srgb_linear
 from tests.drawings import with_caption
 from tests.photographs import named
 
@@ -116,6 +117,25 @@ def _kinds_of_pixels() -> Iterator[Case]:
             as_is if bits == 16 else good("sample-range-guessed", width=160, monochrome=True),
             like=gray_png,
         )
+    linear = np.rint(65535 * srgb_linear(photograph() / 255)).astype(np.uint16)
+    for name, chunk_of in (("gAMA", gama(1.0)), ("cICP", cicp(1, 8))):
+        yield image(
+            f"pixels: linear PNG of 16 bits by {name}",
+            lambda about=chunk_of: png_of(linear, bits=16, before=chunk(*about)),  # type: ignore[misc]
+            good(width=160, color_converted=True),
+            like=plain,
+        )
+    yield image(
+        "pixels: linear PNG of 16-bit gray",
+        lambda: png_of(
+            np.rint(65535 * srgb_linear(levels / 255)).astype(np.uint16),
+            bits=16,
+            kind=0,
+            before=chunk(*gama(1.0)),
+        ),
+        good(width=160, color_converted=True, monochrome=True),
+        like=gray_png,
+    )
     yield image(
         "pixels: TIFF of 16-bit gray whose white is zero",
         lambda: tiff_file([tiff_picture(65535 - sixteen, t262=[0])]),
@@ -138,6 +158,14 @@ def _kinds_of_pixels() -> Iterator[Case]:
         lambda: encoded(with_caption(named()["coffee"]), quality=85),
         good("drawing-or-screenshot", photograph=False),
     )
+    for color, edge in (("#ffe000", "black"), ("red", "white"), ("#20e0ff", "")):
+        yield image(
+            f"pixels: a photograph with a caption in {color}",
+            lambda ink=color, edge=edge: encoded(  # type: ignore[misc]
+                with_caption(named()["coffee"], color=ink, edge=edge), quality=80
+            ),
+            good("drawing-or-screenshot", photograph=False),
+        )
     yield image(
         "pixels: all transparent", lambda: encoded(Image.new("RGBA", (64, 64)), "PNG"), good(_UNIFORM)
     )

@@ -3,6 +3,7 @@
 import random
 import re
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any, Final
@@ -12,7 +13,7 @@ from PIL import Image
 
 from app.imaging.formats.registry import supported_formats
 from tests.app.door.case import DAMAGED, NO_IMAGE, TOO_LARGE, Case, Expected, good, image, refused
-from tests.app.door.making import files, segment
+from tests.app.door.making import files, png, segment
 from tests.app.files import encoded
 from tests.app.tiff_files import tiff_file, tiff_picture
 from tests.photographs import named
@@ -33,6 +34,7 @@ def cases() -> Iterator[Case]:
     """All of them."""
     yield from _halves()
     yield from _ends()
+    yield from _rows()
     yield from _main_pictures()
     yield from _kinds()
     yield from _devices()
@@ -80,6 +82,23 @@ def _without_intervals() -> bytes:
 def _without_last_scan() -> bytes:
     data = _jpeg("progressive")
     return data[: data.rindex(b"\xff\xda")] + b"\xff\xd9"
+
+
+def _rows() -> Iterator[Case]:
+    """PNG files of which Pillow itself would make a picture with black rows, or one of changed data."""
+    raw = b"".join(b"\0" + row.tobytes() for row in _photo())
+
+    def wrong_checksum() -> bytes:
+        data = encoded(_photo(), "PNG")
+        at = data.rindex(b"IEND") - 8
+        return data[:at] + bytes(4) + data[at + 4 :]
+
+    yield image(
+        "rows: PNG of half of them",
+        lambda: png(600, 400, zlib.compress(raw[: len(raw) // 1801 * 900])),
+        DAMAGED,
+    )
+    yield image("rows: PNG with a wrong checksum", wrong_checksum, DAMAGED)
 
 
 def _ends() -> Iterator[Case]:
@@ -170,6 +189,13 @@ def _kinds() -> Iterator[Case]:
         lambda: one(t284=[2])(_photo().astype(np.uint16)),
         _KIND,
     )
+    yield image(
+        "kind: TIFF of unknown compression",
+        lambda: one(t259=[34712])(_photo()),
+        refused(415, "unsupported-media-type", reason="compression"),
+    )
+    for number, name in ((4, "JPEG"), (5, "PNG")):
+        yield image(f"kind: BMP that holds a {name} file", partial(_bitmap_of, number, name), _KIND)
     yield image("kind: JPEG of 12 bits", lambda: _frame(0xC1, 12, bytes(9)), _KIND)
     yield image("kind: JPEG-LS", lambda: _frame(0xF7, 8, bytes(9)), _KIND)
     yield image("kind: JPEG 2000", lambda: b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99), NO_IMAGE)
@@ -179,6 +205,12 @@ def _kinds() -> Iterator[Case]:
         lambda: _frame(0xC9, 8, coded),
         Expected(200, facts={"image.width": 3000, "image.height": 3000}),
     )
+
+
+def _bitmap_of(compression: int, format: str) -> bytes:
+    inner = encoded(_photo(), format)
+    header = struct.pack("<IiiHHIIiiII", 40, 600, 400, 1, 0, compression, len(inner), 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + len(inner), 0, 0, 54) + header + inner
 
 
 def _frame(marker: int, bits: int, coded: bytes) -> bytes:

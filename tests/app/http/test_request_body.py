@@ -176,6 +176,12 @@ def test_one_byte_at_a_time_is_the_same_file() -> None:
         (b'filename="cat.jpg"', "cat.jpg"),
         (b'filename="../../etc/passwd"', "../../etc/passwd"),  # a name to know it by, never a path
         ('filename="Kätzchen.jpg"'.encode(), "Kätzchen.jpg"),
+        ('filename="K\u00e4tzchen.jpg"'.encode("latin-1"), "K\u00e4tzchen.jpg"),
+        (b'filename="a%22b%0d.jpg"', 'a"b\N{REPLACEMENT CHARACTER}.jpg'),
+        (b'filename="100%.jpg"', "100%.jpg"),
+        (b'filename*0="K\xe4t"; filename*1="zchen.jpg"', "K\u00e4tzchen.jpg"),
+        (b"filename*0*=UTF-8''K%C3%A4t; filename*1=zchen.jpg", "K\u00e4tzchen.jpg"),
+        (b'filename="cat.jpg"; filename*=nothing', "cat.jpg"),
         (b'filename="a\tb\x00c"', "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"),
         (b'filename="%s"' % (b"x" * 999), "x" * 255),
         (b"filename*=UTF-8''K%C3%A4tzchen.jpg", "K\u00e4tzchen.jpg"),

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageOps
 
-from app.imaging.metering import is_monochrome, measure_exposure
+from app.imaging.metering import is_cut_out, is_monochrome, measure_exposure
 from app.schemas.measured.exposure import EXPOSURE_MEASURES, MeasuredExposure
 from tests.app.files import encoded
 from tests.photographs import named
@@ -117,6 +117,10 @@ def test_the_names_of_measures_are_the_fields() -> None:
     assert tuple(vars(MeasuredExposure(0, 0, 0, 0))) == EXPOSURE_MEASURES
 
 
+_SEPIA = ((0.393, 0.769, 0.189), (0.349, 0.686, 0.168), (0.272, 0.534, 0.131))
+"""The matrix that most programs use."""
+
+
 def _compressed(pixels: Pixels, quality: int) -> Pixels:
     with Image.open(io.BytesIO(encoded(pixels, "JPEG", quality=quality))) as image:
         return np.asarray(image.convert("RGB"))
@@ -135,6 +139,28 @@ def test_gray_and_toned_photographs_are_monochrome(name: str) -> None:
     # In fine texture, subsampling parts the tint from the tone.
     for toned in (sepia, cyanotype):
         assert is_monochrome(_compressed(toned, 80))
+
+
+def test_tints_as_programs_make_them_are_monochrome() -> None:
+    photo = named()["astronaut"]
+    gray = Image.fromarray(photo).convert("L")
+    cyanotype = np.asarray(ImageOps.colorize(gray, "#021030", "#f0f8ff", mid="#3060a0"))
+    sepia = np.clip(photo @ np.array(_SEPIA).T, 0, 255).astype(np.uint8)
+    assert is_monochrome(_compressed(cyanotype, 85))
+    assert is_monochrome(sepia)
+
+
+@pytest.mark.parametrize("background", ["#ffffff", "#fafafa", "#f7f5f0", "#eeeeee"])
+def test_a_subject_on_a_white_background_is_a_cut_out(background: str) -> None:
+    photo = Image.fromarray(named()["astronaut"])
+    mask = Image.new("L", photo.size)
+    ImageDraw.Draw(mask).ellipse((100, 60, 410, 460), fill=255)
+    cut_out = np.asarray(Image.composite(photo, Image.new("RGB", photo.size, background), mask))
+    assert is_cut_out(cut_out)
+    assert is_cut_out(_compressed(cut_out, 80))
+    assert not is_cut_out(np.asarray(photo))
+    bright = (255 - (255 - cut_out.astype(int)) // 5).astype(np.uint8)  # overexposed all over
+    assert not is_cut_out(bright)
 
 
 def test_the_white_around_a_cut_out_is_not_clipped() -> None:

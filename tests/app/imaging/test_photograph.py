@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from app.imaging.colored_caption import has_colored_caption
 from app.imaging.photograph import has_caption, is_photograph
 from tests.drawings import drawing, handed_on, with_caption
 from tests.photographs import named
@@ -26,12 +27,23 @@ def test_a_caption_makes_a_photograph_a_meme(name: str, style: str) -> None:
         assert has_caption(large)
 
 
+@pytest.mark.parametrize(
+    ("color", "edge"), [("#ffe000", "black"), ("red", "white"), ("#ff30c0", "black"), ("#20e0ff", "")]
+)
+def test_captions_in_color_are_found(color: str, edge: str) -> None:
+    for seed, (name, photo) in enumerate(named().items()):
+        meme = with_caption(photo, "over", 0.1, color=color, edge=edge)
+        assert has_colored_caption(meme), name
+        assert not is_photograph(handed_on(meme, seed)), name
+
+
 @pytest.mark.parametrize("name", list(named()))
 def test_photographs_have_none(name: str) -> None:
     photo = named()[name]
     gray = np.asarray(Image.fromarray(photo).convert("L").convert("RGB"))
     for each in (photo, gray, np.rot90(photo)):
         assert not has_caption(each)
+        assert not has_colored_caption(each)
         assert is_photograph(each)
     stamped = Image.fromarray(photo)
     size = round(0.03 * stamped.height)
@@ -49,6 +61,7 @@ def test_drawings_are_no_photographs() -> None:
 def test_every_shape_can_be_looked_at(shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
     assert not has_caption(noise)
+    assert not has_colored_caption(noise)
     assert not has_caption(np.full((*shape, 3), 255, np.uint8))
     assert not has_caption(np.zeros((*shape, 3), np.uint8))
 

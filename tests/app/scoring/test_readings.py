@@ -62,6 +62,20 @@ def test_want_of_color_is_no_fault_of_a_monochrome_image() -> None:
     assert (found["summary"], found["reading"]) == ("Slightly blocky.", "good")
 
 
+def test_a_white_background_is_no_fault() -> None:
+    pale = [result(0.6, overexposed=0.9, dull=0.9, faded=0.9)]
+    for clipped, cut_out, excluded in (
+        (0.01, True, {"overexposed", "dull"}),
+        (0.3, True, set()),
+        (0.01, False, set()),
+    ):
+        exposure = MeasuredExposure(0.4, 0.9, 0.0, clipped)
+        seen = readings.in_pixels(FaultRegions(cut_out=cut_out), exposure, pale)
+        assert set(seen.excluded) == excluded
+    seen = readings.in_pixels(FaultRegions(cut_out=True), MIDDLING, pale)
+    assert readings.in_words(pale[0], CALIBRATED, seen=seen)["faults"] == []
+
+
 def test_a_fault_with_a_place_is_evident_where_a_model_thinks_it_possible() -> None:
     regions = FaultRegions(blur="right", noise="top", compression="background")
     seen = readings.in_pixels(
