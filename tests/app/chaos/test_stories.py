@@ -25,7 +25,7 @@ Settings = dict[str, str | None]
 @pytest.fixture
 def settings(weights_environment: dict[str, str]) -> Settings:
     """Of a small and patient service: how fast the machine is must not matter."""
-    return {**weights_environment, "IQA_TIMEOUT_S": "120"}
+    return {**weights_environment, "IQA_TIMEOUT_S": "120", "IQA_DECODE_PROCESSES": None}
 
 
 @pytest.fixture
