@@ -30,7 +30,7 @@ from tests.photographs import named
 
 pytestmark = pytest.mark.process
 
-_EXAMPLES = 40
+_EXAMPLES = 20
 """Per operation and way of generating, beside those that follow from the document."""
 _LEAST_REQUESTS = 250
 _REQUEST_ID = re.compile(rb',"request_id":"[^"]*"')
