@@ -92,7 +92,7 @@ graphs: $(VENV)/installed-dev
 .venv-generator/ready: VENV := .venv-generator
 .venv-generator/ready: tests/app/api/generator.txt
 	@$(MAKE) --no-print-directory VENV=$(VENV) $(VENV)/bin/python
-	@$(pip) install --requirement $<
+	@$(pip) install --no-compile --requirement $<
 	@touch $@
 
 clean:

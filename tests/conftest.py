@@ -9,10 +9,15 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import models.runtime  # noqa: F401  # before any test imports openvino itself
 from app.cpu import cores
 from tests.markers import KINDS, PURE, longest_files_first, no_process
+
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

@@ -204,7 +204,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """``host:port`` of a service as it is without any settings."""
-    with running({"IQA_CACHE_BYTES": None}) as (_, client):
+    with running({"IQA_CACHE_BYTES": None, "IQA_DECODE_PROCESSES": None}) as (_, client):
         yield client.base_url.netloc.decode()
 
 

@@ -39,6 +39,8 @@ def main() -> None:
         tensors = tensors_of(path, name, facts.encoder_place)
         for maps, means in _WANTED:
             key = encoder_key(facts.encoder, preprocessing, facts.multiple, maps=maps, means=means)
+            if place(key, "xml") in entries:
+                continue  # models share it
             entries |= outline(key, exporter.encoder(maps=maps, means=means), tensors)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -22,11 +22,12 @@ def photo() -> bytes:
 @pytest.fixture(scope="session")
 def client(weights_environment: dict[str, str]) -> Iterator[httpx.Client]:
     """A client of a running service with random weights, a small queue and small limits."""
-    environment = {
+    environment: dict[str, str | None] = {
         "IQA_QUEUE_PIXELS": str(QUEUE_PIXELS),
         "IQA_MAX_PIXELS": "1000000",
         "IQA_MAX_BODY_BYTES": "2000000",
         "IQA_MAX_SIDE": "3000",
+        "IQA_DECODE_PROCESSES": None,
     }
     with running(environment | weights_environment) as (_, client):
         yield client

@@ -59,6 +59,7 @@ class Server:
             "IQA_LOG_FORMAT": "json",
             "IQA_DRAIN_DELAY_S": "0",
             "IQA_CACHE_BYTES": "0",  # most tests want their images scored
+            "IQA_DECODE_PROCESSES": "1",  # a start is quicker; tests of many at once ask for more
             **environment,
         }
         self.process = subprocess.Popen(

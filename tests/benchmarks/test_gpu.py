@@ -56,14 +56,14 @@ def test_without_time_everything_is_listed_as_not_measured(
 @pytest.mark.usefixtures("_tiny_weights")
 def test_a_short_run_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "gpu.json"
-    arguments = ["--device", "cpu", "--minutes", "4", "--size", "compact", "--trace", "64x48", "mixed"]
+    arguments = ["--device", "cpu", "--minutes", "4", "--size", "compact", "--trace", "64x48", "80x64"]
     small = ["--images", "64x48", "96x64"]
     short = ["--batches", "1", "3", "--connections", "2", "--seconds", "0.1"]
     assert program.main([*arguments, *small, *short, "--out", str(out)]) == 0
     results = json.loads(out.read_text())
     assert results["card"] == "CPU"
     service = results["parts"]["service compact"]["found"]
-    assert list(service) == ["64x48", "mixed"]
+    assert list(service) == ["64x48", "80x64"]
     for figures in service.values():
         assert figures["ratio"] == pytest.approx(figures["service"] / figures["ceiling"], rel=0.5)
         assert 0 < figures["busy_share"] < 1.1
@@ -82,7 +82,7 @@ def test_a_short_run_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert figures["ratio"] == pytest.approx(figures["with_ms"] / figures["without_ms"], rel=0.5)
         assert figures["scores_apart"] < 1e-2
     printed = capsys.readouterr().out
-    assert "| compact, mixed |" in printed
+    assert "| compact, 80x64 |" in printed
     assert "CUDA graphs by size bucket" in printed
 
 

@@ -80,6 +80,22 @@ def _opinions(encoded: Sequence[Any]) -> list[Opinions]:
 
 
 @cache
+def parts() -> list[Pixels]:
+    """The middle of each photograph, 256x256: a third of its pixels, of which the claims hold as well."""
+    corners = [(photo.shape[0] // 2 - 128, photo.shape[1] // 2 - 128) for photo in photographs()]
+    return [
+        np.ascontiguousarray(photo[top : top + 256, left : left + 256])
+        for photo, (top, left) in zip(photographs(), corners, strict=True)
+    ]
+
+
+@cache
+def untouched() -> list[Any]:
+    """What the encoder makes of those, which is the same whatever they are spoilt by."""
+    return list(executables()["bpclip-fr"].encoder.encode(parts(), compared=True))
+
+
+@cache
 def examined(distortion: str) -> tuple[dict[str, Answers], np.ndarray]:
     """The no-reference models' answers under a distortion, and the full-reference scores, ``(P, 3)``.
 
@@ -89,8 +105,9 @@ def examined(distortion: str) -> tuple[dict[str, Answers], np.ndarray]:
     full_reference = executables()["bpclip-fr"]
     found: list[list[Opinions]] = []
     compared: list[list[float]] = []
-    for photo in photographs():
-        encoded = full_reference.encoder.encode(spoilt(photo, distortion), compared=True)
+    for photo, itself in zip(parts(), untouched(), strict=True):
+        levels = full_reference.encoder.encode(spoilt(photo, distortion)[1:], compared=True)
+        encoded = [itself, *levels]
         found.append(_opinions(encoded))
         asked = [encoded[0], encoded[len(encoded) // 2], encoded[-1]]
         compared.append([said.score for said in full_reference.compare(asked, [encoded[0]] * 3)])
@@ -230,15 +247,10 @@ def _blurred(photo: Pixels) -> Pixels:
 def maps_of_half_blurred(name: str) -> dict[str, NDArray[np.float32]]:
     """Local quality ``(6, 8, 8)`` of parts of photographs, by the half that is blurred; "" for none."""
     model = executables()[name]
-    corners = [(photo.shape[0] // 2 - 128, photo.shape[1] // 2 - 128) for photo in photographs()]
-    sharp = [
-        np.ascontiguousarray(photo[top : top + 256, left : left + 256])
-        for photo, (top, left) in zip(photographs(), corners, strict=True)
-    ]
     found = {}
     for half in ("", *HALVES):
         pictures = []
-        for photo in sharp:
+        for photo in parts():
             spoilt = _half(half, 256)[..., None] if half else False
             pictures.append(np.where(spoilt, _blurred(photo), photo))
         encoded = model.encoder.encode(pictures)

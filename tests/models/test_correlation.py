@@ -143,11 +143,11 @@ def test_the_bootstrap_covers_what_it_promises() -> None:
     correlation = 0.6
     truth = 6 / np.pi * np.arcsin(correlation / 2)  # Spearman's correlation of a bivariate normal
     covered = 0
-    for _ in range(100):
+    for _ in range(60):
         x, y = generator.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]], 60).T
         low, high = bootstrap_interval(x, y, resamples=200)
         covered += low <= truth <= high
-    assert 87 <= covered <= 100
+    assert 52 <= covered <= 60
 
 
 def test_the_bootstrap_ends_where_most_draws_are_constant() -> None:

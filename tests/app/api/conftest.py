@@ -56,6 +56,7 @@ def remembering_server(
     policies.write_text(POLICIES, encoding="utf-8")
     environment = {
         "IQA_CACHE_BYTES": None,
+        "IQA_DECODE_PROCESSES": None,
         "IQA_MAX_BODY_BYTES": str(MAX_BODY_BYTES),
         "IQA_MAX_FILES": "5",
         "IQA_POLICIES_FILE": str(policies),

@@ -9,6 +9,7 @@ and its bytes are saved. The exit code is 1 if anything was.
 
 import argparse
 import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -38,6 +39,7 @@ _TOLERANCE: Final = 1e-4
 ENVIRONMENT: Final[dict[str, str | None]] = {
     "IQA_DTYPE": "float32",
     "IQA_CACHE_BYTES": "0",
+    "IQA_DECODE_PROCESSES": os.environ.get("IQA_DECODE_PROCESSES"),
     "IQA_BODY_TIMEOUT_S": "5",
     "IQA_MAX_BODY_BYTES": "4000000",
 }

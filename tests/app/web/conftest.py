@@ -18,7 +18,8 @@ MAX_BODY_BYTES = 400_000
 def service(weights_environment: dict[str, str]) -> Iterator[httpx.Client]:
     """A client of a running service that remembers its answers, as it does without settings."""
     limits = {"IQA_MAX_PIXELS": "1000000", "IQA_MAX_BODY_BYTES": str(MAX_BODY_BYTES)}
-    with running(limits | {"IQA_CACHE_BYTES": None} | weights_environment) as (_, client):
+    unset = {"IQA_CACHE_BYTES": None, "IQA_DECODE_PROCESSES": None}
+    with running(limits | unset | weights_environment) as (_, client):
         yield client
 
 

@@ -76,7 +76,8 @@ def play(title: str, tell: Callable[[Story], None]) -> int:
 
 def service_environment() -> Environment:
     """For a server as its operators start it: nothing but what the environment says."""
-    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"), "IQA_CACHE_BYTES": "0"}
+    theirs = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "IQA_DECODE_PROCESSES")}
+    return {**theirs, "IQA_CACHE_BYTES": "0"}
 
 
 def image_bytes(path: Path | None) -> bytes:

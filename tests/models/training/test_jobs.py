@@ -19,6 +19,7 @@ from models.training import jobs
 from models.training.cells import PhotographVariants, WholePhotographs
 from models.training.jobs import TrainingJob, run_job
 from models.training.optimize import CHECKPOINT, LOG, TrainingError
+from models.training.targets import teachers
 from tests.models.bpclip.test_model import TINY, TINY_FR
 from tests.models.training.small_heads import (
     GOOD,
@@ -37,7 +38,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small heads, small pictures, and few features."""
+    """Small heads, small pictures, few features, and quick teachers."""
     monkeypatch.setattr(jobs, "COMPACT", TINY_QUALICLIP)
     monkeypatch.setattr(
         jobs, "compact", lambda full_reference: TINY_BPCLIP_FR if full_reference else TINY_BPCLIP
@@ -47,6 +48,8 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "OF_OTHERS", OTHERS)
     monkeypatch.setattr(jobs, "OTHERS", 4)
     monkeypatch.setattr(jobs, "OF_PAIRS", PAIRS)
+    for slow in ("vsi", "cvvdp"):  # the teachers themselves are held by tests of their own
+        monkeypatch.setitem(teachers.MEASURES, slow, teachers.MEASURES["haarpsi"])
     for module in ("targets.opinion", "jobs"):  # fewer features
         monkeypatch.setattr(f"models.training.{module}.pooled", _means)
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,18 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, weights_environment: dict[str, str]) -> Run:
+def quick_teachers() -> Iterator[None]:
+    """One of the measures in place of the two slow ones: that these are right is for other tests to see."""
+    with pytest.MonkeyPatch.context() as patch:
+        for slow in ("vsi", "cvvdp"):
+            patch.setitem(teachers.MEASURES, slow, teachers.MEASURES["haarpsi"])
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(
+    tmp_path_factory: pytest.TempPathFactory, weights_environment: dict[str, str], quick_teachers: None
+) -> Run:
     folder = save_photographs(tmp_path_factory.mktemp("robustness") / "good", "chelsea", "coffee", "rocket")
     cut_off(folder / "rocket.png")
     plot = folder.parent / "new" / "plot.svg"
