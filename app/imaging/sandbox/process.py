@@ -115,12 +115,14 @@ class Decoder:
 
     Attributes:
         lockdown: what the kernel enforces on it.
+        halted: whether it was ended because something had stopped it.
 
     Raises:
         DecoderLost: it does not start.
     """
 
     def __init__(self, command: Sequence[str], limits: Limits) -> None:
+        self.halted = False
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
         try:

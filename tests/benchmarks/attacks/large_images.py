@@ -9,10 +9,10 @@ import sys
 import time
 
 from tests.app.running import running
+from tests.benchmarks.attacks.hostile import all_at_once, batch, large_image, lines_of, unique
+from tests.benchmarks.attacks.pairs import Watch
 from tests.benchmarks.chaos.bystanders import bystander, photograph
 from tests.benchmarks.chaos.clients import Address, address_of, post
-from tests.benchmarks.chaos.hostile import all_at_once, batch, large_image, lines_of, unique
-from tests.benchmarks.chaos.pairs import Watch
 from tests.benchmarks.chaos.story import (
     Environment,
     Story,

@@ -1,0 +1,179 @@
+"""Deadlines at every stage: in line for a decoder, in a decoder, in a pair, in a batch, before the device.
+
+Once more images than can be decoded in time arrive at once; then decoders, or the worker, get no time of a
+processor. Whatever has not begun is answered with 504 (or earlier with 429 or 503) half a second after its
+deadline at the latest, the lines of a batch too. Figures: how long after the deadline the last answer came.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.app.running import Server, running
+from tests.benchmarks.attacks.hostile import batch, form, large_image, lines_of, unique
+from tests.benchmarks.chaos.clients import Address, Connection, Lost, address_of, post
+from tests.benchmarks.chaos.processes import decoders_of, stopped
+from tests.benchmarks.chaos.story import (
+    Environment,
+    Story,
+    arguments,
+    counted,
+    image_bytes,
+    play,
+    service_environment,
+)
+
+_SIDES = 10_000, 5000
+_LATE_S = 0.5
+_FILES = 12
+_UNLESS_BEGUN = "200"
+"""What had begun in time is answered, however long it takes."""
+
+
+@dataclass(frozen=True)
+class _End:
+    """Of a request or of a line of a batch."""
+
+    status: str
+    seconds: float
+
+
+def tell(
+    story: Story,
+    environment: Environment,
+    image: bytes,
+    *,
+    deadline_s: float,
+    strips: int,
+    sides: tuple[int, int] = _SIDES,
+    judged: bool = True,
+) -> None:
+    """Judges what is answered to requests with a deadline of so many seconds, and when if `judged`."""
+    with running(environment) as (server, client):
+        attack(
+            story,
+            server,
+            address_of(client.base_url),
+            image,
+            deadline_s=deadline_s,
+            strip=large_image(*sides),
+            strips=strips,
+            judged=judged,
+        )
+        ready = client.get("/readyz").status_code
+        scored = client.post("/score", content=image).status_code
+        story.expect((ready, scored) == (200, 200), f"afterwards: /readyz {ready}, /score {scored}")
+
+
+def attack(
+    story: Story,
+    server: Server,
+    address: Address,
+    image: bytes,
+    *,
+    deadline_s: float,
+    strip: bytes,
+    strips: int,
+    judged: bool = True,
+) -> None:
+    def judge(stage: str, ends: Sequence[_End], *, may_begin: bool = False) -> None:
+        allowed = {"504", "429", "503", *([_UNLESS_BEGUN] if may_begin else [])}
+        waited = [end.seconds - deadline_s for end in ends if end.status != _UNLESS_BEGUN]
+        latest_s = max(waited, default=0.0)
+        story.figure(stage, f"{counted(end.status for end in ends)}; the last {latest_s:+.2f} s")
+        for end in ends:
+            story.expect(end.status in allowed, f"{stage}: an answer is {end.status}")
+        story.expect(ends, f"{stage}: there is no answer")
+        story.expect(not judged or latest_s <= _LATE_S, f"{stage}: answered {latest_s:.2f} s late")
+        story.say(f"{stage}: done")
+
+    timeout = {"X_Timeout_Ms": round(1000 * deadline_s)}
+    asyncio.run(_all(address, [post(unique(image))]))  # costs are known
+    flood = [post(unique(strip), **timeout) for _ in range(strips)]
+    judge("more than can be decoded", asyncio.run(_all(address, flood)), may_begin=True)
+    _still(server)
+    pairs = [_pair(unique(strip), unique(strip), timeout) for _ in range(max(1, strips // 4))]
+    judge("more pairs than can be decoded", asyncio.run(_all(address, pairs)), may_begin=True)
+    _still(server)
+    known = unique(image)
+    asyncio.run(_all(address, [_pair(known, unique(image), {})]))  # the reference is remembered
+    for who, pids in (
+        ("decoders", decoders_of(server)),
+        ("the worker", server.children("app.inference.worker")),
+    ):
+        for stage, requests in _stages(image, known, timeout).items():
+            with stopped(pids):
+                ends = asyncio.run(_all(address, requests))
+            judge(f"{stage}, without {who}", ends, may_begin=stage == "difference maps" and who != "decoders")
+            _still(server)
+        with stopped(pids):
+            ends = asyncio.run(_lines(address, image, timeout))
+        judge(f"lines of a batch, without {who}", ends)
+        _still(server)
+
+
+def _stages(image: bytes, known: bytes, timeout: dict[str, object]) -> dict[str, list[bytes]]:
+    return {
+        "images": [post(unique(image), **timeout) for _ in range(6)],
+        "quality maps": [post(unique(image), "/score/map", **timeout) for _ in range(6)],
+        "pairs": [_pair(unique(image), unique(image), timeout) for _ in range(4)],
+        "pairs, one half decoded": [_pair(known, unique(image), timeout) for _ in range(4)],
+        "difference maps": [_pair(known, unique(image), timeout, "/compare/map") for _ in range(4)],
+    }
+
+
+def _pair(reference: bytes, distorted: bytes, timeout: dict[str, object], path: str = "/compare") -> bytes:
+    return form(path, [("reference", reference), ("distorted", distorted)], **timeout)
+
+
+def _still(server: Server) -> None:
+    """Waits until nothing is left of the requests before, so that each stage begins with an idle service."""
+    end = time.monotonic() + 60.0
+    while any(state.queued_pixels for state in server.worker_states()):
+        assert time.monotonic() < end, "the worker's line does not become empty"
+        time.sleep(0.05)
+    time.sleep(0.3)
+
+
+async def _all(address: Address, requests: Sequence[bytes]) -> list[_End]:
+    async def one(request: bytes) -> _End:
+        connection = Connection(address)
+        began = time.monotonic()
+        try:
+            answer = await connection.ask(request)
+        except (Lost, OSError) as error:
+            return _End(str(error), time.monotonic() - began)
+        finally:
+            connection.close()
+        return _End(str(answer.status), answer.seconds)
+
+    return list(await asyncio.gather(*map(one, requests)))
+
+
+async def _lines(address: Address, image: bytes, timeout: dict[str, object]) -> list[_End]:
+    """The lines of a batch, which is over when the last of them is there."""
+    began = time.monotonic()
+    lines = await lines_of(address, batch(image, _FILES, **timeout))
+    seconds = time.monotonic() - began
+    return [_End(str(json.loads(line).get("status", 200)), seconds) for line in lines]
+
+
+def main() -> int:
+    chosen = arguments(__doc__, {"deadline_s": 2.0, "strips": 60})
+    return play(
+        f"deadlines of {chosen.deadline_s:g} s at every stage",
+        lambda story: tell(
+            story,
+            service_environment(),
+            image_bytes(chosen.image),
+            deadline_s=chosen.deadline_s,
+            strips=chosen.strips,
+        ),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
