@@ -20,7 +20,6 @@ from app.imaging.limits import Limits
 from app.imaging.model_inputs import Wanted
 from app.imaging.sandbox.lockdown import Lockdown
 from app.imaging.sandbox.process import COMMAND, Decoder, DecoderLost, DecoderStarved, Request
-from app.imaging.sandbox.processor_time import Stops
 from app.imaging.sandbox.protocol import Against
 from app.imaging.sandbox.shared_pixels import Original
 from app.imaging.sandbox.turns import Turns
@@ -28,6 +27,7 @@ from app.imaging.sandbox.work import Asker, Timed, Work
 from app.logs import log_fields
 from app.memory import Memory
 from app.processes.backoff import restart_pause_s
+from app.processes.idleness import Stops
 
 _log = logging.getLogger("iqa.decoding")
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tests.app.running import Server, running
 from tests.benchmarks.attacks.hostile import batch, form, large_image, lines_of, unique
@@ -28,7 +29,8 @@ from tests.benchmarks.chaos.story import (
 
 _SIDES = 10_000, 5000
 _LATE_S = 0.5
-_FILES = 12
+_FILES = 8
+_OF_DECODERS_ALONE = "difference maps"
 _UNLESS_BEGUN = "200"
 """What had begun in time is answered, however long it takes."""
 
@@ -100,29 +102,30 @@ def attack(
     _still(server)
     known = unique(image)
     asyncio.run(_all(address, [_pair(known, unique(image), {})]))  # the reference is remembered
-    for who, pids in (
-        ("decoders", decoders_of(server)),
-        ("the worker", server.children("app.inference.worker")),
-    ):
-        for stage, requests in _stages(image, known, timeout).items():
-            with stopped(pids):
-                ends = asyncio.run(_all(address, requests))
-            judge(f"{stage}, without {who}", ends, may_begin=stage == "difference maps" and who != "decoders")
-            _still(server)
-        with stopped(pids):
-            ends = asyncio.run(_lines(address, image, timeout))
-        judge(f"lines of a batch, without {who}", ends)
+    workers = partial(server.children, "app.inference.worker")
+    for who, pids in (("decoders", partial(decoders_of, server)), ("the worker", workers)):
+        with stopped(pids()):
+            stages = asyncio.run(_at_every_stage(address, image, known, timeout))
+        for stage, ends in stages.items():
+            judge(f"{stage}, without {who}", ends, may_begin=stage == _OF_DECODERS_ALONE)
         _still(server)
 
 
-def _stages(image: bytes, known: bytes, timeout: dict[str, object]) -> dict[str, list[bytes]]:
-    return {
-        "images": [post(unique(image), **timeout) for _ in range(6)],
-        "quality maps": [post(unique(image), "/score/map", **timeout) for _ in range(6)],
-        "pairs": [_pair(unique(image), unique(image), timeout) for _ in range(4)],
-        "pairs, one half decoded": [_pair(known, unique(image), timeout) for _ in range(4)],
-        "difference maps": [_pair(known, unique(image), timeout, "/compare/map") for _ in range(4)],
+async def _at_every_stage(
+    address: Address, image: bytes, known: bytes, timeout: dict[str, object]
+) -> dict[str, list[_End]]:
+    """Requests of each kind, all at once."""
+    requests = {
+        "images": [post(unique(image), **timeout) for _ in range(3)],
+        "quality maps": [post(unique(image), "/score/map", **timeout) for _ in range(3)],
+        "pairs": [_pair(unique(image), unique(image), timeout) for _ in range(2)],
+        "pairs, one half decoded": [_pair(known, unique(image), timeout) for _ in range(2)],
+        _OF_DECODERS_ALONE: [_pair(known, unique(image), timeout, "/compare/map") for _ in range(2)],
     }
+    lines, *ends = await asyncio.gather(
+        _lines(address, image, timeout), *(_all(address, each) for each in requests.values())
+    )
+    return {**dict(zip(requests, ends, strict=True)), "lines of a batch": lines}
 
 
 def _pair(reference: bytes, distorted: bytes, timeout: dict[str, object], path: str = "/compare") -> bytes:
@@ -162,7 +165,7 @@ async def _lines(address: Address, image: bytes, timeout: dict[str, object]) -> 
 
 
 def main() -> int:
-    chosen = arguments(__doc__, {"deadline_s": 2.0, "strips": 60})
+    chosen = arguments(__doc__, {"deadline_s": 4.0, "strips": 60})
     return play(
         f"deadlines of {chosen.deadline_s:g} s at every stage",
         lambda story: tell(

@@ -26,7 +26,9 @@ from tests.benchmarks.chaos.story import (
 from tests.benchmarks.slow_bodies import slow_bodies
 
 _MOST_FAILED = 0.05
+_ELSEWHERE = "127.0.0.2"
 _OWN_FILES = 100
+_PIECES_PER_S = 0.25
 _LOOK_S = 0.05
 
 
@@ -46,8 +48,8 @@ def tell(
         address = address_of(client.base_url)
         with (
             _crowd(address, connections, bytes_per_s) as there,
-            bystander("a good client", address, photograph(image)) as good,
-            bystander("another", address, photograph(image), anew=True) as another,
+            bystander("a good client", address, photograph(image), source=_ELSEWHERE) as good,
+            bystander("one of their address", address, photograph(image), anew=True) as another,
             bystander("a probe", address, probe, anew=True) as probing,
         ):
             there.ended.wait(seconds)
@@ -76,7 +78,7 @@ class _Crowd:
 
     async def stay(self, address: Address, connections: int, bytes_per_s: int) -> None:
         try:
-            async with slow_bodies(address, connections, bytes_per_s) as writers:
+            async with slow_bodies(address, connections, bytes_per_s, _PIECES_PER_S) as writers:
                 self.begun.set()
                 while not self.leave.is_set():
                     await asyncio.sleep(_LOOK_S)

@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from app.imaging.sandbox.processor_time import Stops, Usage, spent_by
-from app.processes.linux import thread_states
+from app.imaging.sandbox.processor_time import Usage
 from tests.app.running import eventually, program_running
 
 pytestmark = [
@@ -42,22 +41,3 @@ def test_a_process_that_is_gone_does_not() -> None:
     with program_running("pass") as pid:
         usage = Usage(pid)
     assert not usage.starved(60.0)
-
-
-def test_a_process_that_is_stopped_is_told_from_one_that_is_slow() -> None:
-    with program_running("while True: pass") as stopped, program_running("while True: pass") as slow:
-        stops = Stops(3)
-        os.kill(stopped, signal.SIGSTOP)
-        for _ in range(2):
-            os.kill(slow, signal.SIGSTOP)
-            eventually(lambda: set(thread_states(slow)) == {"T"})
-            assert stops.look([stopped, slow]) == []
-            before = spent_by(slow)
-            os.kill(slow, signal.SIGCONT)
-            eventually(lambda before=before: spent_by(slow) > before)  # type: ignore[misc]
-        os.kill(slow, signal.SIGSTOP)
-        eventually(lambda: set(thread_states(slow)) == {"T"})
-        assert stops.look([stopped, slow]) == [stopped]
-        os.kill(stopped, signal.SIGCONT)
-        eventually(lambda: set(thread_states(stopped)) != {"T"})
-        assert stops.look([stopped]) == []
