@@ -83,7 +83,6 @@ class BodyProgress:
         """Whether it has stopped, or comes more slowly than a steady client sends."""
         return now - self._last >= _JUDGED_S or (self._rate is not None and self._rate < _STEADY)
 
-
     def mean_rate(self, now: float) -> float | None:
         """Bytes per second so far; None where it is too early to tell."""
         elapsed = now - self._begun

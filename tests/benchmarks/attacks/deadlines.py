@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,6 +30,7 @@ from tests.benchmarks.chaos.story import (
 _SIDES = 10_000, 5000
 _LATE_S = 0.5
 _FILES = 8
+_EACH = 3
 _OF_DECODERS_ALONE = "difference maps"
 _UNLESS_BEGUN = "200"
 """What had begun in time is answered, however long it takes."""
@@ -41,6 +42,9 @@ class _End:
 
     status: str
     seconds: float
+
+
+_Stage = Callable[[], Coroutine[None, None, list[_End]]]
 
 
 def tell(
@@ -79,8 +83,11 @@ def attack(
     deadline_s: float,
     strip: bytes,
     strips: int,
+    together: bool = False,
     judged: bool = True,
 ) -> None:
+    """Requests of each kind arrive while a process is stopped: one kind after another, or all `together`."""
+
     def judge(stage: str, ends: Sequence[_End], *, may_begin: bool = False) -> None:
         allowed = {"504", "429", "503", *([_UNLESS_BEGUN] if may_begin else [])}
         waited = [end.seconds - deadline_s for end in ends if end.status != _UNLESS_BEGUN]
@@ -103,29 +110,38 @@ def attack(
     known = unique(image)
     asyncio.run(_all(address, [_pair(known, unique(image), {})]))  # the reference is remembered
     workers = partial(server.children, "app.inference.worker")
+    stages = _stages(address, image, known, timeout)
     for who, pids in (("decoders", partial(decoders_of, server)), ("the worker", workers)):
-        with stopped(pids()):
-            stages = asyncio.run(_at_every_stage(address, image, known, timeout))
-        for stage, ends in stages.items():
-            judge(f"{stage}, without {who}", ends, may_begin=stage == _OF_DECODERS_ALONE)
-        _still(server)
+        for names in [tuple(stages)] if together else [(name,) for name in stages]:
+            with stopped(pids()):
+                ended = asyncio.run(_at_once([stages[name] for name in names]))
+            for name, ends in zip(names, ended, strict=True):
+                judge(f"{name}, without {who}", ends, may_begin=name == _OF_DECODERS_ALONE)
+            _still(server)
 
 
-async def _at_every_stage(
-    address: Address, image: bytes, known: bytes, timeout: dict[str, object]
-) -> dict[str, list[_End]]:
-    """Requests of each kind, all at once."""
-    requests = {
-        "images": [post(unique(image), **timeout) for _ in range(3)],
-        "quality maps": [post(unique(image), "/score/map", **timeout) for _ in range(3)],
-        "pairs": [_pair(unique(image), unique(image), timeout) for _ in range(2)],
-        "pairs, one half decoded": [_pair(known, unique(image), timeout) for _ in range(2)],
-        _OF_DECODERS_ALONE: [_pair(known, unique(image), timeout, "/compare/map") for _ in range(2)],
+def _stages(address: Address, image: bytes, known: bytes, timeout: dict[str, object]) -> dict[str, _Stage]:
+    """Requests of each kind, by the name of the kind."""
+
+    def pairs(reference: bytes, path: str = "/compare") -> _Stage:
+        requests = [_pair(reference or unique(image), unique(image), timeout, path) for _ in range(_EACH)]
+        return partial(_all, address, requests)
+
+    def images(path: str) -> _Stage:
+        return partial(_all, address, [post(unique(image), path, **timeout) for _ in range(_EACH)])
+
+    return {
+        "images": images("/score"),
+        "quality maps": images("/score/map"),
+        "pairs": pairs(b""),
+        "pairs, one half decoded": pairs(known),
+        _OF_DECODERS_ALONE: pairs(known, "/compare/map"),
+        "lines of a batch": partial(_lines, address, image, timeout),
     }
-    lines, *ends = await asyncio.gather(
-        _lines(address, image, timeout), *(_all(address, each) for each in requests.values())
-    )
-    return {**dict(zip(requests, ends, strict=True)), "lines of a batch": lines}
+
+
+async def _at_once(stages: Sequence[_Stage]) -> list[list[_End]]:
+    return list(await asyncio.gather(*(stage() for stage in stages)))
 
 
 def _pair(reference: bytes, distorted: bytes, timeout: dict[str, object], path: str = "/compare") -> bytes:

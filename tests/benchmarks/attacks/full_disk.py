@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,23 +32,32 @@ from tests.benchmarks.chaos.story import (
 _SIZE = "8m"
 _PIECE = 1 << 16
 _HTTP, _WORKER = "app.server", "app.inference.worker"
-_WHEN = "full from the start", "full while it runs"
+FROM_THE_START = "full from the start"
+WHEN = FROM_THE_START, "full while it runs"
 
 
-def tell(story: Story, environment: Environment, image: bytes, *, seconds: float, kills: bool = True) -> None:
+def tell(
+    story: Story,
+    environment: Environment,
+    image: bytes,
+    *,
+    seconds: float,
+    when: Sequence[str] = WHEN,
+    kills: bool = True,
+) -> None:
     """Good clients ask for so many seconds; with `kills`, a process of each kind is killed then."""
-    for when in _WHEN:
+    for each in when:
         with small_disk() as folder:
-            if when == _WHEN[0]:
+            if each == FROM_THE_START:
                 fill(folder)
             settings = {**environment, "IQA_HTTP_PROCESSES": "2", "TMPDIR": str(folder)}
             with running(settings) as (server, client):
                 fill(folder)
-                _watch(story, server, client, image, when, seconds)
+                _watch(story, server, client, image, each, seconds)
                 if kills:
-                    _kill(story, server, client, image, when)
+                    _kill(story, server, client, image, each)
                 server.signal(signal.SIGTERM)
-                story.expect(server.wait() == 0, f"{when}: it does not end with 0")
+                story.expect(server.wait() == 0, f"{each}: it does not end with 0")
 
 
 def _watch(

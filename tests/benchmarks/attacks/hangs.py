@@ -42,6 +42,7 @@ def tell(
             story.figure(name, f"{seconds:.1f} s")
             story.expect(not judged or seconds <= _READY_S, f"{name}: it took {seconds:.0f} s")
             story.say(f"{name}: {seconds:.1f} s")
+            server.signal(signal.SIGCONT)
             server.signal(signal.SIGTERM)
             story.expect(server.wait() == 0, f"{name}: it does not end with 0 afterwards")
             story.expect(not list(server.folder.glob("iqa-*")), f"{name}: its folder stays")
@@ -113,10 +114,9 @@ def _stop_decoders(server: Server) -> str | None:
 
 
 def _stop_supervisor(server: Server) -> str | None:
-    """All that it does is to watch: whoever it belongs to continues without it, and ends when it does."""
+    """All that it does is to watch: the others work on without it."""
     os.kill(server.process.pid, signal.SIGSTOP)
     time.sleep(_CALM_S)
-    os.kill(server.process.pid, signal.SIGCONT)
     return None
 
 
@@ -132,7 +132,7 @@ HARMS: dict[str, Callable[[Server], str | None]] = {
     "HTTP process stopped": _stop(HTTP),
     "starting HTTP process stopped": _stop_starting(HTTP),
     "decoders stopped": _stop_decoders,
-    "supervisor stopped for a while": _stop_supervisor,
+    "supervisor stopped": _stop_supervisor,
     "folder deleted": _delete_folder,
     "folder deleted, two HTTP processes": _delete_folder,
 }

@@ -8,12 +8,11 @@ import asyncio
 import sys
 import time
 
-from tests.app.running import running
 from tests.benchmarks.attacks.hostile import form
 from tests.benchmarks.chaos.bystanders import bystander, photograph, probe
 from tests.benchmarks.chaos.clients import Address, address_of
+from tests.benchmarks.chaos.processes import Service, service_of
 from tests.benchmarks.chaos.story import (
-    Environment,
     Story,
     arguments,
     counted,
@@ -32,7 +31,7 @@ _RUSH_S = 10.0  # in which all is sent
 
 def tell(
     story: Story,
-    environment: Environment,
+    service: Service,
     image: bytes,
     *,
     connections: int,
@@ -40,8 +39,8 @@ def tell(
     waves: int,
 ) -> None:
     """So many connections send so many megabytes together and fall silent, `waves` times."""
-    with running(environment) as (server, client):
-        address = address_of(client.base_url)
+    with service_of(service) as (server, client):
+        address, logged = address_of(client.base_url), len(server.entries())
         held: list[float] = []
         ends: list[str] = []
         with (
@@ -63,7 +62,7 @@ def tell(
         story.figure("silent ones", counted(ends))
         story.figure("silent for, s", spread(held, unit=1.0))
         story.expect(max(held) <= _OUT_S, f"a silent one is there for {max(held):.0f} s")
-        for entry in server.entries():
+        for entry in server.entries()[logged:]:
             story.expect(entry["level"] != "error", f"an error was logged: {entry['message']}")
 
 

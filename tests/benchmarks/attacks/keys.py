@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -43,21 +43,27 @@ def tell(
     image: bytes,
     *,
     large: int,
+    faults: Sequence[str] = (),
     sides: tuple[int, int] = _SIDES,
     judged: bool = True,
 ) -> None:
-    """Judges how soon a key is revoked if `judged`, and what becomes of so many large images of one key."""
+    """Judges how soon a key is revoked if `judged`, and what becomes of so many large images of one key.
+
+    The file has the `faults`, one after the other; by default all that are known here.
+    """
     stays, revoked, small = _line("stays", _STAYS), _line("revoked", _REVOKED), _line("small", _SMALL, _RATE)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "keys")
         file.write_text(stays + revoked + small)
         with running({**environment, "IQA_API_KEYS_FILE": str(file)}) as (_, client):
             _spend(story, client, large_image(*sides), large)
-            for how, text, others in (
-                ("emptied", "", 401),
-                ("a line mistyped", stays + small.replace(":", ";"), 200),
-                ("deleted", None, 401),
-            ):
+            wrong: dict[str, tuple[str | None, int]] = {
+                "emptied": ("", 401),
+                "a line mistyped": (stays + small.replace(":", ";"), 200),
+                "deleted": (None, 401),
+            }
+            for how in faults or wrong:
+                text, others = wrong[how]
                 _revoke(story, client, file, how, text, judged)
                 status = _asked(client, _STAYS)
                 story.expect(status == others, f"{how}: the key that stays is answered {status}")

@@ -8,15 +8,15 @@ import asyncio
 import resource
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from tests.app.running import running
 from tests.benchmarks.chaos.bystanders import bystander, photograph, probe
 from tests.benchmarks.chaos.clients import Address, address_of
+from tests.benchmarks.chaos.processes import Service, service_of
 from tests.benchmarks.chaos.story import (
-    Environment,
     Story,
     arguments,
     image_bytes,
@@ -30,11 +30,13 @@ _ELSEWHERE = "127.0.0.2"
 _OWN_FILES = 100
 _PIECES_PER_S = 0.25
 _LOOK_S = 0.05
+_COMING_S = 0.5
+"""While they come, nobody can tell that they are slow."""
 
 
 def tell(
     story: Story,
-    environment: Environment,
+    service: Service,
     image: bytes,
     *,
     connections: int,
@@ -44,15 +46,16 @@ def tell(
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     connections = min(connections, most_files - _OWN_FILES)
-    with running(environment) as (_, client):
+    with service_of(service) as (_, client):
         address = address_of(client.base_url)
-        with (
-            _crowd(address, connections, bytes_per_s) as there,
-            bystander("a good client", address, photograph(image), source=_ELSEWHERE) as good,
-            bystander("one of their address", address, photograph(image), anew=True) as another,
-            bystander("a probe", address, probe, anew=True) as probing,
-        ):
-            there.ended.wait(seconds)
+        with _crowd(address, connections, bytes_per_s) as there:
+            time.sleep(_COMING_S)
+            with (
+                bystander("a good client", address, photograph(image), source=_ELSEWHERE) as good,
+                bystander("one of their address", address, photograph(image), anew=True) as another,
+                bystander("a probe", address, probe, anew=True) as probing,
+            ):
+                there.ended.wait(seconds)
         for each in (good, another):
             failed = len(each.statuses) - each.statuses.count("200")
             each.tell(story, ("200", "429", "503", *("a request was cut off",) * (each is good)))

@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from tests.app.running import Server, metric, running
+from tests.app.running import Server, metric
 from tests.benchmarks.attacks.hostile import large_image, unique
 from tests.benchmarks.chaos.clients import Address, Connection, Lost, address_of, post
-from tests.benchmarks.chaos.processes import decoders_of, tell_all
+from tests.benchmarks.chaos.processes import Service, decoders_of, service_of, tell_all
 from tests.benchmarks.chaos.story import (
-    Environment,
     Story,
     arguments,
     counted,
@@ -35,7 +34,7 @@ _SIDES = 10_000, 5000
 
 def tell(
     story: Story,
-    environment: Environment,
+    service: Service,
     image: bytes,
     *,
     requests: int,
@@ -44,7 +43,7 @@ def tell(
     sides: tuple[int, int] = _SIDES,
 ) -> None:
     """Sends `requests` photographs and then `large` images while decoders have this share of a processor."""
-    with running(environment) as (server, client):
+    with service_of(service) as (server, client):
         address = address_of(client.base_url)
         assert client.post("/score", content=image).status_code == 200
         began = time.monotonic()

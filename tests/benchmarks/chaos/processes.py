@@ -8,7 +8,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.app.running import Server
+import httpx
+
+from tests.app.running import Server, running
+from tests.benchmarks.chaos.story import Environment
+
+Service = Environment | tuple[Server, httpx.Client]
+"""Where a story is told: on a server of its own with these settings, or on one that runs already."""
+
+
+@contextmanager
+def service_of(service: Service) -> Iterator[tuple[Server, httpx.Client]]:
+    """A running server and a client of it."""
+    if isinstance(service, tuple):
+        yield service
+        return
+    with running(service) as both:
+        yield both
 
 
 @dataclass(frozen=True)
