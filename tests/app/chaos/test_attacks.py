@@ -134,7 +134,7 @@ def test_keys_are_revoked_whatever_is_wrong_with_their_file(
 def test_a_full_disk_ends_no_process(story: Story, settings: Settings, photo: bytes) -> None:
     if not full_disk.can_mount():
         pytest.skip("needs the right to mount a file system")
-    full_disk.tell(story, settings, photo, seconds=1.0, when=(full_disk.FROM_THE_START,), kills=False)
+    full_disk.tell(story, settings, photo, seconds=1.0, when=full_disk.WHEN[1:], kills=False)
     assert not story.faults, story.report()
 
 
