@@ -319,18 +319,26 @@ class Decoders:
         return InvalidImage(f"Decoding this image took longer than {self._timeout_s:g} s.")
 
     def _start(self) -> Decoder | None:
+        started: list[Decoder] = []
+
+        def on_start(decoder: Decoder) -> None:
+            started.append(decoder)
+            with self._lock:
+                self._running.add(decoder)
+                if self._closing.is_set():
+                    decoder.terminate()
+
         try:
-            decoder = Decoder(self._command, self._limits)
+            decoder = Decoder(self._command, self._limits, on_start)
         except DecoderLost as loss:
+            with self._lock:
+                self._running.difference_update(started)
             if not self._closing.is_set():
                 self._on_restart()
                 _log.error("a decoding process does not start: %s", loss)
             return None
         with self._lock:
             first, self.lockdown = self.lockdown is None, decoder.lockdown
-            self._running.add(decoder)
-            if self._closing.is_set():
-                decoder.terminate()
         if first and decoder.lockdown.missing:
             _log.warning(
                 "decoders run without %s, which this system does not offer",

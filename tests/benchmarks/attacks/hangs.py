@@ -109,7 +109,21 @@ def _stop_starting(module: str) -> Callable[[Server], str | None]:
 
 
 def _stop_decoders(server: Server) -> str | None:
+    time.sleep(_CALM_S)  # they are ready
     tell_all(decoders_of(server), signal.SIGSTOP)
+    return None
+
+
+def _stop_starting_decoders(server: Server) -> str | None:
+    """The service is ready before they are."""
+    found: list[int] = []
+
+    def there() -> bool:
+        found[:] = decoders_of(server)
+        return bool(found)
+
+    eventually(there)
+    tell_all(found, signal.SIGSTOP)
     return None
 
 
@@ -132,6 +146,7 @@ HARMS: dict[str, Callable[[Server], str | None]] = {
     "HTTP process stopped": _stop(HTTP),
     "starting HTTP process stopped": _stop_starting(HTTP),
     "decoders stopped": _stop_decoders,
+    "starting decoders stopped": _stop_starting_decoders,
     "supervisor stopped": _stop_supervisor,
     "folder deleted": _delete_folder,
     "folder deleted, two HTTP processes": _delete_folder,
