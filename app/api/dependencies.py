@@ -1,6 +1,7 @@
 """What routes ask for in their signatures, what is refused before a body is read, and how they wait."""
 
 import asyncio
+import math
 import re
 import time
 from collections import Counter
@@ -140,8 +141,10 @@ class Asked:
         models: names of no-reference models.
         words: beyond the 40.
         timeout_s: to start within.
+        strict: whether the client named that time, so that it is one for all images of a batch.
         caller: who pays for it.
         asker: who asks, as far as shares are concerned.
+        latest: by when it must start in any case, on the clock of ``time.monotonic()``.
         quality_map: whether local quality is wanted too.
         embedding: whether the embedding is wanted too.
         brief: whether the answer is a summary.
@@ -156,6 +159,8 @@ class Asked:
     timeout_s: float
     caller: Caller
     asker: Asker
+    strict: bool = False
+    latest: float = math.inf
     quality_map: bool = False
     embedding: bool = False
     brief: bool = False
@@ -169,7 +174,7 @@ class Asked:
         return Question(
             models=self.models,
             words=self.words,
-            deadline=time.monotonic() + self.timeout_s,
+            deadline=min(time.monotonic() + self.timeout_s, self.latest),
             quality_map=answering(self.models) if self.quality_map else None,
             embedding=answering(self.models) if self.embedding else None,
             detail=answering(self.models) if self.detail_crops else None,
@@ -190,7 +195,7 @@ async def _asked_of_no_model(
     request: Request, service: ServiceDep, caller: CallerDep, x_timeout_ms: _TimeoutHeader = None
 ) -> Asked:
     asker = Asker(_share_of(request, caller))
-    return Asked((), (), _timeout_s(service, x_timeout_ms), caller, asker)
+    return Asked((), (), _timeout_s(service, x_timeout_ms), caller, asker, x_timeout_ms is not None)
 
 
 AskedOfNoModelDep = Annotated[Asked, Depends(_asked_of_no_model)]
@@ -231,7 +236,8 @@ async def _asked(
             models=list(chosen),
         )
     timeout_s = _timeout_s(service, x_timeout_ms)
-    return Asked(chosen, words, timeout_s, caller, Asker(_share_of(request, caller)))
+    asker = Asker(_share_of(request, caller))
+    return Asked(chosen, words, timeout_s, caller, asker, x_timeout_ms is not None)
 
 
 def _timeout_s(service: Service, x_timeout_ms: int | None) -> float:

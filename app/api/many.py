@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import replace
+from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
 from fastapi import Request
 
 from app.api.by_address import Fetching, is_json, read_json
-from app.api.dependencies import disconnected
-from app.errors import MalformedRequest, ServiceError
+from app.api.dependencies import Asked, disconnected
+from app.errors import DeadlineExceeded, MalformedRequest, ServiceError
 from app.http.middleware import Record
 from app.http.request_body import BodyBounds, RefusedFile, read_batch
 from app.imaging.sandbox.work import Asker
@@ -132,21 +135,44 @@ class Window:
     """The images of a request that are worked on at a time.
 
     They neither fill the queue for all others nor find it filled by themselves. What images cost is learned
-    meanwhile.
+    meanwhile. An image waits for its turn as long as those before it are answered: where none is within the
+    time in which work must start, it is dropped. A time that the client named is one for all of them.
+
+    Args:
+        service: says how many they are.
+        asked: about each of them.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, asked: Asked) -> None:
+        self.asked = asked
         self._service = service
         self._inside = 0
+        self._answered_at = 0.0
         self._changed = asyncio.Condition()
 
+    def body_arrived(self) -> None:
+        """From now on a time that the client named runs."""
+        if self.asked.strict:
+            self.asked = replace(self.asked, latest=time.monotonic() + self.asked.timeout_s)
+
     async def __aenter__(self) -> None:
+        came = time.monotonic()
         async with self._changed:
-            await self._changed.wait_for(lambda: self._inside < self._service.batch_window())
+            while self._inside >= self._service.batch_window():
+                due = min(self.asked.latest, max(came, self._answered_at) + self.asked.timeout_s)
+                if time.monotonic() >= due:
+                    raise DeadlineExceeded("The images before this one in its request took too long.")
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(due):
+                        await self._changed.wait()
             self._inside += 1
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._inside -= 1
+        if not isinstance(error, DeadlineExceeded):
+            self._answered_at = time.monotonic()
         async with self._changed:
             self._changed.notify_all()
 

@@ -22,6 +22,8 @@ _JUDGED_S: Final = 2.0
 """A body is judged over so long: one that arrives at once is never slow."""
 _STEADY: Final = 64 * 1024.0
 """Bytes per second below which a body counts as slow where room is short; otherwise it has its time."""
+_LAGGING_S: Final = 0.25
+"""A body that has arrived for so long may have to make room for a new connection, if it is slow so far."""
 _MOST_LOOKS: Final = 64
 
 
@@ -59,8 +61,8 @@ class BodyProgress:
     def __init__(self, now: float) -> None:
         self.total = 0
         self.owner: str | None = None
-        self._last = self._since = now
-        self._arrived = 0
+        self._last = self._since = self._begun = now
+        self._arrived = self._excused = 0
         self._rate: float | None = None
 
     def came(self, count: int, now: float) -> None:
@@ -73,12 +75,18 @@ class BodyProgress:
 
     def excuse(self, now: float) -> None:
         """Nothing could arrive until now: the service did not read."""
-        self._last = self._since = now
+        self._last = self._since = self._begun = now
         self._arrived, self._rate = 0, None
+        self._excused = self.total
 
     def slow(self, now: float) -> bool:
         """Whether it has stopped, or comes more slowly than a steady client sends."""
         return now - self._last >= _JUDGED_S or (self._rate is not None and self._rate < _STEADY)
+
+    def mean_rate(self, now: float) -> float | None:
+        """Bytes per second so far; None where it is too early to tell."""
+        elapsed = now - self._begun
+        return (self.total - self._excused) / elapsed if elapsed >= _LAGGING_S else None
 
 
 class Guest(Protocol):
@@ -122,11 +130,12 @@ class Door:
     def make_room(self, now: float) -> bool:
         """Closes the connection that has been idle longest, or else one whose body is slow; whether it could.
 
-        Otherwise a few silent clients could keep all others out for as long as the process waits for them.
+        Otherwise a few silent clients could keep all others out for as long as the process waits for them, or
+        for as long as they take turns.
         """
         longest = next(iter(self.idle), None)
         if longest is None:
-            return self.end_slow(now)
+            return self.end_slow(now) or self._end_slowest(now)
         del self.idle[longest]
         longest.leave()
         return True
@@ -139,6 +148,20 @@ class Door:
                 return True
             self.receiving[guest] = self.receiving.pop(guest)
         return False
+
+    def _end_slowest(self, now: float) -> bool:
+        """Closes the slowest so far among bodies not looked at lately, if it is slower than a steady one."""
+        slowest, lowest = None, _STEADY
+        for guest, progress in islice(self.receiving.items(), _MOST_LOOKS):
+            if guest.held_up():
+                progress.excuse(now)
+            rate = progress.mean_rate(now)
+            if rate is not None and rate < lowest:
+                slowest, lowest = guest, rate
+        if slowest is None:
+            return False
+        self._end(slowest)
+        return True
 
     def release_bytes(self, wanted: int, now: float, owner: str | None = None) -> bool:
         """Closes connections with slow bodies that have brought so many bytes, largest first; whether any.

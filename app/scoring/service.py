@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from app.cost import Cost
-from app.errors import Draining, Starting, WorkerUnavailable
+from app.errors import DeadlineExceeded, Draining, Starting, WorkerUnavailable
 from app.imaging import heatmap
 from app.imaging.decode import Header
 from app.imaging.limits import Limits
@@ -254,7 +254,12 @@ class Service:
                 known.fitted, second.result.fitted, comparison, question, state, reference.sha256
             )
             if question.difference_map:
-                pair = await self._draw(pair.with_differences)
+                try:
+                    # One drawing at a time: others may be before it.
+                    async with asyncio.timeout_at(question.deadline):
+                        pair = await self._draw(pair.with_differences)
+                except TimeoutError:
+                    raise DeadlineExceeded("The differences were not found when the time was up.") from None
             yield PairedUploads(pair, known, room, seconds + second.seconds, waited + second.waited_s)
 
     async def _draw(self, work: Callable[..., _T], *arguments: object) -> _T:

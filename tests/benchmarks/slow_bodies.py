@@ -72,7 +72,7 @@ async def measure(
 
 @asynccontextmanager
 async def slow_bodies(
-    address: Address, connections: int, bytes_per_s: int
+    address: Address, connections: int, bytes_per_s: int, pieces_per_s: float = _PIECES_PER_S
 ) -> AsyncIterator[list[asyncio.StreamWriter]]:
     """The block runs beside so many requests whose bodies come at so many bytes per second each."""
     head = post(b"", Content_Type="image/jpeg").replace(
@@ -83,7 +83,7 @@ async def slow_bodies(
     writers = [writer for _, writer in pairs]
     for writer in writers:
         writer.write(head + b"\xff\xd8\xff")
-    dripping = asyncio.create_task(_drip(writers, max(1, bytes_per_s // _PIECES_PER_S)))
+    dripping = asyncio.create_task(_drip(writers, bytes_per_s, pieces_per_s))
     try:
         yield writers
     finally:
@@ -97,9 +97,10 @@ async def slow_bodies(
                 await writer.wait_closed()
 
 
-async def _drip(writers: list[asyncio.StreamWriter], piece_bytes: int) -> None:
+async def _drip(writers: list[asyncio.StreamWriter], bytes_per_s: int, pieces_per_s: float) -> None:
     """Every connection gets a piece as often as it should; they take turns, as independent clients would."""
-    pause_s = 1.0 / _PIECES_PER_S / len(writers)
+    pause_s = 1.0 / pieces_per_s / len(writers)
+    piece_bytes = max(1, int(bytes_per_s / pieces_per_s))
     due = time.monotonic()
     while True:
         for writer in writers:

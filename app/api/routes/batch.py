@@ -57,6 +57,7 @@ async def score_batch(
         images = ManyImages(service, record, account, lines.line)
         stack.callback(images.cancel)
         await images.read(request, service.settings.max_files, fetching_for=asked.asker)
+        lines.window.body_arrived()
         stack.pop_all()  # from here on the lines hold it
     return StreamingResponse(lines.answer(images, request), media_type=NDJSON)
 
@@ -72,9 +73,8 @@ class _Lines:
 
     def __init__(self, service: Service, asked: Asked, record: Record) -> None:
         self._service = service
-        self._asked = replace(asked, asker=replace(asked.asker, bulk=True))
         self._record = record
-        self._window = Window(service)
+        self.window = Window(service, replace(asked, asker=replace(asked.asker, bulk=True)))
         self._failed = 0
 
     async def answer(self, images: ManyImages[bytes], request: Request) -> AsyncIterator[bytes]:
@@ -91,9 +91,9 @@ class _Lines:
         try:
             if isinstance(file, RefusedFile):
                 raise file.error
-            async with self._window:
+            async with self.window:
                 record = Record(self._record.request_id)
-                reply = await replies.reply_to_score(self._service, file, self._asked, record)
+                reply = await replies.reply_to_score(self._service, file, self.window.asked, record)
         except ServiceError as error:
             return self._failure(index, file.filename, error)
         except Exception:

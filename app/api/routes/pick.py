@@ -63,6 +63,7 @@ async def pick_images(
         images = ManyImages(service, record, account, looking.look)
         stack.callback(images.cancel)
         await images.read(request, min(MOST_PICKED, service.settings.max_files))
+        looking.window.body_arrived()
         if images.count < 2:
             raise MalformedRequest(f"There is one file only; send two or more in the field `{FIELD}`.")
         async with contextlib.aclosing(images.results(request)) as results:
@@ -86,9 +87,8 @@ class _Looking:
 
     def __init__(self, service: Service, asked: Asked, record: Record) -> None:
         self._service = service
-        self._asked = replace(asked, asker=replace(asked.asker, bulk=True))
         self._record = record
-        self._window = Window(service)
+        self.window = Window(service, replace(asked, asker=replace(asked.asker, bulk=True)))
         self._seen: dict[int, AnsweredImage] = {}
         self._names: dict[int, str | None] = {}
         self.failed: dict[int, BatchProblem] = {}
@@ -104,9 +104,9 @@ class _Looking:
         try:
             if isinstance(file, RefusedFile):
                 raise file.error
-            async with self._window:
+            async with self.window:
                 record = Record(self._record.request_id)
-                self._seen[index] = await replies.see_image(self._service, file, self._asked, record)
+                self._seen[index] = await replies.see_image(self._service, file, self.window.asked, record)
         except ServiceError as error:
             self._fail(index, error)
         except Exception:
@@ -132,7 +132,7 @@ class _Looking:
                     advantage=group.choice.advantages[place],
                     **_in_short(seen[member]),
                 )
-        (model,) = self._asked.models
+        (model,) = self.window.asked.models
         return PickAnswer(
             model=model,
             groups=[_described(group, indexes) for group in groups],

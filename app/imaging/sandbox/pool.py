@@ -27,6 +27,7 @@ from app.imaging.sandbox.work import Asker, Timed, Work
 from app.logs import log_fields
 from app.memory import Memory
 from app.processes.backoff import restart_pause_s
+from app.processes.idleness import Stops
 
 _log = logging.getLogger("iqa.decoding")
 
@@ -34,6 +35,9 @@ _ATTEMPTS: Final = 2
 """The kernel may have ended a process for reasons that are not the image's."""
 _END_S: Final = 10.0
 _STARVED_S: Final = 5.0
+_LOOK_S: Final = 1.0
+_MOST_LOOKS: Final = 5
+"""A process that is stopped at so many in a row is replaced; a slow one gets some time meanwhile."""
 _ANYBODY: Final = Asker()
 
 
@@ -90,11 +94,13 @@ class Decoders:
             threading.Thread(target=self._work, name=f"decode-{number}", daemon=True)
             for number in range(count)
         ]
+        self._watching = threading.Thread(target=self._watch, name="watch-decoders", daemon=True)
 
     def open(self) -> None:
         """Starts the processes; images may be sent at once."""
         for thread in self._threads:
             thread.start()
+        self._watching.start()
 
     def close(self) -> None:
         """Ends the processes, whatever they are doing; waiting requests fail, since the server shuts down."""
@@ -245,6 +251,7 @@ class Decoders:
                 raise _Later
 
         running: Decoder | None = decoder
+        halted = False
         if not decoder.alive:  # it ended while it had nothing to do: no image's fault
             self._bury(decoder)
             self._on_restart()
@@ -261,6 +268,7 @@ class Decoders:
                 return running
             except DecoderLost as loss:
                 self._bury(running)
+                halted |= running.halted
                 running = None
                 if self._closing.is_set():
                     self._answer(work, began, _unavailable())
@@ -281,6 +289,9 @@ class Decoders:
                 self._bury(running)
                 self._answer(work, began, error)
                 return None
+        if halted:
+            self._answer(work, began, _unavailable())
+            return None
         digest = self._tell(work, "an image ended the decoding process twice", _ATTEMPTS)
         lost = InvalidImage("Decoding this image ended the process that decodes.", sha256=digest)
         self._answer(work, began, lost)
@@ -308,18 +319,26 @@ class Decoders:
         return InvalidImage(f"Decoding this image took longer than {self._timeout_s:g} s.")
 
     def _start(self) -> Decoder | None:
+        started: list[Decoder] = []
+
+        def on_start(decoder: Decoder) -> None:
+            started.append(decoder)
+            with self._lock:
+                self._running.add(decoder)
+                if self._closing.is_set():
+                    decoder.terminate()
+
         try:
-            decoder = Decoder(self._command, self._limits)
+            decoder = Decoder(self._command, self._limits, on_start)
         except DecoderLost as loss:
+            with self._lock:
+                self._running.difference_update(started)
             if not self._closing.is_set():
                 self._on_restart()
                 _log.error("a decoding process does not start: %s", loss)
             return None
         with self._lock:
             first, self.lockdown = self.lockdown is None, decoder.lockdown
-            self._running.add(decoder)
-            if self._closing.is_set():
-                decoder.terminate()
         if first and decoder.lockdown.missing:
             _log.warning(
                 "decoders run without %s, which this system does not offer",
@@ -331,6 +350,18 @@ class Decoders:
         with self._lock:
             self._running.discard(decoder)
         decoder.kill()
+
+    def _watch(self) -> None:
+        """A thread: ends processes that something has stopped, so that their threads replace them."""
+        stops = Stops(_MOST_LOOKS)
+        while not self._closing.wait(_LOOK_S):
+            with self._lock:
+                running = {decoder.pid: decoder for decoder in self._running}
+            for pid in stops.look(running):
+                stopped_s = _MOST_LOOKS * _LOOK_S
+                _log.error("a decoding process has been stopped for %g s and is killed", stopped_s)
+                running[pid].halted = True
+                running[pid].terminate()
 
     def _refuse_waiting(self) -> None:
         """Fails the waiting requests, whose images will not be decoded."""

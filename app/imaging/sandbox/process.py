@@ -103,6 +103,10 @@ class Decoded:
     comparison: Comparison | None = None
 
 
+def _ignore(_: "Decoder") -> None:
+    pass
+
+
 class Decoder:
     """A running decoder process.
 
@@ -112,15 +116,20 @@ class Decoder:
         command: that starts it; three arguments are added: the descriptor of a socket, the address space that
             it may take, and the size of the files that it may write, in bytes.
         limits: of the images that it will be given.
+        on_start: called with it once the process runs, before it is ready: it may be ended from then on.
 
     Attributes:
         lockdown: what the kernel enforces on it.
+        halted: whether it was ended because something had stopped it.
 
     Raises:
         DecoderLost: it does not start.
     """
 
-    def __init__(self, command: Sequence[str], limits: Limits) -> None:
+    def __init__(
+        self, command: Sequence[str], limits: Limits, on_start: Callable[["Decoder"], None] = _ignore
+    ) -> None:
+        self.halted = False
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
         try:
@@ -136,6 +145,7 @@ class Decoder:
         except OSError as error:
             ours.close()
             raise DecoderLost(f"it cannot be started ({error.strerror})") from error
+        on_start(self)
         self._channel.deadline = time.monotonic() + _START_S
         try:
             reply, _ = self._channel.receive(protocol.REPLY)

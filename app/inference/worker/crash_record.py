@@ -8,12 +8,17 @@ whatever becomes of its writer.
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
 _log = logging.getLogger("iqa.worker")
+
+_RESERVED_BYTES: Final = 64 * 1024
+"""More than the jobs of a batch take."""
 
 Key = tuple[bytes, int]
 """A job across clients: the connection's identity and the job's id there."""
@@ -54,20 +59,42 @@ class Logbook:
         self._boot = boot
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.predecessor = self._read()
+        self._complained = False
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            try:
+                # Room on the disk for what will be written; what is there stays.
+                os.posix_fallocate(self._file, 0, _RESERVED_BYTES)
+            except OSError as error:
+                self._complain(error)
 
     def write(self, keys: Sequence[Key]) -> None:
-        """Notes what is on the device from now on; the predecessor's entry is gone after that."""
+        """Notes what is on the device from now on; the predecessor's entry is gone after that.
+
+        Where the disk has no room, nothing is noted: an image that ends the worker is not found then.
+        """
         entry = Entry(self._boot, tuple((client.hex(), number) for client, number in keys))
         page = _ENTRY.dump_json(entry)
         # The length stands in front: what is left of a longer entry behind this one is not read.
-        os.pwrite(self._file, b"%d\n" % len(page) + page, 0)
+        try:
+            os.pwrite(self._file, b"%d\n" % len(page) + page, 0)
+        except OSError as error:
+            # What stands there is about jobs that are not on the device any more.
+            with suppress(OSError):
+                os.ftruncate(self._file, 0)
+            self._complain(error)
+
+    def _complain(self, error: OSError) -> None:
+        """Once."""
+        if not self._complained:
+            self._complained = True
+            _log.error("what is on the device cannot be noted: %s", error.strerror or error)
 
     def close(self) -> None:
         os.close(self._file)
 
     def _read(self) -> Entry | None:
         length, _, page = os.pread(self._file, os.fstat(self._file).st_size, 0).partition(b"\n")
-        if not length:
+        if not length.strip(b"\0"):
             return None
         try:
             entry = _ENTRY.validate_json(page[: int(length)])

@@ -4,24 +4,21 @@ Short forms of attacks that were measured on a whole machine; no time is judged 
 """
 
 import contextlib
-import hashlib
 import os
-import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
 from PIL import Image
 
 from tests.app.files import encoded
 from tests.app.running import Server, eventually, metric, running
+from tests.benchmarks.chaos.processes import decoders_of, stopped
 
 pytestmark = pytest.mark.system
 
@@ -45,45 +42,11 @@ def _different(data: bytes) -> bytes:
     return data + os.urandom(8)
 
 
-def _decoders(server: Server) -> list[int]:
-    (serving,) = server.children("app.server")
-    found: list[int] = []
-
-    def all_there() -> bool:
-        found[:] = _of_module(serving, b"app.imaging.sandbox")
-        return len(found) == _DECODERS
-
-    eventually(all_there)
-    return found
-
-
-def _of_module(parent: int, module: bytes) -> list[int]:
-    """Children that were started by any thread of a process."""
-    children = [
-        pid
-        for path in Path(f"/proc/{parent}/task").glob("*/children")
-        for pid in map(int, path.read_text().split())
-    ]
-    return [pid for pid in children if module in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
-@contextmanager
-def _stopped(pids: Sequence[int]) -> Iterator[None]:
-    """Processes that get no time of a processor while the block runs."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
 def _memfds(server: Server) -> int:
     """Bytes of decoded references, whichever of the processes holds them."""
     (serving,) = server.children("app.server")
     found = {}
-    for pid in (serving, *_decoders(server)):
+    for pid in (serving, *decoders_of(server)):
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
                 if "memfd:" in str(descriptor.readlink()):
@@ -148,17 +111,6 @@ def test_a_flood_of_large_images_fails_no_small_one(
         assert len(batch.result().text.splitlines()) == 32
 
 
-def test_thumbnails_do_not_close_the_door(settings: dict[str, str], photo: bytes) -> None:
-    thumbnail = encoded(np.full((32, 32, 3), 90, np.uint8), "PNG")
-    with running(settings) as (_, client), ThreadPoolExecutor(8) as pool:
-        assert client.post("/score", content=photo).status_code == 200
-        for _ in range(60):
-            assert client.post("/score", content=_different(thumbnail)).status_code == 200
-        asked = [pool.submit(client.post, "/score", content=_different(photo)) for _ in range(8)]
-        assert _statuses([each.result() for each in asked]) == {200: 8}
-        eventually(lambda: metric(client, "iqa_queued_seconds") == 0)
-
-
 def test_what_clients_leave_behind_is_dropped(settings: dict[str, str], strip: bytes) -> None:
     body = strip + bytes(8_000_000)
     with running(settings) as (server, client):
@@ -168,7 +120,7 @@ def test_what_clients_leave_behind_is_dropped(settings: dict[str, str], strip: b
         head = f"POST /score HTTP/1.1\r\nHost: {url.host}\r\nContent-Type: image/png\r\n"
         (serving,) = server.children("app.server")
         before = _resident(serving)
-        with _stopped(_decoders(server)):
+        with stopped(decoders_of(server)):
             for _ in range(40):  # 320 MB
                 with socket.create_connection((url.host, url.port), timeout=20) as leaving:
                     leaving.sendall(f"{head}Content-Length: {len(body) + 8}\r\n\r\n".encode())
@@ -184,52 +136,3 @@ def test_what_clients_leave_behind_is_dropped(settings: dict[str, str], strip: b
 def _resident(pid: int) -> int:
     fields = Path(f"/proc/{pid}/statm").read_text().split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-@pytest.mark.parametrize("path", ["/score", "/compare", "/score/map"])
-def test_a_deadline_holds_in_the_line_and_in_a_decoder(
-    settings: dict[str, str], photo: bytes, path: str
-) -> None:
-    with running(settings) as (server, client), ThreadPoolExecutor(6) as pool:
-
-        def ask(_: int) -> httpx.Response:
-            headers = {"X-Timeout-Ms": "2000"}
-            if path == "/compare":
-                files = {"reference": _different(photo), "distorted": _different(photo)}
-                return client.post(path, files=files, headers=headers)
-            return client.post(path, content=_different(photo), headers=headers)
-
-        with _stopped(_decoders(server)):  # nobody else would ever answer
-            answers = list(pool.map(ask, range(6)))
-        assert set(_statuses(answers)) <= {504, 429}  # which of them, the measured cost decides
-        late = [each for each in answers if each.status_code == 504]
-        assert late
-        assert all(each.json()["type"] == "/problems/deadline-exceeded" for each in late)
-        assert client.post("/score", content=photo).status_code == 200
-
-
-def test_an_image_is_not_blamed_for_a_decoder_without_a_processor(
-    settings: dict[str, str], photo: bytes
-) -> None:
-    environment = {**settings, "IQA_DECODE_TIMEOUT_S": "0.5", "IQA_TIMEOUT_S": "60"}
-    with running(environment) as (server, client), ThreadPoolExecutor(4) as pool:
-        with _stopped(_decoders(server)):
-            asked = [pool.submit(client.post, "/score", content=_different(photo)) for _ in range(4)]
-            time.sleep(2.0)  # four times the limit
-            assert not any(each.done() for each in asked)
-        assert _statuses([each.result() for each in asked]) == {200: 4}
-        assert metric(client, "iqa_decoder_restarts_total") == 0
-
-
-def test_a_budget_pays_for_what_is_decoded(settings: dict[str, str], strip: bytes) -> None:
-    key = "iqa_of_a_small_customer"
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    environment = {**settings, "IQA_API_KEYS": f"small:{digest}:100000"}
-    with running(environment) as (_, client):
-        headers = {"X-API-Key": key}
-        first, second = (client.post("/score", content=_different(strip), headers=headers) for _ in range(2))
-        assert first.status_code == 200
-        assert second.status_code == 429
-        assert second.json()["type"] == "/problems/rate-limited"
-        # A million pixels were in the bucket; the rest of them must fill it again.
-        assert 10 <= int(second.headers["Retry-After"]) <= 15

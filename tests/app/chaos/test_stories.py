@@ -4,16 +4,7 @@ import numpy as np
 import pytest
 
 from tests.app.files import encoded
-from tests.benchmarks.chaos import (
-    drain,
-    kills,
-    large_images,
-    memory,
-    overload,
-    pipelines,
-    poison,
-    vanish,
-)
+from tests.benchmarks.chaos import drain, kills, memory, overload, poison, vanish
 from tests.benchmarks.chaos.story import Story
 from tests.photographs import named
 
@@ -83,14 +74,4 @@ def test_poison_is_refused_and_nobody_beside_it_pays(
     story: Story, settings: Settings, thumbnail: bytes
 ) -> None:
     poison.tell(story, settings, thumbnail, culprits=1, clients=6, patience_s=120.0)
-    assert not story.faults, story.report()
-
-
-def test_pipelines_hold_up_no_probe(story: Story, settings: Settings) -> None:
-    pipelines.tell(story, settings, connections=60, alone_s=0.2)
-    assert not story.faults, story.report()
-
-
-def test_large_images_fail_no_small_one(story: Story, settings: Settings, photo: bytes) -> None:
-    large_images.tell(story, settings, photo, batches=1, singles=4, files=4, sides=(2000, 1000), beside_s=0.5)
     assert not story.faults, story.report()

@@ -84,6 +84,22 @@ def test_what_the_service_does_not_read_is_not_slow(world: World) -> None:
     assert caller.left
 
 
+def test_the_slowest_body_so_far_makes_room_for_a_connection(world: World) -> None:
+    """Before it can be called slow: crowds that take turns would keep all others out."""
+    slow, slower, steady, held, new = (world.caller(name) for name in "abcde")
+    held.held = True
+    slow.sends(900, 0.1)
+    slower.sends(30, 0.1)
+    steady.progress.came(30_000, 0.2)
+    new.progress.excuse(0.2)
+    for expected in (slower, slow):
+        assert not world.door.end_slow(0.3)
+        assert world.door.make_room(0.3)
+        assert expected.left
+    assert not world.door.make_room(0.3)
+    assert not any(caller.left for caller in (steady, held, new))
+
+
 def test_the_largest_slow_body_gives_way(world: World) -> None:
     small, large = world.caller("a"), world.caller("b")
     small.sends(100, 0.0)

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from app.processes.idleness import Idleness
+from app.processes.idleness import Idleness, Stops, spent_ns
+from app.processes.linux import thread_states
 from tests.app.running import eventually, program_running
 
 pytestmark = [
@@ -51,3 +52,21 @@ def test_a_process_that_is_gone_is_not_idle() -> None:
 
 def _spent(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | 2)
+
+
+def test_a_process_that_is_stopped_is_told_from_one_that_runs_now_and_then() -> None:
+    with program_running("import time; time.sleep(60)") as still, program_running("while True: pass") as slow:
+        stops = Stops(3)
+        for pid in (still, slow):
+            os.kill(pid, signal.SIGSTOP)
+        for _ in range(3):
+            eventually(lambda: set(thread_states(still) + thread_states(slow)) == {"T"})
+            found = stops.look([still, slow])
+            before = spent_ns(slow)
+            os.kill(slow, signal.SIGCONT)
+            eventually(lambda before=before: spent_ns(slow) != before)  # type: ignore[misc]
+            os.kill(slow, signal.SIGSTOP)
+        assert found == [still]
+        os.kill(still, signal.SIGCONT)
+        eventually(lambda: set(thread_states(still)) != {"T"})
+        assert stops.look([still]) == []

@@ -6,11 +6,14 @@
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 STORIES = (
     *("kills", "overload", "vanish", "drain", "memory", "poison"),
-    *("pairs", "large_images", "pipelines"),
+    *("pairs", "large_images", "thumbnails", "deadlines", "holders", "pipelines", "slow_crowd"),
+    *("starved_decoders", "hangs", "full_disk", "keys"),
 )
+_PACKAGES = "tests.benchmarks.chaos", "tests.benchmarks.attacks"
 _LONGEST_S = 3600.0
 
 
@@ -31,7 +34,9 @@ def main() -> int:
 
 
 def _command(story: str, *options: str) -> list[str]:
-    return [sys.executable, "-m", f"tests.benchmarks.chaos.{story}", *options]
+    modules = [f"{package}.{story}" for package in _PACKAGES]
+    found = [module for module in modules if find_spec(module)] or modules
+    return [sys.executable, "-m", found[0], *options]
 
 
 if __name__ == "__main__":

@@ -42,7 +42,12 @@ class Bystander:
 
 @contextmanager
 def bystander(
-    name: str, address: Address, request: Callable[[int], bytes], *, anew: bool = False
+    name: str,
+    address: Address,
+    request: Callable[[int], bytes],
+    *,
+    anew: bool = False,
+    source: str | None = None,
 ) -> Iterator[Bystander]:
     """A client that asks while the block runs.
 
@@ -51,12 +56,13 @@ def bystander(
         address: of the service.
         request: what is sent, by its number.
         anew: whether each request has a connection of its own.
+        source: address that it comes from; None for that of all others.
     """
     told = Bystander(name)
     stopped = threading.Event()
 
     async def ask() -> None:
-        connection = Connection(address)
+        connection = Connection(address, source)
         number = 0
         while not stopped.is_set():
             number += 1

@@ -62,10 +62,16 @@ def post(data: bytes, path: str = "/score", **headers: object) -> bytes:
 
 
 class Connection:
-    """One connection, kept as long as the server keeps it."""
+    """One connection, kept as long as the server keeps it.
 
-    def __init__(self, address: Address) -> None:
+    Args:
+        address: of the service.
+        source: address that it comes from; None for the usual. On Linux, any of 127.0.0.0/8 will do.
+    """
+
+    def __init__(self, address: Address, source: str | None = None) -> None:
         self._address = address
+        self._source = None if source is None else (source, 0)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: bytes) -> Answer:
@@ -81,7 +87,7 @@ class Connection:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 if self._streams is None:
-                    self._streams = await asyncio.open_connection(*self._address)
+                    self._streams = await asyncio.open_connection(*self._address, local_addr=self._source)
                 reader, writer = self._streams
                 writer.write(request)
                 await writer.drain()

@@ -1,5 +1,7 @@
 """What a worker writes down for its successor."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -40,8 +42,31 @@ def test_a_page_cut_off_is_no_page(tmp_path: Path, caplog: pytest.LogCaptureFixt
     logbook = Logbook(path, "first")
     logbook.write([(CLIENT, 3)])
     logbook.close()
-    page = path.read_bytes()
+    page = path.read_bytes().rstrip(b"\0")
     for length in (1, 2, 3, len(page) - 1):
         path.write_bytes(page[:length])
         assert _successor(path) is None
     assert caplog.text.count("cannot be read") == 4
+
+
+def test_a_full_disk_ends_no_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "aboard"
+    logbook = Logbook(path, "first")
+    logbook.write([(CLIENT, 3)])
+    monkeypatch.setattr(os, "pwrite", full)
+    logbook.write([(CLIENT, 4)])
+    logbook.write([])
+    # Not the jobs of another batch, which are not to blame.
+    assert _successor(path) is None
+    assert caplog.text.count("No space left on device") == 1
+
+
+def test_room_is_made_before_it_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "aboard"
+    Logbook(path, "first").close()
+    assert path.stat().st_blocks * 512 >= 64 * 1024

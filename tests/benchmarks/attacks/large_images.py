@@ -8,13 +8,12 @@ import json
 import sys
 import time
 
-from tests.app.running import running
+from tests.benchmarks.attacks.hostile import all_at_once, batch, large_image, lines_of, unique
+from tests.benchmarks.attacks.pairs import Watch
 from tests.benchmarks.chaos.bystanders import bystander, photograph
 from tests.benchmarks.chaos.clients import Address, address_of, post
-from tests.benchmarks.chaos.hostile import all_at_once, batch, large_image, lines_of, unique
-from tests.benchmarks.chaos.pairs import Watch
+from tests.benchmarks.chaos.processes import Service, service_of
 from tests.benchmarks.chaos.story import (
-    Environment,
     Story,
     arguments,
     counted,
@@ -28,7 +27,7 @@ _FILES = 64
 
 def tell(
     story: Story,
-    environment: Environment,
+    service: Service,
     image: bytes,
     *,
     batches: int,
@@ -39,7 +38,7 @@ def tell(
 ) -> None:
     """Sends them, and judges what a good client is answered in the first `beside_s` seconds."""
     large = large_image(*sides)
-    with running(environment) as (server, client), Watch(server) as watch:
+    with service_of(service) as (server, client), Watch(server) as watch:
         address = address_of(client.base_url)
         with bystander("alone", address, photograph(image)) as alone:
             time.sleep(min(5.0, beside_s))

@@ -19,9 +19,7 @@ import numpy as np
 
 from tests.app.files import encoded
 from tests.app.running import Server, running
-from tests.benchmarks.chaos.bystanders import Bystander, bystander, photograph, probe
-from tests.benchmarks.chaos.clients import Address, address_of, get, post
-from tests.benchmarks.chaos.hostile import (
+from tests.benchmarks.attacks.hostile import (
     all_at_once,
     batch,
     form,
@@ -31,6 +29,8 @@ from tests.benchmarks.chaos.hostile import (
     pair,
     unique,
 )
+from tests.benchmarks.chaos.bystanders import Bystander, bystander, photograph, probe
+from tests.benchmarks.chaos.clients import Address, address_of, get, post
 from tests.benchmarks.chaos.story import (
     Environment,
     Story,

@@ -11,9 +11,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.app.running import Server, running
+from tests.benchmarks.attacks.hostile import all_at_once, large_image, memory_bytes, pair
 from tests.benchmarks.chaos.bystanders import bystander, photograph
 from tests.benchmarks.chaos.clients import address_of
-from tests.benchmarks.chaos.hostile import all_at_once, large_image, memory_bytes, pair
 from tests.benchmarks.chaos.story import (
     Environment,
     Story,

@@ -43,9 +43,10 @@ def pair(image: bytes) -> bytes:
     return form("/compare", [("reference", unique(image)), ("distorted", unique(image))])
 
 
-def batch(image: bytes, files: int) -> bytes:
+def batch(image: bytes, files: int, **headers: object) -> bytes:
     """A batch of so many files of an image."""
-    return form("/score/batch", [("images", unique(image)) for _ in range(files)], Connection="close")
+    images = [("images", unique(image)) for _ in range(files)]
+    return form("/score/batch", images, Connection="close", **headers)
 
 
 async def all_at_once(address: Address, requests: Iterable[bytes]) -> Counter[str]:

@@ -13,11 +13,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 
-from tests.app.running import running
 from tests.benchmarks.chaos.clients import Address, Connection, Lost, address_of, get
-from tests.benchmarks.chaos.processes import footprints
+from tests.benchmarks.chaos.processes import Service, footprints, service_of
 from tests.benchmarks.chaos.story import (
-    Environment,
     Story,
     arguments,
     counted,
@@ -33,8 +31,8 @@ _PAUSE_S = 0.02
 _PATIENCE_S = 60.0
 
 
-def tell(story: Story, environment: Environment, *, connections: int, alone_s: float) -> None:
-    with running(environment) as (server, client):
+def tell(story: Story, service: Service, *, connections: int, alone_s: float) -> None:
+    with service_of(service) as (server, client):
         address = address_of(client.base_url)
         with probing(story, address) as before:
             time.sleep(alone_s)
