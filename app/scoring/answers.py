@@ -43,7 +43,12 @@ def score_answer(
     warnings = list(prepared.warnings)
     size = prepared.provenance.width, prepared.provenance.height
     answers = {}
-    seen = readings.in_pixels(prepared.regions, prepared.exposure, [found[name] for name in question.models])
+    seen = readings.in_pixels(
+        prepared.regions,
+        prepared.exposure,
+        [found[name] for name in question.models],
+        prepared.facts.jpeg_quality,
+    )
     for name in question.models:
         scored = found[name].width, found[name].height
         warnings += score_warnings.of_size(name, size, scored, card(name, state).validated_sides)

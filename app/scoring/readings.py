@@ -18,22 +18,26 @@ _OF_COLOR: Final = frozenset(fault.name for fault in FAULTS if fault.dimension =
 
 _BY_NAME: Final = {fault.name: fault for fault in FAULTS}
 _POSSIBLE: Final[Mapping[FaultName, float]] = {
-    "blur": 0.25,
+    "blur": 0.5,
     "noise": 0.2,
     "underexposed": 0.4,
-    "compression": 0.2,
+    "compression": 0.8,
 }
 """The faults that can have a place, and from which strength one is named that has."""
-_MUCH: Final[Mapping[FaultName, float]] = {"noise": 0.5, "compression": 0.8}
-"""Strength from which sharpness may be that of noise or of the edges of blocks.
+_BY_ALL: Final = frozenset[FaultName]({"blur"})
+"""Those that all models must find so strong, not one of them: softness of a part is intended more often."""
+_MUCH_NOISE: Final = 0.5
+"""Strength from which sharpness may be that of noise."""
+_CERTAIN: Final = 0.97
+"""Strength of compression, by all models, that is believed where the pixels show no blocks.
 
-A blurred background often looks somewhat blocky: never above 0.8 where that hid one in 120 copies of training
-photographs. Of 60 that were blurred all over and compressed (JPEG 8 to 50), at most 2 have a sharp subject.
+That happens where a picture was compressed before it was scaled or cropped, and with other codecs than JPEG.
 """
-
 _OF_A_BACKGROUND: Final[frozenset[FaultName]] = frozenset({"overexposed", "dull"})
 """What models find in a white background."""
 _CLIPPED_SUBJECT: Final = 0.05
+_LOW_QUALITY: Final = 60
+"""JPEG's quality up to which its blocks are there, whether they show all over or not."""
 
 _UNCERTAIN: Final[Mapping[str, str]] = {
     "outside-validated-sizes": "the weights were not validated on images of this size.",
@@ -45,14 +49,18 @@ _UNCERTAIN: Final[Mapping[str, str]] = {
 
 
 def in_pixels(
-    regions: FaultRegions, exposure: MeasuredExposure, results: Collection[ModelResult]
+    regions: FaultRegions,
+    exposure: MeasuredExposure,
+    results: Collection[ModelResult],
+    jpeg_quality: int | None = None,
 ) -> PixelEvidence:
-    """What the pixels of an image show of its faults.
+    """What the pixels of an image show of its faults, and what its file says of them.
 
     Args:
         regions: where they lie.
         exposure: which rules some out.
         results: of all models. A fault with a place is evident where one of them thinks it at least possible.
+        jpeg_quality: of the file; None of other formats.
     """
     found: dict[FaultName, Region] = {name: getattr(regions, name) for name in _POSSIBLE}
     words = [
@@ -62,19 +70,26 @@ def in_pixels(
     def likely(name: FaultName, least: float) -> bool:
         return any(_BY_NAME[name].strength(each) >= least for each in words)
 
-    intended: frozenset[FaultName] = frozenset({"blur"})
+    def certain(name: FaultName, least: float) -> bool:
+        return bool(words) and all(_BY_NAME[name].strength(each) >= least for each in words)
+
     # Exposure is that of the whole picture: one half can be dark though the mean is high.
     ruled_out = frozenset(name for name in exposure.excluded if found.get(name, "whole") == "whole")
     if regions.cut_out and exposure.clipped_highlights < _CLIPPED_SUBJECT:
         ruled_out |= _OF_A_BACKGROUND
-    local = [name for name, region in found.items() if region not in ("whole", "background")]
-    # Noise and the edges of blocks are sharp, too, so where there is much of them nothing need be.
-    subject = regions.sharp_subject and not any(likely(name, least) for name, least in _MUCH.items())
-    return PixelEvidence(
-        found,
-        [name for name in local if likely(name, _POSSIBLE[name])],
-        ruled_out | (intended if subject and found["blur"] == "whole" else frozenset()),
-    )
+    seen = [name for name, region in found.items() if region not in ("whole", "background")]
+    seen += ["noise"] if regions.grainy and "noise" not in seen else []
+    evident = [name for name in seen if (certain if name in _BY_ALL else likely)(name, _POSSIBLE[name])]
+    if "blur" not in evident:
+        found["blur"] = "whole"
+    blocks = regions.blocks or certain("compression", _CERTAIN) or (jpeg_quality or 100) <= _LOW_QUALITY
+    unseen: set[FaultName] = set()
+    # The edges of noise and of blocks are sharp, too, so where there is much of them nothing need be.
+    if regions.sharp_subject and found["blur"] == "whole" and not blocks and not likely("noise", _MUCH_NOISE):
+        unseen.add("blur")  # it is intended
+    if not blocks and "compression" not in evident:
+        unseen.add("compression")  # what looks like it is blur, noise or darkness
+    return PixelEvidence(found, evident, ruled_out | unseen)
 
 
 def in_words(

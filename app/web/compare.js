@@ -15,6 +15,7 @@ export class Compare {
   #files = { reference: null, distorted: null };
   #addresses = { reference: null, distorted: null };
   #slots = {};
+  #mapFirst = false; // whether the answer is shown with its map of differences: that of the example pair is
   #set;
   #limits;
   #queue = new Queue((job, signal) => compare(job.reference, job.distorted, { resize: job.resize, signal }), {
@@ -33,15 +34,17 @@ export class Compare {
     this.#limits = limits;
     for (const [side, label] of Object.entries(SIDES)) this.#slots[side] = this.#slot(side, label);
     byId("sides").append(...Object.values(this.#slots).map((slot) => slot.root));
-    byId("pair").addEventListener("click", async () =>
-      this.take(await Promise.all([example("good"), example("compressed")])),
-    );
+    byId("pair").addEventListener("click", async () => {
+      this.take(await Promise.all([example("good"), example("compressed")]));
+      this.#mapFirst = true;
+    });
   }
 
   /** Takes a file for a side, and compares as soon as both are there. */
   put(side, file) {
     if (this.#addresses[side]) URL.revokeObjectURL(this.#addresses[side]);
     this.#files[side] = file;
+    this.#mapFirst = false;
     this.#addresses[side] = file ? URL.createObjectURL(file) : null;
     this.#fillSlot(side);
     this.#ask(false);
@@ -170,6 +173,6 @@ export class Compare {
         text: `Compared: ${answer.grade ? capital(answer.grade) : closeness(answer.score)}; ${hundred(answer.score)} of 100.`,
       }),
     );
-    byId("comparison").replaceChildren(comparison(answer, this.#addresses));
+    byId("comparison").replaceChildren(comparison(answer, this.#addresses, this.#mapFirst));
   }
 }

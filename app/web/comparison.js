@@ -10,8 +10,14 @@ const SEEN = { reference: "The original", distorted: "The copy" };
 const MOST_CHANGES = 5;
 const LEAST_CHANGE = 0.1;
 
-/** An element with all of an answer; `addresses` are of the two pictures, by side. */
-export function comparison(answer, addresses) {
+/**
+ * An element with all of an answer.
+ *
+ * @param {object} answer
+ * @param {{reference: string, distorted: string}} addresses  of the two pictures
+ * @param {boolean} mapFirst  whether the map of differences is shown at once, where there is one
+ */
+export function comparison(answer, addresses, mapFirst) {
   return el(
     "div",
     {},
@@ -22,7 +28,7 @@ export function comparison(answer, addresses) {
       signal(answer),
     ),
     cautions(answer).map((text) => el("p", { class: "care", text })),
-    viewer(answer, addresses),
+    viewer(answer, addresses, mapFirst),
     el(
       "div",
       { class: "compared" },
@@ -43,7 +49,7 @@ export function comparison(answer, addresses) {
 }
 
 /** Both pictures in one frame. The slider lies over all of it, so that it can be dragged anywhere. */
-function viewer(answer, addresses) {
+function viewer(answer, addresses, mapFirst) {
   const { width, height } = answer.reference.image;
   const images = {
     reference: picture("reference", addresses.reference),
@@ -77,7 +83,7 @@ function viewer(answer, addresses) {
   frame.style.setProperty("--ratio", `${width} / ${height}`);
   slider.addEventListener("input", move);
   move();
-  const root = el("div", { class: "viewer" }, frame, differenceControls(frame, canvas, answer));
+  const root = el("div", { class: "viewer" }, frame, differenceControls(frame, canvas, answer, mapFirst));
   root.style.setProperty("--shape", String(width / height));
   return root;
 }
@@ -93,22 +99,24 @@ function picture(side, address) {
 }
 
 /** The switch between divider and map of differences; nothing where the service gives none. */
-function differenceControls(frame, canvas, answer) {
+function differenceControls(frame, canvas, answer, mapFirst) {
   const controls = el("div", { class: "stage-controls" });
   if (!answer.difference_map) return controls;
   drawDifference(canvas, answer);
-  const input = el("input", { type: "checkbox", role: "switch", id: "difference" });
+  const input = el("input", { type: "checkbox", role: "switch", id: "difference", checked: mapFirst });
   const about = el(
     "span",
     { class: "inline", hidden: true },
     differenceLegend(answer.difference_map),
     opacitySlider(canvas),
   );
-  input.addEventListener("change", () => {
+  const apply = () => {
     frame.classList.toggle("differing", input.checked);
     canvas.hidden = !input.checked;
     about.hidden = !input.checked;
-  });
+  };
+  input.addEventListener("change", apply);
+  apply();
   controls.append(el("label", { class: "switch" }, input, el("span", { text: "Difference map" })), about);
   return controls;
 }

@@ -22,6 +22,8 @@ class FaultRegions:
             of the rest may be intended.
         cut_out: whether the picture is a subject on a white background, which is no fault of exposure or
             color.
+        blocks: whether the borders of JPEG's blocks show all over the picture at the size of its file.
+        grainy: whether nearly nothing in the picture is free of noise or of texture as fine.
     """
 
     blur: Region = "whole"
@@ -30,6 +32,8 @@ class FaultRegions:
     compression: Region = "whole"
     sharp_subject: bool = False
     cut_out: bool = False
+    blocks: bool = False
+    grainy: bool = False
 
 
 NO_REGIONS: Final = FaultRegions()

@@ -125,7 +125,7 @@ def test_rows_say_what_the_service_says(
 def test_readings_and_faults_are_by_the_calibration_also_after_a_resume(
     photos: Path, tmp_path: Path, weights_environment: dict[str, str], weights_folder: Path
 ) -> None:
-    always = {"compression": Thresholds(slight=0.0, strong=0.0)}
+    always = {"oversaturated": Thresholds(slight=0.0, strong=0.0)}
     weights = calibrated(weights_folder / "bpclip.safetensors", "bpclip", tmp_path, faults=always)
     environment = weights_environment | {"IQA_BPCLIP_WEIGHTS": str(weights)}
     for name in ("scores.csv", "scores.jsonl", "scores.parquet"):
@@ -133,18 +133,18 @@ def test_readings_and_faults_are_by_the_calibration_also_after_a_resume(
         command = ("score", photos, "--out", out, "--report", page)
         assert invoke(*command, environment=environment).exit_code == 0
         first = page.read_text()
-        assert re.search("<p>(Fair|Poor|Bad): blocky</p>", first)
+        assert re.search("<p>(Fair|Poor|Bad): oversaturated</p>", first)
         about = json.loads((tmp_path / f"{name}.run.json").read_text())
         assert about["basis"]["models"][0]["calibration"] is None
         assert about["basis"]["models"][1]["calibration"]["source"] == "photographs for tests"
         page.unlink()
         assert invoke(*command, "--resume", environment=environment).exit_code == 0
         again = page.read_text()
-        assert re.findall("<p>[A-Z][a-z]+: blocky</p>", again) == re.findall(
-            "<p>[A-Z][a-z]+: blocky</p>", first
+        assert re.findall("<p>[A-Z][a-z]+: oversaturated</p>", again) == re.findall(
+            "<p>[A-Z][a-z]+: oversaturated</p>", first
         )
     for row in _rows(tmp_path / "scores.csv"):
-        assert row["faults"] == "blocky"
+        assert row["faults"] == "oversaturated"
         assert row["reading"] in ("fair", "poor", "bad")
         assert 0 <= float(row["percentile"]) <= 100
 

@@ -174,7 +174,7 @@ def test_several_files_are_a_table(photos: Path, weights_environment: dict[str, 
     assert {row[-1] for row in rows} <= set(READINGS)
 
 
-@pytest.mark.parametrize(("threshold", "faults"), [(0.0, "blocky"), (1.0, "none")])
+@pytest.mark.parametrize(("threshold", "faults"), [(0.0, "oversaturated"), (1.0, "none")])
 def test_readings_and_faults_are_by_the_calibration_of_the_weights(
     threshold: float,
     faults: str,
@@ -183,7 +183,7 @@ def test_readings_and_faults_are_by_the_calibration_of_the_weights(
     weights_environment: dict[str, str],
     weights_folder: Path,
 ) -> None:
-    limits = {"compression": Thresholds(slight=threshold, strong=threshold)}
+    limits = {"oversaturated": Thresholds(slight=threshold, strong=threshold)}
     path = calibrated(weights_folder / "bpclip.safetensors", "bpclip", tmp_path, faults=limits)
     environment = weights_environment | {"IQA_BPCLIP_WEIGHTS": str(path)}
     table = invoke("score", photos, environment=environment).stdout

@@ -36,6 +36,12 @@ def compressed(photo: Pixels) -> Pixels:
     return np.asarray(Image.open(data))
 
 
+def moved(photo: Pixels, pixels: int = 13) -> Pixels:
+    """Blurred along its rows, as by a camera that was not held still."""
+    shifted = [np.roll(photo, shift, axis=1).astype(float) for shift in range(pixels)]
+    return np.mean(shifted, axis=0).astype(np.uint8)
+
+
 def within(region: Region, photo: Pixels, spoilt: Pixels) -> Pixels:
     """The photograph with one part replaced."""
     height, width = photo.shape[:2]
@@ -86,6 +92,37 @@ def test_a_sharp_subject_before_a_blurred_background_is_no_soft_part(name: str) 
     portrait = np.where(subject[..., None], photo, blurred(photo, 8))
     found = find_regions(portrait, portrait)
     assert (found.blur, found.sharp_subject) == ("whole", True)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "china", "flower"])
+def test_softness_that_grows_with_the_distance_from_a_plane_is_no_soft_half(name: str) -> None:
+    photo = named()[name]
+    height = photo.shape[0]
+    away = np.abs(np.arange(height) / height - 0.8)[:, None, None]
+    focused = photo
+    for distance, radius in ((0.3, 0.5), (0.4, 1.0), (0.5, 2.0), (0.6, 3.0), (0.7, 5.0)):
+        focused = np.where(away > distance, blurred(photo, radius), focused)
+    found = find_regions(focused, focused)
+    assert (found.blur, found.sharp_subject) == ("whole", True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_motion_has_blurred_is_not_sharp(name: str) -> None:
+    photo = named()[name]
+    assert find_regions(photo, photo).sharp_subject
+    assert not find_regions(moved(photo), None).sharp_subject
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_blocks_and_grain_all_over_are_seen(name: str) -> None:
+    photo = named()[name]
+    untouched, blocky, grainy = (
+        find_regions(each, each) for each in (photo, compressed(photo), noisy(photo))
+    )
+    assert (untouched.blocks, untouched.grainy) == (False, False)
+    assert blocky.blocks
+    assert grainy.grainy
+    assert not find_regions(compressed(photo)[:, 3:], compressed(photo)[:, 3:]).blocks
 
 
 def test_blocks_are_looked_for_only_where_they_would_lie() -> None:

@@ -62,6 +62,9 @@ def test_want_of_color_is_no_fault_of_a_monochrome_image() -> None:
     assert (found["summary"], found["reading"]) == ("Slightly blocky.", "good")
 
 
+SOFT = {"blurry": 0.9, "soft": 0.9, "defocused": 0.9, "smeared": 0.9}
+
+
 def test_a_white_background_is_no_fault() -> None:
     pale = [result(0.6, overexposed=0.9, dull=0.9, faded=0.9)]
     for clipped, cut_out, excluded in (
@@ -71,16 +74,15 @@ def test_a_white_background_is_no_fault() -> None:
     ):
         exposure = MeasuredExposure(0.4, 0.9, 0.0, clipped)
         seen = readings.in_pixels(FaultRegions(cut_out=cut_out), exposure, pale)
-        assert set(seen.excluded) == excluded
+        assert set(seen.excluded) == {"compression", *excluded}  # of which there is no sign
     seen = readings.in_pixels(FaultRegions(cut_out=True), MIDDLING, pale)
     assert readings.in_words(pale[0], CALIBRATED, seen=seen)["faults"] == []
 
 
 def test_a_fault_with_a_place_is_evident_where_a_model_thinks_it_possible() -> None:
     regions = FaultRegions(blur="right", noise="top", compression="background")
-    seen = readings.in_pixels(
-        regions, MIDDLING, [result(0.6), result(0.6, blurry=0.3, soft=0.3, defocused=0.3, smeared=0.3)]
-    )
+    doubtful = result(0.6, blurry=0.5, soft=0.5, defocused=0.5, smeared=0.5)
+    seen = readings.in_pixels(regions, MIDDLING, [doubtful, doubtful])
     assert list(seen.evident) == ["blur"]
     assert seen.regions == {
         "blur": "right",
@@ -99,29 +101,53 @@ def test_a_fault_with_a_place_is_evident_where_a_model_thinks_it_possible() -> N
             message="the right half is slightly soft",
         )
     ]
+    # One model is enough for noise, but not for blur, which may be intended.
+    gritty = result(0.6, noisy=0.3, grainy=0.3, speckled=0.3)
+    assert list(readings.in_pixels(regions, MIDDLING, [result(0.6), gritty]).evident) == ["noise"]
+    one_of_two = readings.in_pixels(regions, MIDDLING, [result(0.6), result(0.6, **SOFT)])
+    assert not one_of_two.evident
+    assert one_of_two.regions["blur"] == "whole"
     without_words = replace(result(0.6), dimensions=(), similarities=(), probabilities=())
     assert not readings.in_pixels(regions, MIDDLING, [without_words]).evident
 
 
+def messages(regions: FaultRegions, *said: ModelResult) -> list[str]:
+    """What is named as faults by the first of models."""
+    seen = readings.in_pixels(regions, MIDDLING, said)
+    return [fault.message for fault in readings.in_words(said[0], CALIBRATED, seen=seen)["faults"]]
+
+
 def test_the_blur_around_a_sharp_subject_is_no_fault() -> None:
-    soft = result(0.6, blurry=0.9, soft=0.9, defocused=0.9, smeared=0.9)
+    soft = result(0.6, **SOFT)
+    assert messages(FaultRegions(), soft) == ["blurry"]
+    assert messages(FaultRegions(sharp_subject=True), soft) == []
+    assert messages(FaultRegions(sharp_subject=True, blur="left"), soft) == ["the left half is blurry"]
+    # Noise has sharp edges of its own, and so have blocks.
+    assert messages(FaultRegions(sharp_subject=True, blocks=True), soft) == ["blurry"]
+    noisy = result(0.6, **SOFT, noisy=0.9, grainy=0.9, speckled=0.9)
+    assert messages(FaultRegions(sharp_subject=True), noisy) == ["blurry", "noisy"]
 
-    def faults(regions: FaultRegions, of: ModelResult = soft) -> list[str]:
-        seen = readings.in_pixels(regions, MIDDLING, [of])
-        return [fault.message for fault in readings.in_words(of, CALIBRATED, seen=seen)["faults"]]
 
-    assert faults(FaultRegions()) == ["blurry"]
-    assert faults(FaultRegions(sharp_subject=True)) == []
-    assert faults(FaultRegions(sharp_subject=True, blur="left")) == ["the left half is blurry"]
-    # Noise has sharp edges of its own, and so have blocks, of which there are some in many a background.
-    blocky = {"blurry": 0.9, "soft": 0.9, "defocused": 0.9, "smeared": 0.9}
-    assert faults(FaultRegions(sharp_subject=True), result(0.6, **blocky, blocky=0.79)) == ["blocky"]
-    assert faults(FaultRegions(sharp_subject=True), result(0.6, **blocky, blocky=0.81)) == [
-        "blurry",
-        "blocky",
-    ]
-    noisy = result(0.6, blurry=0.9, soft=0.9, defocused=0.9, smeared=0.9, noisy=0.9, grainy=0.9, speckled=0.9)
-    assert faults(FaultRegions(sharp_subject=True), noisy) == ["blurry", "noisy"]
+def test_compression_is_named_where_pixels_show_blocks_or_all_models_are_certain() -> None:
+    blocky, certain = result(0.6, blocky=0.9), result(0.6, blocky=0.98)
+    assert messages(FaultRegions(), blocky) == []
+    assert messages(FaultRegions(blocks=True), blocky) == ["blocky"]
+    assert messages(FaultRegions(compression="top"), blocky) == ["the top half is blocky"]
+    assert messages(FaultRegions(compression="top"), result(0.6, blocky=0.7)) == []
+    assert messages(FaultRegions(), certain) == messages(FaultRegions(), certain, certain) == ["blocky"]
+    assert messages(FaultRegions(), certain, blocky) == []
+
+    def of_file(quality: int | None) -> bool:
+        return "compression" not in readings.in_pixels(FaultRegions(), MIDDLING, [blocky], quality).excluded
+
+    assert [of_file(quality) for quality in (None, 90, 61, 60, 10)] == [False, False, False, True, True]
+
+
+def test_noise_all_over_is_evident_where_a_model_thinks_it_possible() -> None:
+    doubtful = result(0.6, noisy=0.25, grainy=0.25, speckled=0.25)
+    assert messages(FaultRegions(), doubtful) == []
+    assert messages(FaultRegions(grainy=True), doubtful) == ["slightly noisy"]
+    assert messages(FaultRegions(grainy=True), result(0.6)) == []
 
 
 def models(*percentiles: float | None) -> dict[str, Any]:
@@ -197,7 +223,9 @@ def test_models_that_find_opposite_faults_disagree() -> None:
 @given(
     score=st.floats(0, 1),
     probabilities=st.lists(st.floats(0, 1), min_size=len(ADJECTIVES), max_size=len(ADJECTIVES)),
-    regions=st.builds(FaultRegions, blur=..., noise=..., compression=..., sharp_subject=...),
+    regions=st.builds(
+        FaultRegions, blur=..., noise=..., compression=..., sharp_subject=..., blocks=..., grainy=...
+    ),
     monochrome=st.booleans(),
 )
 def test_reading_faults_and_summary_never_contradict_one_another(

@@ -100,12 +100,19 @@ def test_photographs_of_the_set_are_compared(page: Page, pair: Pair) -> None:
     expect(page.locator("#compare-score")).to_be_visible()
 
 
-def test_an_example_pair_is_compared_in_one_click(page: Page) -> None:
+def test_an_example_pair_shows_its_map_in_one_click(page: Page, pair: Pair) -> None:
     page.get_by_role("button", name="Try an example pair").click()
     expect(page.locator("#name-reference")).to_contain_text("coffee-good.jpg")
     expect(page.locator("#name-distorted")).to_contain_text("coffee-compressed.jpg")
-    expect(page.locator("#compare-score")).to_be_visible()
+    expect(page.locator(".viewer canvas")).to_be_visible()
+    expect(page.locator(".viewer")).to_contain_text("of the picture")
     expect(page.get_by_role("button", name="Try an example pair")).to_be_hidden()
+    page.get_by_role("switch", name="Difference map").uncheck()
+    expect(page.locator("#divider")).to_be_visible()
+    # Of what is put in its place the divider is shown first, as always.
+    drop(page.get_by_role("group", name="Copy"), {"copy.jpg": pair[1]})
+    expect(page.locator("#name-distorted")).to_contain_text("copy.jpg")
+    expect(page.get_by_role("switch", name="Difference map")).not_to_be_checked()
 
 
 def test_the_grade_of_the_answer_is_said_where_it_has_one(page: Page, pair: Pair) -> None:

@@ -83,3 +83,12 @@ def test_the_page_with_its_examples_weighs_little(bundled: tuple[Page, httpx.Cli
     assert any(name.endswith("/example.jpg") for name, _ in weights)
     assert all(weight > 0 for _, weight in weights), weights
     assert sum(weight for _, weight in weights) < _MOST_BYTES, weights
+
+
+def test_the_example_pair_is_graded_in_words_beside_its_map(bundled: tuple[Page, httpx.Client]) -> None:
+    open_page, client = bundled
+    with opened(open_page.context.browser, f"{client.base_url}#compare") as page:
+        page.get_by_role("button", name="Try an example pair").click()
+        expect(page.locator(".result .reading")).to_have_text("Very annoying")
+        expect(page.locator(".viewer canvas")).to_be_visible()
+        expect(page.locator("#sides img")).to_have_count(2)

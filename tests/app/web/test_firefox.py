@@ -63,8 +63,7 @@ def test_an_example_pair_is_compared_with_a_map_of_differences(browser: Firefox,
     browser.open(f"{url}#compare")
     browser.run(_click("#pair"))
     browser.wait(_text("#compare-score"))
-    browser.wait("document.querySelector('#difference') !== null")
-    browser.run(_click("#difference"))
+    browser.wait("document.querySelector('#difference').checked")
     painted = """(() => {
         const canvas = document.querySelector('.viewer canvas');
         const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
