@@ -21,7 +21,7 @@ _STARTS: Final[tuple[tuple[Any, str], ...]] = (
 _HARMLESS: Final = frozenset({"uname"})  # cvvdp asks for the machine when it is imported
 
 
-_SECONDS: Final = {PURE: 0.05, "process": 1.5, "system": 2.5, "slow": 4.0}
+_SECONDS: Final = {PURE: 0.05, "process": 0.6, "system": 3.0, "slow": 10.0}
 """Of a test with that marker, roughly: in which order files are run follows from it, and nothing else."""
 
 

@@ -22,8 +22,8 @@ def invoke(
     *arguments: object, environment: Mapping[str, str] | None = None, standard_input: bytes | None = None
 ) -> Result:
     """The outcome of a command that is run in this process; a bug in it is raised."""
-    # Threads of several tests at a time would wait for each other's cores.
-    variables = {"IQA_THREADS": "1", **(environment or {})}
+    # Threads of several tests at a time would wait for each other's cores, and decoders take long to start.
+    variables = {"IQA_THREADS": "1", "IQA_DECODE_PROCESSES": "1", **(environment or {})}
     texts = [str(argument) for argument in arguments]
     result = CliRunner().invoke(app, texts, input=standard_input, env=variables)
     if result.exception is not None and not isinstance(result.exception, SystemExit):

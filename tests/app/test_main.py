@@ -17,7 +17,9 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[TestClient]:
-    app = create_app(Settings(timeout_s=0.5), [Endpoint(f"ipc://{tmp_path}/nobody", "secret")])
+    app = create_app(
+        Settings(timeout_s=0.5, decode_processes=1), [Endpoint(f"ipc://{tmp_path}/nobody", "secret")]
+    )
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 

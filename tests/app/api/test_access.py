@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,14 @@ def _line(name: str, key: str, rate: int | None = None) -> str:
     return ApiKey(name, digest_of(key.encode()), rate).line()
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes a client of an application with settings, and without any worker."""
+@contextmanager
+def _made_in(folder: Path) -> Iterator[Make]:
+    """Makes clients of applications with settings, and without any worker."""
     clients: list[TestClient] = []
 
     def make(prepare: Callable[[FastAPI], None] = lambda app: None, **settings: Any) -> TestClient:
-        app = create_app(Settings(**settings), [Endpoint(f"ipc://{tmp_path}/nobody", "secret")])
+        wanted = Settings(decode_processes=1, **settings)
+        app = create_app(wanted, [Endpoint(f"ipc://{folder}/nobody", "secret")])
         prepare(app)
         client = TestClient(app, raise_server_exceptions=False)
         client.__enter__()
@@ -67,8 +69,21 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 @pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    with _made_in(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture
 def client(make: Make) -> TestClient:
     return make(api_keys=f"{_line('anna', ANNA)},{_line('bob', BOB)}")
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """The same for all tests that only ask: an application takes a second to start and to end."""
+    with _made_in(tmp_path_factory.mktemp("lasting")) as make:
+        yield make(api_keys=f"{_line('anna', ANNA)},{_line('bob', BOB)}")
 
 
 def _let_in(path: str) -> int:
@@ -78,22 +93,22 @@ def _let_in(path: str) -> int:
 
 @pytest.mark.parametrize("base", ["", "/v1"])
 @pytest.mark.parametrize(("method", "path"), LOCKED)
-def test_what_costs_asks_for_a_key(client: TestClient, method: str, path: str, base: str) -> None:
-    response = client.request(method, base + path)
+def test_what_costs_asks_for_a_key(lasting: TestClient, method: str, path: str, base: str) -> None:
+    response = lasting.request(method, base + path)
     is_problem(response, 401, "unauthorized")
     assert response.headers["www-authenticate"] == 'Bearer realm="iqa-service"'
-    response = client.request(method, base + path, headers={"X-API-Key": "wrong"})
+    response = lasting.request(method, base + path, headers={"X-API-Key": "wrong"})
     is_problem(response, 401, "unauthorized")
     assert response.headers["www-authenticate"] == 'Bearer realm="iqa-service", error="invalid_token"'
     for headers in ({"X-API-Key": ANNA}, {"Authorization": f"Bearer {ANNA}"}):
-        assert client.request(method, base + path, headers=headers).status_code == _let_in(path)
+        assert lasting.request(method, base + path, headers=headers).status_code == _let_in(path)
 
 
 @pytest.mark.parametrize("base", ["", "/v1"])
 @pytest.mark.parametrize("path", [*OPEN, "/metrics"])
-def test_the_rest_is_open(client: TestClient, path: str, base: str) -> None:
+def test_the_rest_is_open(lasting: TestClient, path: str, base: str) -> None:
     for headers in ({}, {"X-API-Key": "wrong"}):
-        response = client.get(base + path, headers=headers)
+        response = lasting.get(base + path, headers=headers)
         assert response.status_code not in (401, 404)
         assert "www-authenticate" not in response.headers
 
@@ -136,10 +151,10 @@ def test_without_keys_everything_is_open(make: Make) -> None:
     ],
 )
 def test_a_key_is_sent_in_either_header(
-    client: TestClient, headers: list[tuple[str, str]], let_in: bool
+    lasting: TestClient, headers: list[tuple[str, str]], let_in: bool
 ) -> None:
     sent = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-    response = client.get("/models", headers=sent)  # type: ignore[arg-type]
+    response = lasting.get("/models", headers=sent)  # type: ignore[arg-type]
     assert response.status_code == (503 if let_in else 401)
 
 
@@ -167,9 +182,9 @@ def test_nothing_else_is_told_without_a_key(client: TestClient) -> None:
     is_problem(client.post("/score", headers={"X-API-Key": ANNA}), 429, "overloaded")
 
 
-def test_wrong_paths_and_methods_are_as_ever(client: TestClient) -> None:
-    is_problem(client.get("/nowhere"), 404, "not-found")
-    is_problem(client.get("/score"), 405, "method-not-allowed")
+def test_wrong_paths_and_methods_are_as_ever(lasting: TestClient) -> None:
+    is_problem(lasting.get("/nowhere"), 404, "not-found")
+    is_problem(lasting.get("/score"), 405, "method-not-allowed")
 
 
 def test_the_log_names_the_caller_and_never_the_key(
@@ -251,13 +266,13 @@ def test_the_document_tells_of_keys(make: Make) -> None:
 @pytest.mark.parametrize(
     "path", ["/livez", "/nowhere", "/metrics", "/docs", "/docs/swagger-ui.css", "/models"]
 )
-def test_no_answer_is_sniffed(client: TestClient, path: str) -> None:
-    assert client.get(path).headers["x-content-type-options"] == "nosniff"
+def test_no_answer_is_sniffed(lasting: TestClient, path: str) -> None:
+    assert lasting.get(path).headers["x-content-type-options"] == "nosniff"
 
 
 @pytest.mark.parametrize("path", ["/problems/not-found", "/docs", "/v1/docs"])
-def test_pages_can_load_nothing_that_is_not_theirs(client: TestClient, path: str) -> None:
-    headers = client.get(path).headers
+def test_pages_can_load_nothing_that_is_not_theirs(lasting: TestClient, path: str) -> None:
+    headers = lasting.get(path).headers
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
     assert policy["default-src"] == "'none'"
     assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
@@ -269,8 +284,8 @@ def test_pages_can_load_nothing_that_is_not_theirs(client: TestClient, path: str
 
 
 @pytest.mark.parametrize("base", ["", "/v1"])
-def test_the_interactive_page_may_do_what_it_does(client: TestClient, base: str) -> None:
-    response = client.get(f"{base}/docs")
+def test_the_interactive_page_may_do_what_it_does(lasting: TestClient, base: str) -> None:
+    response = lasting.get(f"{base}/docs")
     policy = dict(part.split(" ", 1) for part in response.headers["content-security-policy"].split("; "))
     scripts = re.findall(r"<script>(.*?)</script>", response.text, re.DOTALL)
     assert len(scripts) == response.text.count("<script>") == 1
@@ -280,9 +295,9 @@ def test_the_interactive_page_may_do_what_it_does(client: TestClient, base: str)
     assert policy["connect-src"] == "'self'"
 
 
-def test_other_answers_than_pages_have_no_policy(client: TestClient) -> None:
+def test_other_answers_than_pages_have_no_policy(lasting: TestClient) -> None:
     for path in ("/livez", "/openapi.json", "/nowhere", "/docs/swagger-ui-bundle.js"):
-        assert "content-security-policy" not in client.get(path).headers
+        assert "content-security-policy" not in lasting.get(path).headers
 
 
 @pytest.fixture

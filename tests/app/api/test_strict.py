@@ -1,7 +1,6 @@
 """What is refused from a request's head alone, HEAD itself, and the answer to methods that are not taken."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -18,9 +17,10 @@ _OF_SCORE = ("models", "adjectives", "quality_map")
 _READ = ["/livez", "/readyz", "/metrics", *_LISTS, "/docs", "/docs/favicon.png", "/openapi.json"]
 
 
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
-    app = create_app(Settings(), [Endpoint(f"ipc://{tmp_path}/nobody", "secret")])
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    where = f"ipc://{tmp_path_factory.mktemp('strict')}/nobody"
+    app = create_app(Settings(decode_processes=1), [Endpoint(where, "secret")])
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
@@ -131,14 +131,23 @@ def test_head_is_get_without_a_body(client: TestClient, path: str, base: str) ->
     assert set(head.headers) == set(get.headers)
 
 
+def _looks(client: TestClient) -> float:
+    """How often it was asked whether it is alive."""
+    series = 'iqa_requests_total{route="/livez",slug="",status="200"} '
+    lines = client.get("/metrics").text.splitlines()
+    return sum(float(line.removeprefix(series)) for line in lines if line.startswith(series))
+
+
 def test_the_log_and_the_metrics_tell_head_by_its_route(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
+    before = _looks(client)
+    caplog.clear()
     with caplog.at_level("DEBUG", logger="iqa.access"):
         client.head("/livez")
     (entry,) = (vars(record)["fields"] for record in caplog.records if record.name == "iqa.access")
     assert (entry["method"], entry["path"]) == ("HEAD", "/livez")
-    assert 'iqa_requests_total{route="/livez",slug="",status="200"} 1.0' in client.get("/metrics").text
+    assert _looks(client) == before + 1
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
     def make(**settings: Any) -> TestClient:
         app = create_app(
-            Settings(api_keys=KEYS, **settings), [Endpoint(f"ipc://{tmp_path}/nobody", "secret")]
+            Settings(api_keys=KEYS, decode_processes=1, **settings),
+            [Endpoint(f"ipc://{tmp_path}/nobody", "secret")],
         )
         client = TestClient(app, raise_server_exceptions=False)
         client.__enter__()

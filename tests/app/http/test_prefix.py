@@ -65,10 +65,10 @@ def test_the_setting_may_stand_in_the_path(path: str, left: str) -> None:
     assert below(path, "") == path
 
 
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
-    settings = Settings(root_path="/iqa/")  # with a slash, as many write it
-    app = create_app(settings, [Endpoint(f"ipc://{tmp_path}/nobody", "secret")])
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    settings = Settings(root_path="/iqa/", decode_processes=1)  # with a slash, as many write it
+    app = create_app(settings, [Endpoint(f"ipc://{tmp_path_factory.mktemp('prefix')}/nobody", "secret")])
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
@@ -105,7 +105,7 @@ def test_what_is_answered_follows_the_prefix(
 
 @pytest.mark.process
 def test_the_document_without_a_prefix_is_not_changed_by_one(client: TestClient, tmp_path: Path) -> None:
-    app = create_app(Settings(), [Endpoint(f"ipc://{tmp_path}/nobody", "secret")])
+    app = create_app(Settings(decode_processes=1), [Endpoint(f"ipc://{tmp_path}/nobody", "secret")])
     with TestClient(app) as plain:
         before = plain.get("/openapi.json").json()
         assert plain.get("/openapi.json", headers=_SENT).json() != before

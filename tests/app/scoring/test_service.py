@@ -55,7 +55,7 @@ _STATE = State("", True, "cpu", "float32", 2**21, _CARDS, 0, 0.0, 0)
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[TestClient]:
-    app = create_app(Settings(), [Endpoint(f"ipc://{tmp_path}/nobody", "secret")])
+    app = create_app(Settings(decode_processes=1), [Endpoint(f"ipc://{tmp_path}/nobody", "secret")])
     with TestClient(app) as client:
         app.state.service.pool.state = lambda: _STATE
         yield client
