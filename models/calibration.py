@@ -162,11 +162,13 @@ class PixelEvidence:
         regions: that have a fault; of faults that are missing, the whole picture.
         evident: faults that are named, as slight ones at least, whatever the model's threshold.
         excluded: faults that are not named: what looks like one is intended, or the pixels rule it out.
+        doubted: faults that another model is sure of: what they are the opposite of is not praised.
     """
 
     regions: Mapping[FaultName, Region] = field(default_factory=dict)
     evident: Collection[FaultName] = ()
     excluded: Collection[FaultName] = ()
+    doubted: Collection[FaultName] = ()
 
 
 NO_EVIDENCE: Final = PixelEvidence()
@@ -260,7 +262,7 @@ def describe(
     reading = calibration.reading(score)
     if faults:  # the strong ones come first
         reading = at_best(reading, BEST_WITH_A_STRONG_FAULT if faults[0].strong else BEST_WITH_A_FAULT)
-    summary = _summary(reading, faults, dimensions, calibration)
+    summary = _summary(reading, faults, dimensions, calibration, seen.doubted)
     return Description(reading, calibration.percentile(score), faults, summary)
 
 
@@ -274,6 +276,7 @@ def _summary(
     faults: Sequence[FoundFault],
     dimensions: Mapping[Dimension, float],
     calibration: Calibration,
+    doubted: Collection[FaultName],
 ) -> str:
     if faults:
         return _sentence("; ".join(_clauses(faults[:_MOST_FAULTS_TOLD])))
@@ -284,8 +287,11 @@ def _summary(
         for name, value in dimensions.items()
         if _percentile(calibration.dimension_percentiles[name], value) >= _PRAISED_FROM
     }
-    words: tuple[tuple[Dimension, str], ...] = (("sharpness", "sharp"), ("cleanness", "clean"))
-    good = [word for name, word in words if name in praised]
+    words: tuple[tuple[Dimension, str, FaultName], ...] = (
+        ("sharpness", "sharp", "blur"),
+        ("cleanness", "clean", "noise"),
+    )
+    good = [word for name, word, opposite in words if name in praised and opposite not in doubted]
     if not good:
         return "Nothing stands out as a fault."
     return _sentence(_listed(good) + (", with good contrast" if "contrast" in praised else ""))

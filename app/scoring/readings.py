@@ -33,6 +33,8 @@ _CERTAIN: Final = 0.97
 
 That happens where a picture was compressed before it was scaled or cropped, and with other codecs than JPEG.
 """
+_SURE: Final = 0.9
+"""Strength from which one model is sure of a fault, so that another does not praise the opposite."""
 _OF_A_BACKGROUND: Final[frozenset[FaultName]] = frozenset({"overexposed", "dull"})
 """What models find in a white background."""
 _CLIPPED_SUBJECT: Final = 0.05
@@ -89,7 +91,8 @@ def in_pixels(
         unseen.add("blur")  # it is intended
     if not blocks and "compression" not in evident:
         unseen.add("compression")  # what looks like it is blur, noise or darkness
-    return PixelEvidence(found, evident, ruled_out | unseen)
+    doubted = [name for name in _POSSIBLE if likely(name, _SURE)]
+    return PixelEvidence(found, evident, ruled_out | unseen, doubted)
 
 
 def in_words(
