@@ -122,6 +122,7 @@ def test_rows_say_what_the_service_says(
     assert about["named"] == [str(photos)]
 
 
+@pytest.mark.slow
 def test_readings_and_faults_are_by_the_calibration_also_after_a_resume(
     photos: Path, tmp_path: Path, weights_environment: dict[str, str], weights_folder: Path
 ) -> None:
@@ -260,6 +261,7 @@ def test_odd_names_are_gone_on_with(
     assert "&lt;b&gt;.jpg" in (tmp_path / "r.html").read_text()
 
 
+@pytest.mark.slow
 def test_verdicts_are_shown_and_scripts_are_told(
     photos: Path, tmp_path: Path, weights_environment: dict[str, str]
 ) -> None:

@@ -27,6 +27,7 @@ def bad(good: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_policy_finds_the_bad_ones_again(good: Path, bad: Path, tmp_path: Path) -> None:
     out, report = tmp_path / "shop.toml", tmp_path / "shop.html"
     result = invoke(

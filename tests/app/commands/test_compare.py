@@ -45,6 +45,7 @@ def test_the_answer_is_that_of_the_service(
     _assert_agree(printed, answer)
 
 
+@pytest.mark.slow
 def test_a_table_shows_both_and_the_difference(
     pair: tuple[Path, Path], weights_environment: dict[str, str]
 ) -> None:
@@ -144,6 +145,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return originals, copies
 
 
+@pytest.mark.slow
 def test_a_verdict_is_shown_and_gives_the_exit_status(
     pair: tuple[Path, Path], policy: dict[str, str]
 ) -> None:
@@ -200,6 +202,7 @@ def test_folders_are_compared_by_name_the_worst_first(
     assert "--overwrite replaces it" in again.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_is_gone_on_with(
     folders: tuple[Path, Path], tmp_path: Path, policy: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +236,7 @@ def test_a_run_that_stopped_is_gone_on_with(
     assert {path.name for path in tmp_path.iterdir() if "table" in path.name} == {out.name}
 
 
+@pytest.mark.slow
 def test_folders_give_a_table_or_lines_of_json(folders: tuple[Path, Path], policy: dict[str, str]) -> None:
     for each in (folders[1] / "other.png", folders[0] / "china.png"):
         each.unlink()
@@ -256,6 +260,7 @@ def test_a_bad_copy_stops_nothing(folders: tuple[Path, Path], policy: dict[str, 
     assert by_name["chelsea.webp"]["score"] > 0
 
 
+@pytest.mark.slow
 def test_colorvideovdp_is_an_extra(
     pair: tuple[Path, Path], weights_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

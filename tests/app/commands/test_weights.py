@@ -169,6 +169,7 @@ def _own(path: Path, source: Path, model: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["qualiclip", "bpclip"])
 def test_weights_are_calibrated_in_place(model: str, weights_folder: Path, tmp_path: Path) -> None:
     path = _own(tmp_path / "own.safetensors", weights_folder / f"{model}.safetensors", model)

@@ -224,6 +224,7 @@ def test_models_that_share_an_encoder_share_its_precision(monkeypatch: pytest.Mo
     assert len({id(slot.network.encoder) for slot in engine._slots.values()}) == 1
 
 
+@pytest.mark.slow
 def test_a_later_start_knows_that_half_is_too_coarse(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("models.runtime.openvino.cpu_has_bfloat16", lambda: True)
     monkeypatch.setattr("models.runtime.graphs.platformdirs.user_cache_path", lambda _: tmp_path)

@@ -113,6 +113,7 @@ def test_agreement_needs_five_pairs(table: Path, begun: dict[str, Path]) -> None
     assert [module.training for module in model.modules()] == modes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0.6, 0.4])
 def test_scored_pairs_alone_are_learned_and_held_out_ones_decide(
     after: float, table: Path, begun: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -47,6 +47,7 @@ def test_the_best_of_each_group_is_told(folder: Path) -> None:
     assert sorted(folder.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_as_tables(folder: Path) -> None:
     rows = list(csv.DictReader(invoke("pick", folder, "--csv").stdout.splitlines()))
     assert [(row["group"], Path(row["file"]).name, row["keep"]) for row in rows] == [
@@ -61,6 +62,7 @@ def test_as_tables(folder: Path) -> None:
     assert "china" not in shown
 
 
+@pytest.mark.slow
 def test_ratings_are_written_beside_the_photographs(folder: Path) -> None:
     sidecar_of(folder / "b-cat.jpg").write_text("edits of hours")
     result = invoke("pick", folder, "--xmp")
@@ -82,6 +84,7 @@ def test_a_sidecar_is_xml_with_the_rating_of_xmp(tmp_path: Path) -> None:
     assert description.attrib["{http://ns.adobe.com/xap/1.0/}Rating"] == "5"
 
 
+@pytest.mark.slow
 def test_the_others_are_moved_and_not_looked_at_again(folder: Path) -> None:
     sidecar_of(folder / "b-cat.jpg").write_text("edits of hours")
     contents = {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from models.training.cells import PhotographVariants, look_at
@@ -32,6 +33,7 @@ def test_targets_are_shares_of_the_sample() -> None:
     torch.testing.assert_close(again.targets(values), scale.targets(values), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_scale_that_is_written_down_spreads_faults_over_the_whole_range() -> None:
     photo = torch.from_numpy(named()["coffee"]).permute(2, 0, 1)[:, :256, :256].float() / 255
     spoilt = [
