@@ -27,6 +27,7 @@ from models.registry import spec_of
 from models.runtime import graphs
 from models.runtime.backend import Capabilities, DeviceUnavailable, Executable, Said
 from models.runtime.device import cpu_has_bfloat16, memory_for, resident_bytes, usual_threads
+from models.runtime.laying import is_one_cell, mirrored_whole, sharing_tensors
 from models.runtime.outlines import Numbers
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ over 300 sizes, without an end. With 128 it settles below 1.5 GB, at 95 % of the
 _HINTS: Final = {"float32": "f32", "bfloat16": "bf16"}
 # There is no padding to fear. A batch is as long as a few images take, since nothing can leave it half-way.
 _BATCH_PIXELS: Final = 1024 * 768
-# An image, or its encoding. Up to here several in one tensor cost less than one after another.
-_SMALL_BYTES: Final = 256 * 256 * 3
 # An encoded reference takes 27 bytes a pixel (bundled weights): 20 of 768 x 576.
 _REFERENCE_BYTES: Final = 256 * 2**20
+_SEVERAL_CELLS: Final = np.zeros((96, 64, 3), np.uint8)
+"""What each graph sees first, see :func:`models.runtime.laying.is_one_cell`."""
 
 
 class Graph:
@@ -80,7 +81,7 @@ class Graph:
         Raises:
             OutOfMemory: there is no memory for them.
         """
-        groups = _alike(inputs, alone)
+        groups = sharing_tensors(inputs, alone)
         found: list[tuple[_Array, ...]] = [()] * len(groups)
         results: list[tuple[_Array, ...]] = [()] * len(inputs)
         with memory_for(len(inputs), "alloc"):
@@ -88,7 +89,7 @@ class Graph:
                 [np.concatenate(each) for each in zip(*(inputs[row] for row in rows), strict=True)]
                 for rows in groups
             ]
-            streams = self._streams() if len(laid) > 1 else None
+            streams = self._streams() if len(laid) > 1 and not any(map(is_one_cell, laid)) else None
             if streams is None:
                 for place, values in enumerate(laid):
                     self._alone.infer(values, share_inputs=True)
@@ -199,10 +200,11 @@ class OpenVINOEncoder:
             maps, means = wanted = self._wanted(compared)
             if wanted not in self._graphs:
                 self._graphs[wanted] = source.encoder(maps=maps, means=means)
+                self._graphs[wanted].run([[_SEVERAL_CELLS[None]]])
 
     def encode(self, images: Sequence[Pixels], *, compared: bool = False) -> list[Maps]:
         graph = self._graphs[self._wanted(compared)]
-        laid = [_whole(image, self.multiple) for image in images]
+        laid = [mirrored_whole(image, self.multiple) for image in images]
         self.padded_pixels += sum(image.shape[0] * image.shape[1] for image in laid)
         maps, means = self._wanted(compared)
         found = []
@@ -317,12 +319,22 @@ class OpenVINOBackend:
         except Exception as error:
             _log.warning("%s cannot be exported and stays in torch: %s", loaded.name, error)
             return source.exporter.network
+        _begin(encoder, placed, compares=spec_of(loaded.name).full_reference)
         self._encoders[shared] = encoder
         if self.automatic and dtype != self.dtype:
             graphs.note_coarse(facts.encoder, self.dtype)
         if isinstance(loaded, LoadedModel):
             graphs.note(loaded.name, loaded.sha256, facts)
         return placed
+
+
+def _begin(encoder: OpenVINOEncoder, model: OpenVINOModel, *, compares: bool) -> None:
+    """Runs a model on several cells, before an image of one can be the first: see `is_one_cell`."""
+    (maps,) = encoder.encode([_SEVERAL_CELLS], compared=compares)
+    if compares:
+        model.compare([maps], [maps])
+    else:
+        model.score([maps], [()], ())
 
 
 def encoder_key(digest: str, preprocessing: Preprocessing, multiple: int, *, maps: bool, means: bool) -> str:
@@ -375,20 +387,3 @@ def _take(request: openvino.InferRequest, where: tuple[list[tuple[_Array, ...]],
     """Copies what a request gave to its place: its own memory is used again."""
     found, place = where
     found[place] = tuple(tensor.data.copy() for tensor in request.output_tensors)
-
-
-def _alike(inputs: Sequence[Sequence[NDArray[Any]]], alone: Collection[int]) -> list[list[int]]:
-    """Rows that share a tensor: those of equal shapes, where they are small; large ones stay alone."""
-    groups: dict[object, list[int]] = {}
-    for row, values in enumerate(inputs):
-        small = row not in alone and max(each.nbytes for each in values) <= _SMALL_BYTES
-        groups.setdefault(tuple(each.shape for each in values) if small else row, []).append(row)
-    return list(groups.values())
-
-
-def _whole(image: Pixels, multiple: int) -> Pixels:
-    """An image whose sides are mirrored to multiples, as :func:`models.ragged.pack` does."""
-    below, right = -image.shape[0] % multiple, -image.shape[1] % multiple
-    if not below and not right:
-        return np.ascontiguousarray(image)
-    return np.pad(image, ((0, below), (0, right), (0, 0)), mode="reflect")

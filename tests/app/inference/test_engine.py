@@ -239,6 +239,36 @@ def test_a_later_start_knows_that_half_is_too_coarse(monkeypatch: pytest.MonkeyP
     assert Engine(bundled, dtype="bfloat16", runtime="openvino").dtype_name == "bfloat16"
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_image_of_one_cell_may_be_the_first(threads: int) -> None:
+    photo = named()["chelsea"]
+    tiny, wide = photo[:32, :32].copy(), photo[:32, :64].copy()
+    names = ("bpclip",)
+    engines = [
+        Engine(dict.fromkeys((*names, "bpclip-fr"), "bundled"), runtime="openvino", threads=threads)
+        for _ in "ab"
+    ]
+    tasks = [ScoreTask(each, names) for each in (photo, tiny, wide, tiny[::-1].copy())]
+    pair = CompareTask(photo, photo // 32 * 32)
+    forth = [engines[0].run([task]) for task in (*tasks, pair)]
+    for _ in range(3):  # streams are there after the first time
+        engines[1].run([tasks[1], tasks[3], tasks[2]])
+    tiny_pair = engines[1].run([CompareTask(tiny, tiny // 32 * 32)])
+    back = [engines[1].run([task]) for task in (*tasks, pair)]
+    assert not isinstance(tiny_pair[0], Exception)
+    for one, other in zip(forth, back, strict=True):
+        assert _number(one[0]) == pytest.approx(_number(other[0]), abs=1e-4)
+    together = engines[1].run(tasks)
+    assert [_number(each) for each in together] == pytest.approx(
+        [_number(each[0]) for each in forth[:4]], abs=1e-4
+    )
+
+
+def _number(result: object) -> float:
+    assert isinstance(result, ScoreResult | CompareResult), result
+    return result.full_reference.score if isinstance(result, CompareResult) else result.models["bpclip"].score
+
+
 def test_a_model_that_is_not_loaded(sources: dict[str, str]) -> None:
     engine = Engine({"bpclip": sources["bpclip"]}, "cpu")
     (result,) = engine.score([ScoreTask(named()["coffee"], BOTH)])
