@@ -18,6 +18,7 @@ from app.bulk.errors import OutputError
 from app.bulk.file_formats import encoded, with_names_of_today
 from app.bulk.rows import Row
 
+_PART: Final = ".part.sqlite"
 _SYNC_EVERY_S: Final = 5.0
 _INSERT: Final = "INSERT INTO rows VALUES (?, ?)"
 _OF_THE_DISK: Final = {
@@ -121,6 +122,22 @@ class PartFile:
             with log_of(self._path).open("ab") as log:
                 log.write(bytes(1 << 20))
             raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
+
+
+def part_of(path: Path) -> Path:
+    """Where the part file of a file lies that is being made."""
+    return path.with_name(path.name + _PART)
+
+
+def remove_part(path: Path) -> None:
+    """Removes the part file of a file, if there is one.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    part = part_of(path)
+    for each in (part, log_of(part)):
+        each.unlink(missing_ok=True)
 
 
 def log_of(path: Path) -> Path:

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from app.bulk.file_formats import JsonLines, format_of
-from app.bulk.part_file import PartFile, log_of
+from app.bulk.part_file import PartFile, part_of, remove_part
 from app.bulk.rows import Row, answer_fields, flat
 from app.bulk.run_manifest import About, beside, score_columns
 from app.scoring.outcomes import ScoredFile
 from models.files import appearing
 
-_PART: Final = ".part.sqlite"
 _EARLIER_PART: Final = ".part.jsonl"  # as earlier versions wrote it
 
 
@@ -36,7 +35,7 @@ class ScoreFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._format = format_of(path)
-        self._part_path = path.with_name(path.name + _PART)
+        self._part_path = part_of(path)
         self._earlier_part = path.with_name(path.name + _EARLIER_PART)
         self._part: PartFile | None = None
 
@@ -168,5 +167,5 @@ class ScoreFile:
             yield from self._format.read(self.path, score_columns(self.about()))
 
     def _remove_parts(self) -> None:
-        for path in (self._earlier_part, self._part_path, log_of(self._part_path)):
-            path.unlink(missing_ok=True)
+        self._earlier_part.unlink(missing_ok=True)
+        remove_part(self.path)

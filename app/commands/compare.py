@@ -166,13 +166,13 @@ def _begin_anew(out: Path, overwrite: bool) -> None:
     Raises:
         CommandFailure: there is one already, or a part of it.
     """
-    from app.bulk.comparisons.pair_file import forget, is_begun
+    from app.bulk.part_file import part_of, remove_part
 
     if overwrite:
-        forget(out)
+        remove_part(out)
     elif out.exists():
         fail(f"{shown(out)} exists already: --overwrite replaces it.")
-    elif is_begun(out):
+    elif part_of(out).exists():
         begun = f"{shown(out)} was begun and is not finished"
         fail(f"{begun}: --resume goes on with it, --overwrite begins it again.")
 
@@ -245,8 +245,8 @@ def _compare_folders(
 ) -> tuple[bool, bool]:
     """Compares two folders; returns whether --fail-on looks for a verdict, and whether a file is left out."""
     from app.bulk.comparisons.matching import match
-    from app.bulk.comparisons.pair_file import is_begun
     from app.bulk.file_formats import format_of
+    from app.bulk.part_file import part_of
     from app.commands.compare_run import PairOutput, compare_folders, finished_run, require_a_table
 
     folders = options.reference, options.distorted
@@ -255,7 +255,12 @@ def _compare_folders(
     output = PairOutput(options.out, file_format, options.as_json, measures)
     matched = match(*folders)
     require_a_table(len(matched.pairs), output)
-    if options.out is not None and options.resume and options.out.exists() and not is_begun(options.out):
+    if (
+        options.out is not None
+        and options.resume
+        and options.out.exists()
+        and not part_of(options.out).exists()
+    ):
         run = finished_run(output)
     else:
         run = compare_folders(

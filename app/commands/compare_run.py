@@ -85,8 +85,8 @@ def compare_folders(
         OutputError: what there is of the file cannot be gone on with.
         OSError: the file cannot be written.
     """
-    from app.bulk.comparisons.pair_file import forget
     from app.bulk.comparisons.pair_rows import unmatched_fields, write_pairs
+    from app.bulk.part_file import remove_part
 
     with _kept(output, _basis(scorer, output.measures, resize, policy)) as unfinished:
         lines, left = _taken_over(unfinished, matched, output.path)
@@ -100,7 +100,7 @@ def compare_folders(
             about = {**names, "policy": policy and policy.name}
             write_pairs(output.path, output.file_format, lines, about, output.measures)
     if output.path is not None:
-        forget(output.path)
+        remove_part(output.path)
     elif not output.as_json:
         _show(lines)
     failures = [_failure(fields) for fields in lines if "problem" in fields]

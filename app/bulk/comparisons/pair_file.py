@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from app.bulk.errors import OutputError
-from app.bulk.part_file import PartFile, log_of
+from app.bulk.part_file import PartFile, part_of
 from app.bulk.rows import Row
 
-_PART: Final = ".part.sqlite"
 _BASIS: Final = "basis"
 _NAMED: Final = {
     "models": "other weights",
@@ -35,9 +34,8 @@ class UnfinishedPairs:
     """
 
     def __init__(self, path: Path, basis: Mapping[str, Any]) -> None:
-        place = _part_of(path)
         try:
-            self._part = PartFile(place, [{_BASIS: basis}])
+            self._part = PartFile(part_of(path), [{_BASIS: basis}])
         except OutputError as error:
             raise OutputError(f"{path.name} cannot be gone on with: {error}") from error
         try:
@@ -66,22 +64,3 @@ class UnfinishedPairs:
             OSError: it cannot be written; those before it are kept.
         """
         self._part.append(line)
-
-
-def is_begun(path: Path) -> bool:
-    """Whether there is an unfinished file of comparisons."""
-    return _part_of(path).exists()
-
-
-def forget(path: Path) -> None:
-    """Removes what is kept beside a file.
-
-    Raises:
-        OSError: it cannot be removed.
-    """
-    for each in (_part_of(path), log_of(_part_of(path))):
-        each.unlink(missing_ok=True)
-
-
-def _part_of(path: Path) -> Path:
-    return path.with_name(path.name + _PART)

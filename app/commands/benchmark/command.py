@@ -146,8 +146,7 @@ def benchmark(options: BenchmarkOptions, settings: Settings) -> None:
 
 
 def _check_output(options: BenchmarkOptions) -> None:
-    from app.bulk.part_file import log_of
-    from app.commands.benchmark.journal import journal_of
+    from app.bulk.part_file import part_of, remove_part
 
     for path in (options.out, options.scores):
         require_writable(path)
@@ -157,13 +156,11 @@ def _check_output(options: BenchmarkOptions) -> None:
         return
     if options.resume and options.overwrite:
         fail("--resume goes on with a file, --overwrite starts again: it can only be one of them.")
-    part = journal_of(options.out)
     if options.overwrite:
-        for path in (part, log_of(part)):
-            path.unlink(missing_ok=True)
+        remove_part(options.out)
     elif options.out.exists():
         fail(f"{shown(options.out)} exists already: --overwrite replaces it.")
-    elif part.exists() and not options.resume:
+    elif part_of(options.out).exists() and not options.resume:
         fail(f"{shown(options.out)} was begun: --resume goes on with it, --overwrite starts again.")
 
 

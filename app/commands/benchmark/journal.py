@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
-from app.bulk.part_file import PartFile, log_of
+from app.bulk.part_file import PartFile, part_of, remove_part
 from app.commands.terminal import fail
 from app.printable import shown
 
 ImageScores = dict[str, float]
 """The scores of an image, by what gave them."""
 
-_PART: Final = ".part.sqlite"
 _BASIS: Final = "basis"
 
 
@@ -32,7 +31,7 @@ class Journal:
         self._part: PartFile | None = None
         if table is None:
             return
-        self._path = journal_of(table)
+        self._table, self._path = table, part_of(table)
         self._part = PartFile(self._path, [{"file": "", _BASIS: dict(basis)}])
         before: Mapping[str, Any] | None = None
         self._part.drop_failures()
@@ -69,10 +68,4 @@ class Journal:
         """Removes what is kept, once the table is written."""
         if self._part is not None:
             self._part.close()
-            for path in (self._path, log_of(self._path)):
-                path.unlink(missing_ok=True)
-
-
-def journal_of(table: Path) -> Path:
-    """Where what a table will be made of is kept."""
-    return table.with_name(table.name + _PART)
+            remove_part(self._table)

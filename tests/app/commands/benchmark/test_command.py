@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from app.bulk.part_file import part_of
 from app.commands.benchmark.command import DatasetName
-from app.commands.benchmark.journal import Journal, journal_of
+from app.commands.benchmark.journal import Journal
 from app.commands.terminal import SOME_FAILED, UNUSABLE
 from models.correlation import agreement, pearson
 from models.datasets.known import DATASETS
@@ -61,7 +62,7 @@ def test_figures_are_those_of_the_scores_beside_published_ones(
     assert (topiq["srcc"], topiq["by"], topiq["n"]) == ("0.9299", "IQA-PyTorch", "")
     assert "published by IQA-PyTorch" in result.stdout
     assert "measured here" in result.stdout
-    assert not journal_of(table).exists()
+    assert not part_of(table).exists()
 
 
 def test_pairs_are_compared_and_the_sign_of_labels_and_measures_is_heeded(
