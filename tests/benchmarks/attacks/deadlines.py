@@ -17,15 +17,7 @@ from tests.app.running import Server, running
 from tests.benchmarks.attacks.hostile import batch, form, large_image, lines_of, unique
 from tests.benchmarks.chaos.clients import Address, Connection, Lost, address_of, post
 from tests.benchmarks.chaos.processes import decoders_of, stopped
-from tests.benchmarks.chaos.story import (
-    Environment,
-    Story,
-    arguments,
-    counted,
-    image_bytes,
-    play,
-    service_environment,
-)
+from tests.benchmarks.chaos.story import Environment, Story, arguments, counted, play_chosen
 
 _SIDES = 10_000, 5000
 _LATE_S = 0.5
@@ -182,16 +174,7 @@ async def _lines(address: Address, image: bytes, timeout: dict[str, object]) -> 
 
 def main() -> int:
     chosen = arguments(__doc__, {"deadline_s": 4.0, "strips": 60})
-    return play(
-        f"deadlines of {chosen.deadline_s:g} s at every stage",
-        lambda story: tell(
-            story,
-            service_environment(),
-            image_bytes(chosen.image),
-            deadline_s=chosen.deadline_s,
-            strips=chosen.strips,
-        ),
-    )
+    return play_chosen(f"deadlines of {chosen.deadline_s:g} s at every stage", tell, chosen)
 
 
 if __name__ == "__main__":

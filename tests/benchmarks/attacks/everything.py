@@ -31,15 +31,7 @@ from tests.benchmarks.attacks.hostile import (
 )
 from tests.benchmarks.chaos.bystanders import Bystander, bystander, photograph, probe
 from tests.benchmarks.chaos.clients import Address, address_of, get, post
-from tests.benchmarks.chaos.story import (
-    Environment,
-    Story,
-    arguments,
-    counted,
-    image_bytes,
-    play,
-    service_environment,
-)
+from tests.benchmarks.chaos.story import Environment, Story, arguments, counted, play_chosen
 
 _SIDES = 10_000, 5000
 _SAME_SCORE = 5e-3
@@ -188,10 +180,7 @@ def _judge_memory(story: Story, levels: list[int]) -> None:
 
 def main() -> int:
     chosen = arguments(__doc__, {"minutes": 60.0})
-    return play(
-        f"everything at once for {chosen.minutes:g} minutes",
-        lambda story: tell(story, service_environment(), image_bytes(chosen.image), minutes=chosen.minutes),
-    )
+    return play_chosen(f"everything at once for {chosen.minutes:g} minutes", tell, chosen)
 
 
 if __name__ == "__main__":

@@ -20,14 +20,7 @@ import httpx
 from tests.app.running import Server, eventually, running
 from tests.benchmarks.chaos.bystanders import bystander, photograph, probe
 from tests.benchmarks.chaos.clients import address_of
-from tests.benchmarks.chaos.story import (
-    Environment,
-    Story,
-    arguments,
-    image_bytes,
-    play,
-    service_environment,
-)
+from tests.benchmarks.chaos.story import Environment, Story, arguments, play_chosen
 
 _SIZE = "8m"
 _PIECE = 1 << 16
@@ -138,10 +131,7 @@ def fill(folder: Path) -> None:
 
 def main() -> int:
     chosen = arguments(__doc__, {"seconds": 15.0})
-    return play(
-        "the folder for temporary files is full",
-        lambda story: tell(story, service_environment(), image_bytes(chosen.image), seconds=chosen.seconds),
-    )
+    return play_chosen("the folder for temporary files is full", tell, chosen)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,7 @@ import httpx
 
 from tests.app.running import Server, eventually, running
 from tests.benchmarks.chaos.processes import decoders_of, tell_all
-from tests.benchmarks.chaos.story import (
-    Environment,
-    Story,
-    arguments,
-    image_bytes,
-    play,
-    service_environment,
-)
+from tests.benchmarks.chaos.story import Environment, Story, arguments, play_chosen
 
 HTTP, WORKER = "app.server", "app.inference.worker"
 _READY_S = 30.0
@@ -155,10 +148,7 @@ HARMS: dict[str, Callable[[Server], str | None]] = {
 
 def main() -> int:
     chosen = arguments(__doc__, {})
-    return play(
-        "processes are stopped, and the private folder is deleted",
-        lambda story: tell(story, service_environment(), image_bytes(chosen.image)),
-    )
+    return play_chosen("processes are stopped, and the private folder is deleted", tell, chosen)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,7 @@ from tests.benchmarks.attacks.hostile import form
 from tests.benchmarks.chaos.bystanders import bystander, photograph, probe
 from tests.benchmarks.chaos.clients import Address, address_of
 from tests.benchmarks.chaos.processes import Service, service_of
-from tests.benchmarks.chaos.story import (
-    Story,
-    arguments,
-    counted,
-    image_bytes,
-    play,
-    service_environment,
-    spread,
-)
+from tests.benchmarks.chaos.story import Story, arguments, counted, play_chosen, spread
 
 _MOST_FAILED = 0.05
 _OUT_S = 15.0
@@ -98,16 +90,10 @@ async def _hold(address: Address, request: bytes) -> tuple[float, str]:
 
 def main() -> int:
     chosen = arguments(__doc__, {"connections": 18, "megabytes": 260.0, "waves": 3})
-    return play(
+    return play_chosen(
         f"{chosen.connections} connections send {chosen.megabytes:g} MB together and fall silent",
-        lambda story: tell(
-            story,
-            service_environment(),
-            image_bytes(chosen.image),
-            connections=chosen.connections,
-            megabytes=chosen.megabytes,
-            waves=chosen.waves,
-        ),
+        tell,
+        chosen,
     )
 
 

@@ -19,15 +19,7 @@ import httpx
 from tests.app.running import eventually, metric, running
 from tests.benchmarks.attacks.hostile import all_at_once, large_image, unique
 from tests.benchmarks.chaos.clients import address_of, post
-from tests.benchmarks.chaos.story import (
-    Environment,
-    Story,
-    arguments,
-    counted,
-    image_bytes,
-    play,
-    service_environment,
-)
+from tests.benchmarks.chaos.story import Environment, Story, arguments, counted, play_chosen
 
 _STAYS, _REVOKED, _SMALL = "iqa_that_stays", "iqa_that_is_revoked", "iqa_with_a_small_budget"
 _RATE = 100_000
@@ -127,10 +119,7 @@ def _line(name: str, key: str, rate: int | None = None) -> str:
 
 def main() -> int:
     chosen = arguments(__doc__, {"large": 12})
-    return play(
-        "keys that are revoked, and a budget that is spent",
-        lambda story: tell(story, service_environment(), image_bytes(chosen.image), large=chosen.large),
-    )
+    return play_chosen("keys that are revoked, and a budget that is spent", tell, chosen)
 
 
 if __name__ == "__main__":

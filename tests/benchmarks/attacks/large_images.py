@@ -13,14 +13,7 @@ from tests.benchmarks.attacks.pairs import Watch
 from tests.benchmarks.chaos.bystanders import bystander, photograph
 from tests.benchmarks.chaos.clients import Address, address_of, post
 from tests.benchmarks.chaos.processes import Service, service_of
-from tests.benchmarks.chaos.story import (
-    Story,
-    arguments,
-    counted,
-    image_bytes,
-    play,
-    service_environment,
-)
+from tests.benchmarks.chaos.story import Story, arguments, counted, play_chosen
 
 _FILES = 64
 
@@ -67,16 +60,10 @@ async def _all(address: Address, large: bytes, batches: int, singles: int, files
 
 def main() -> int:
     chosen = arguments(__doc__, {"batches": 1, "singles": 0, "beside_s": 20.0})
-    return play(
+    return play_chosen(
         f"{chosen.batches} batches of {_FILES} large images and {chosen.singles} more, beside a good client",
-        lambda story: tell(
-            story,
-            service_environment(),
-            image_bytes(chosen.image),
-            batches=chosen.batches,
-            singles=chosen.singles,
-            beside_s=chosen.beside_s,
-        ),
+        tell,
+        chosen,
     )
 
 

@@ -14,15 +14,7 @@ from tests.app.running import Server, running
 from tests.benchmarks.attacks.hostile import all_at_once, large_image, memory_bytes, pair
 from tests.benchmarks.chaos.bystanders import bystander, photograph
 from tests.benchmarks.chaos.clients import address_of
-from tests.benchmarks.chaos.story import (
-    Environment,
-    Story,
-    arguments,
-    counted,
-    image_bytes,
-    play,
-    service_environment,
-)
+from tests.benchmarks.chaos.story import Environment, Story, arguments, counted, play_chosen
 
 _SIDES = 30_000, 1666
 _LOOK_S = 0.2
@@ -78,10 +70,7 @@ class Watch:
 
 def main() -> int:
     chosen = arguments(__doc__, {"pairs": 48})
-    return play(
-        f"{chosen.pairs} pairs of {_SIDES[0]} x {_SIDES[1]} pixels at once",
-        lambda story: tell(story, service_environment(), image_bytes(chosen.image), pairs=chosen.pairs),
-    )
+    return play_chosen(f"{chosen.pairs} pairs of {_SIDES[0]} x {_SIDES[1]} pixels at once", tell, chosen)
 
 
 if __name__ == "__main__":

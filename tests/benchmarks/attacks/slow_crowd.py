@@ -16,13 +16,7 @@ from contextlib import contextmanager
 from tests.benchmarks.chaos.bystanders import bystander, photograph, probe
 from tests.benchmarks.chaos.clients import Address, address_of
 from tests.benchmarks.chaos.processes import Service, service_of
-from tests.benchmarks.chaos.story import (
-    Story,
-    arguments,
-    image_bytes,
-    play,
-    service_environment,
-)
+from tests.benchmarks.chaos.story import Story, arguments, play_chosen
 from tests.benchmarks.slow_bodies import slow_bodies
 
 _MOST_FAILED = 0.05
@@ -106,17 +100,7 @@ def _crowd(address: Address, connections: int, bytes_per_s: int) -> Iterator[_Cr
 
 def main() -> int:
     chosen = arguments(__doc__, {"connections": 4100, "bytes_per_s": 1200, "seconds": 20.0})
-    return play(
-        f"{chosen.connections} bodies of {chosen.bytes_per_s} bytes/s each",
-        lambda story: tell(
-            story,
-            service_environment(),
-            image_bytes(chosen.image),
-            connections=chosen.connections,
-            bytes_per_s=chosen.bytes_per_s,
-            seconds=chosen.seconds,
-        ),
-    )
+    return play_chosen(f"{chosen.connections} bodies of {chosen.bytes_per_s} bytes/s each", tell, chosen)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,7 @@ from tests.app.running import Server, metric
 from tests.benchmarks.attacks.hostile import large_image, unique
 from tests.benchmarks.chaos.clients import Address, Connection, Lost, address_of, post
 from tests.benchmarks.chaos.processes import Service, decoders_of, service_of, tell_all
-from tests.benchmarks.chaos.story import (
-    Story,
-    arguments,
-    counted,
-    image_bytes,
-    play,
-    service_environment,
-)
+from tests.benchmarks.chaos.story import Story, arguments, counted, play_chosen
 
 _PERIOD_S = 0.4
 _CLIENTS = 4
@@ -107,17 +100,7 @@ async def _ask(address: Address, requests: list[bytes]) -> Counter[str]:
 
 def main() -> int:
     chosen = arguments(__doc__, {"requests": 100, "large": 6, "share": 0.05})
-    return play(
-        f"decoders with {100 * chosen.share:g} % of a processor",
-        lambda story: tell(
-            story,
-            service_environment(),
-            image_bytes(chosen.image),
-            requests=chosen.requests,
-            large=chosen.large,
-            share=chosen.share,
-        ),
-    )
+    return play_chosen(f"decoders with {100 * chosen.share:g} % of a processor", tell, chosen)
 
 
 if __name__ == "__main__":

@@ -15,16 +15,7 @@ from tests.app.running import running
 from tests.benchmarks.attacks.hostile import unique
 from tests.benchmarks.chaos.bystanders import bystander, photograph
 from tests.benchmarks.chaos.clients import Address, Answer, Connection, Lost, address_of, post
-from tests.benchmarks.chaos.story import (
-    Environment,
-    Story,
-    arguments,
-    counted,
-    image_bytes,
-    play,
-    service_environment,
-    spread,
-)
+from tests.benchmarks.chaos.story import Environment, Story, arguments, counted, play_chosen, spread
 
 _SIDES = 32, 64
 _GOOD = 8
@@ -77,15 +68,8 @@ async def _at_once(story: Story, address: Address, image: bytes) -> list[Answer]
 
 def main() -> int:
     chosen = arguments(__doc__, {"rounds": 5, "pause_s": 3.0})
-    return play(
-        "thumbnails on one connection, and eight good requests at once beside it",
-        lambda story: tell(
-            story,
-            service_environment(),
-            image_bytes(chosen.image),
-            rounds=chosen.rounds,
-            pause_s=chosen.pause_s,
-        ),
+    return play_chosen(
+        "thumbnails on one connection, and eight good requests at once beside it", tell, chosen
     )
 
 

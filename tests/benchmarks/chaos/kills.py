@@ -14,16 +14,7 @@ import httpx
 
 from tests.app.running import Server, metric, running
 from tests.benchmarks.chaos.clients import Tally, address_of, loading, post
-from tests.benchmarks.chaos.story import (
-    Environment,
-    Story,
-    arguments,
-    counted,
-    image_bytes,
-    play,
-    service_environment,
-    spread,
-)
+from tests.benchmarks.chaos.story import Environment, Story, arguments, counted, play_chosen, spread
 
 _SAME_SCORE = 1e-4  # however it was batched, in float32
 _SAME_SCORE_HALF = 5e-3
@@ -95,16 +86,10 @@ def _judge(story: Story, load: Tally, alone: float, half: bool) -> None:
 
 def main() -> int:
     chosen = arguments(__doc__, {"kills": 12, "alive_s": 3.0, "clients": 16})
-    return play(
+    return play_chosen(
         f"kill -9 on the worker {chosen.alive_s:g} s after each readiness, {chosen.clients} clients",
-        lambda story: tell(
-            story,
-            service_environment(),
-            image_bytes(chosen.image),
-            kills=chosen.kills,
-            alive_s=chosen.alive_s,
-            clients=chosen.clients,
-        ),
+        tell,
+        chosen,
     )
 
 

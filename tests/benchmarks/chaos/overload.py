@@ -23,16 +23,7 @@ from tests.benchmarks.chaos.clients import (
     loading,
     post,
 )
-from tests.benchmarks.chaos.story import (
-    Environment,
-    Story,
-    arguments,
-    counted,
-    image_bytes,
-    play,
-    service_environment,
-    spread,
-)
+from tests.benchmarks.chaos.story import Environment, Story, arguments, counted, play_chosen, spread
 
 _AT_ONCE_REFUSED_S = 0.1
 
@@ -162,17 +153,8 @@ def _judge(story: Story, offer: _Offer) -> None:
 
 def main() -> int:
     chosen = arguments(__doc__, {"clients": 64, "capacity_s": 10.0, "offered_s": 30.0, "times": 10.0})
-    return play(
-        f"{chosen.times:g} times the capacity is offered for {chosen.offered_s:g} s",
-        lambda story: tell(
-            story,
-            service_environment(),
-            image_bytes(chosen.image),
-            clients=chosen.clients,
-            capacity_s=chosen.capacity_s,
-            offered_s=chosen.offered_s,
-            times=chosen.times,
-        ),
+    return play_chosen(
+        f"{chosen.times:g} times the capacity is offered for {chosen.offered_s:g} s", tell, chosen
     )
 
 

@@ -21,16 +21,7 @@ from PIL import Image
 from tests.app.files import encoded
 from tests.app.running import Server, eventually, running
 from tests.benchmarks.chaos.clients import Tally, address_of, loading, post
-from tests.benchmarks.chaos.story import (
-    Environment,
-    Story,
-    arguments,
-    counted,
-    image_bytes,
-    play,
-    service_environment,
-    spread,
-)
+from tests.benchmarks.chaos.story import Environment, Story, arguments, counted, play_chosen, spread
 
 _ROOT = Path(__file__).parents[3]
 _MARK = (1, 254, 7)  # every pixel of a culprit
@@ -148,16 +139,10 @@ def _judge_neighbors(story: Story, neighbors: Tally, alone: float) -> None:
 
 def main() -> int:
     chosen = arguments(__doc__, {"culprits": 1, "clients": 8, "patience_s": 120.0})
-    return play(
+    return play_chosen(
         f"{chosen.culprits} images that end the worker, among the load of {chosen.clients} clients",
-        lambda story: tell(
-            story,
-            service_environment(),
-            image_bytes(chosen.image),
-            culprits=chosen.culprits,
-            clients=chosen.clients,
-            patience_s=chosen.patience_s,
-        ),
+        tell,
+        chosen,
     )
 
 

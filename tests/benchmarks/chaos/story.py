@@ -74,6 +74,13 @@ def play(title: str, tell: Callable[[Story], None]) -> int:
     return 1 if story.faults else 0
 
 
+def play_chosen(title: str, tell: Callable[..., None], chosen: argparse.Namespace) -> int:
+    """The same for a story about a server as it is by default, with its options and what is sent."""
+    options = {name: value for name, value in vars(chosen).items() if name != "image"}
+    image = image_bytes(chosen.image)
+    return play(title, lambda story: tell(story, service_environment(), image, **options))
+
+
 def service_environment() -> Environment:
     """For a server as its operators start it: nothing but what the environment says."""
     theirs = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "IQA_DECODE_PROCESSES")}

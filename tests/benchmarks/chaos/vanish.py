@@ -18,16 +18,7 @@ import httpx
 from tests.app.running import Server, metric, running
 from tests.benchmarks.chaos.clients import Address, Tally, address_of, loading, post
 from tests.benchmarks.chaos.processes import Footprint, footprints
-from tests.benchmarks.chaos.story import (
-    Environment,
-    Story,
-    arguments,
-    counted,
-    image_bytes,
-    megabytes,
-    play,
-    service_environment,
-)
+from tests.benchmarks.chaos.story import Environment, Story, arguments, counted, megabytes, play_chosen
 
 STAGES = ("head", "body", "sent", "waiting", "answer")
 """Half of the head is sent, half of the body, all of it, all of it and some time, or an answer has begun."""
@@ -180,10 +171,7 @@ def _tell_stages(story: Story, server: Server) -> None:
 
 def main() -> int:
     chosen = arguments(__doc__, {"clients": 2000})
-    return play(
-        f"{chosen.clients} clients vanish in the middle of a request",
-        lambda story: tell(story, service_environment(), image_bytes(chosen.image), clients=chosen.clients),
-    )
+    return play_chosen(f"{chosen.clients} clients vanish in the middle of a request", tell, chosen)
 
 
 if __name__ == "__main__":
