@@ -9,7 +9,7 @@ import hashlib
 import io
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -181,7 +181,8 @@ def opened(data: bytes, limits: Limits) -> Iterator[Opened]:
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     try:
         counted = _check_bytes(format, data, limits)
-        with _open(data, format) as image:
+        # As a context, an image closes its file only. Whatever still refers to it must not keep its pixels.
+        with closing(_open(data, format)) as image:
             check_size(image.width, image.height, limits)
             least_bytes = format.reduced_bytes_per_pixel or format.bytes_per_pixel
             check_memory(format.name, image.width, image.height, least_bytes, limits)

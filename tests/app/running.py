@@ -32,6 +32,8 @@ sys.exit(supervisor.serve(read_settings()))
 """
 SECRET = "the secret of the tests"
 """That the workers of a :class:`Server` ask for, in place of one that is new at each start."""
+LOG_VARIABLE = "SERVER_LOG"
+"""Of the environment: the file to which the log of each :class:`Server` is appended when it has ended."""
 _PATIENCE_S = 90.0
 
 
@@ -116,6 +118,9 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
         self.wait()
+        if kept := os.environ.get(LOG_VARIABLE):
+            with Path(kept).open("a") as file:
+                file.writelines(self.log)
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None
             pipe.close()

@@ -85,7 +85,7 @@ def check_whole(image: Image.Image, data: bytes) -> tuple[Image.Image, tuple[str
     leaves the rows that are missing black.
 
     Raises:
-        InvalidImage: a checksum is wrong. When the image is loaded, also if rows are missing.
+        InvalidImage: a checksum is wrong, or rows are missing.
     """
     controls = 0
     for kind, begin, end in _chunks(data):
@@ -96,14 +96,9 @@ def check_whole(image: Image.Image, data: bytes) -> tuple[Image.Image, tuple[str
             checksum = zlib.crc32(memoryview(data)[begin - 4 : end])
             if checksum.to_bytes(4, "big") != data[end : end + 4]:
                 raise InvalidImage("The PNG image is damaged: the checksum of its pixels is wrong.")
-    load_end = image.load_end  # type: ignore[attr-defined]
-
-    def check_rows() -> None:
-        load_end()
-        if _ends_black(image) and _lacks_pixels(data):
-            raise InvalidImage("The PNG image is truncated: rows of its pixels are missing.")
-
-    image.load_end = check_rows  # type: ignore[attr-defined]
+    image.load()
+    if _ends_black(image) and _lacks_pixels(data):
+        raise InvalidImage("The PNG image is truncated: rows of its pixels are missing.")
     ended = any(kind == b"IEND" and end + 4 <= len(data) for kind, _, end in _chunks(data))
     return image, () if ended else (END_MISSING,)
 

@@ -5,6 +5,7 @@ ask for, reaches only its parent (:mod:`app.imaging.sandbox.lockdown`), and ends
 """
 
 import codecs
+import errno
 import gc
 import os
 import signal
@@ -26,6 +27,7 @@ from app.imaging.sandbox import lockdown, protocol
 from app.imaging.sandbox.protocol import (
     Channel,
     DecoderAnswer,
+    DecoderOrder,
     DecoderWireError,
     DecodingFailed,
     Ready,
@@ -74,7 +76,7 @@ def _load_libraries() -> None:
 
 
 def _obey(channel: Channel) -> None:
-    """Takes an order and answers it.
+    """Takes an order and answers it; by then, nothing of the image is held but what the answer has.
 
     Raises:
         DecoderWireError: the parent is gone.
@@ -82,43 +84,54 @@ def _obey(channel: Channel) -> None:
     order, descriptors = channel.receive(protocol.ORDER, descriptors=2)
     reference = None if order.against is None else Original(order.against.size, descriptors.pop(0))
     memory = descriptors.pop() if order.keep else None
+    try:
+        made = _carry_out(channel, order, reference, memory)
+    finally:
+        if reference is not None:
+            reference.close()
+        if memory is not None:
+            os.close(memory)
+    # If the parent went in the meantime, this is where it is noticed.
+    if isinstance(made, DecodingFailed):
+        channel.send(protocol.REPLY, made)
+    elif made is not None:
+        _answer(channel, *made)
+
+
+def _carry_out(
+    channel: Channel, order: DecoderOrder, reference: Original | None, memory: int | None
+) -> tuple[Fitted, Comparison | None] | DecodingFailed | None:
+    """What an order asks for, or why it fails; None where the parent has rejected the header.
+
+    Raises:
+        DecoderWireError: the parent is gone.
+    """
     data = channel.receive_bytes(order.bytes)
+    against = order.against
     try:
         with decode.opened(data, order.limits) as image:
-            if order.against is not None and not order.against.resize:
-                _check_header(image.header, order.against.size)
+            if against is not None and not against.resize:
+                _check_header(image.header, against.size)
             channel.send(protocol.REPLY, SeenImage(image.header))
             verdict, _ = channel.receive(protocol.VERDICT)
             if not verdict.go:
-                return
+                return None
             # PSNR and SSIM, and what is compared with, take the pixels that the file has.
-            whole = order.keep or order.against is not None
+            whole = order.keep or against is not None
             picture = image.decode(None if whole else order.wanted.least)
         result = model_inputs.fit(picture, order.wanted)
         comparison = None
-        if order.against is not None and reference is not None:
+        if against is not None and reference is not None:
             comparison = model_inputs.compare_pair(
-                reference.pixels(),
-                picture,
-                result,
-                order.against.resize,
-                order.against.wanted,
-                order.against.measures,
+                reference.pixels(), picture, result, against.resize, against.wanted, against.measures
             )
         if memory is not None:
             fill(memory, picture.pixels)
     except DecoderWireError:
         raise
     except Exception as error:
-        # If the parent went in the meantime, this is where it is noticed.
-        channel.send(protocol.REPLY, _failure(error))
-        return
-    finally:
-        if reference is not None:
-            reference.close()
-        if memory is not None:
-            os.close(memory)
-    _answer(channel, result, comparison)
+        return _failure(error)
+    return result, comparison
 
 
 def _answer(channel: Channel, result: Fitted, comparison: Comparison | None) -> None:
@@ -146,7 +159,7 @@ def _check_header(header: Header, reference: Size) -> None:
 
 
 def _failure(error: Exception) -> DecodingFailed:
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         error = InvalidImage("The image takes more memory to prepare than an image may.")
     if isinstance(error, ServiceError):
         return DecodingFailed(error.slug, error.detail, error.fields)

@@ -263,7 +263,7 @@ class Decoders:
             try:
                 decoded = running.decode(work.request, on_header, self._timeout_s, work.deadline)
                 self._answer(work, began, Timed(decoded, time.monotonic() - began, began - work.asked))
-                return running
+                return self._unless_worn(running, work, attempt)
             except _Later:
                 return running
             except DecoderLost as loss:
@@ -284,7 +284,7 @@ class Decoders:
                 if isinstance(error, InternalError):
                     _log.error("decoding an image failed: %s", "".join(getattr(error, "__notes__", ())))
                 self._answer(work, began, error)
-                return running
+                return self._unless_worn(running, work, attempt)
             except BaseException as error:  # a bug, which leaves the exchange in an unknown state
                 self._bury(running)
                 self._answer(work, began, error)
@@ -295,6 +295,15 @@ class Decoders:
         digest = self._tell(work, "an image ended the decoding process twice", _ATTEMPTS)
         lost = InvalidImage("Decoding this image ended the process that decodes.", sha256=digest)
         self._answer(work, began, lost)
+        return None
+
+    def _unless_worn(self, decoder: Decoder, work: Work, attempt: int) -> Decoder | None:
+        """The process, or None: then it is buried, before images that are not at fault find no memory."""
+        if not decoder.worn:
+            return decoder
+        self._tell(work, "an image left a decoding process with too little memory, which is replaced", attempt)
+        self._bury(decoder)
+        self._on_restart()
         return None
 
     def _answer(self, work: Work, began: float, outcome: Timed | BaseException) -> None:

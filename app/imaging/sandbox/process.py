@@ -32,6 +32,7 @@ from app.imaging.sandbox.protocol import (
     SeenImage,
 )
 from app.imaging.sandbox.shared_pixels import Original, reserve
+from app.processes.linux import address_space_bytes
 
 COMMAND: Final = (sys.executable, "-P", "-m", "app.imaging.sandbox")
 
@@ -163,6 +164,11 @@ class Decoder:
     def alive(self) -> bool:
         """Whether it runs, as far as can be told without asking it."""
         return self._process.poll() is None
+
+    @property
+    def worn(self) -> bool:
+        """Whether images that it is done with have left so much behind that others may find no memory."""
+        return address_space_bytes(self.pid) > _BASE_BYTES
 
     def decode(
         self,

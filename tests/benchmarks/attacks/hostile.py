@@ -50,7 +50,7 @@ def batch(image: bytes, files: int, **headers: object) -> bytes:
 
 
 async def all_at_once(address: Address, requests: Iterable[bytes]) -> Counter[str]:
-    """The statuses of requests that are sent at once, each on a connection of its own."""
+    """The statuses of requests that are sent at once, each on a connection of its own, with their problems."""
 
     async def one(request: bytes) -> str:
         connection = Connection(address)
@@ -60,7 +60,7 @@ async def all_at_once(address: Address, requests: Iterable[bytes]) -> Counter[st
             return str(error)
         finally:
             connection.close()
-        return str(answer.status)
+        return f"{answer.status} {answer.slug}".rstrip()
 
     return Counter(await asyncio.gather(*map(one, requests)))
 

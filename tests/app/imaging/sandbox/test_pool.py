@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from app.errors import (
     DeadlineExceeded,
@@ -37,6 +39,7 @@ from app.imaging.sandbox.pool import Decoders
 from app.imaging.sandbox.process import COMMAND, _lie_within
 from app.imaging.sandbox.shared_pixels import Original
 from app.imaging.sandbox.work import Timed
+from app.processes.linux import address_space_bytes
 from models import fidelity as signals
 from models.preprocessing import CLIP_MEAN, CLIP_STD, Preprocessing
 from tests.app.door.watch import files_of
@@ -362,6 +365,37 @@ def test_a_flood_of_memory_ends_at_the_process_own_limit() -> None:
         with pytest.raises(InvalidImage, match="more memory"):
             _decode(decoders, marked(encoded(CAT)))
         assert _pids(decoders) == before
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_large_images_leave_no_memory_behind(decoders: Decoders, format: str) -> None:
+    image = Image.new("RGB", (1600, 1200))
+    data = encoded(image, format)
+    before = _pids(decoders)
+    reserved = []
+    for _ in range(4):
+        original = _decode(decoders, data, keep=True).result.original
+        assert original is not None
+        _compare(decoders, original, data)
+        original.close()
+        with pytest.raises((InvalidImage, SizeMismatch)):
+            _decode(decoders, data[: len(data) // 2])
+        reserved.append(address_space_bytes(before[0]))
+    assert _pids(decoders) == before
+    assert reserved[-1] - reserved[0] < 4 * image.width * image.height
+
+
+def test_a_process_that_images_leave_without_memory_is_replaced_and_costs_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    body = f"{ON_MARK}\nif marked:\n    child.kept = bytearray(1 << 30)"
+    restarts = threading.Semaphore(0)
+    with _opened(command=misbehaving(body), on_restart=restarts.release) as decoders:
+        for data in (marked(encoded(CAT)), encoded(CAT)) * 2:
+            _same_as_here(_decode(decoders, data), data)
+    assert sum(iter(partial(restarts.acquire, timeout=0), False)) == 2
+    messages = [record.getMessage() for record in caplog.records if record.name == "iqa.decoding"]
+    assert messages == ["an image left a decoding process with too little memory, which is replaced"] * 2
 
 
 def test_a_bug_is_no_fault_of_the_image(caplog: pytest.LogCaptureFixture) -> None:
