@@ -123,6 +123,7 @@ class Opened:
             check_memory(self.header.format, width, height, self._format.bytes_per_pixel, self._limits)
         decoded, notes = self._format.decode(self._image, self._data)
         upright = upright_srgb(decoded, self._format.code_points(self._data), self._reopen)
+        self._format.check_pixels(decoded, self._data)
         if set(upright.pixels.shape[:2]) != set(expected):
             # Memory was reserved for the header's size, so pixels of another size are not kept.
             raise InvalidImage(f"The {self.header.format} image has another size than its header says.")

@@ -62,6 +62,8 @@ class ImageFormat:
         check: raises :class:`Unreadable` for an opened image that is not decoded here.
         decode: from the opened image, perhaps reduced, and the file: the image that is converted, and coded
             warnings about it. Where Pillow itself notices damage, this leaves the decoding to it.
+        check_pixels: raises for the image that was converted, and its file, where pixels are missing of which
+            Pillow says nothing. Not part of `decode`: what a file's samples are is told before they are loaded.
         bytes_per_pixel: memory that decoding takes at most per pixel, as measured, until they are upright
             sRGB.
         reduced_bytes_per_pixel: the same for a file that is decoded at a reduced size; None where none is.
@@ -88,6 +90,7 @@ class ImageFormat:
         image,
         (),
     )
+    check_pixels: "Callable[[Image.Image, bytes], None]" = lambda image, data: None
     bytes_per_pixel: int = 30
     reduced_bytes_per_pixel: int | None = None
     is_turned: Callable[[bytes], bool] = lambda data: False

@@ -81,11 +81,8 @@ def shown_picture(data: bytes) -> bytes:
 def check_whole(image: Image.Image, data: bytes) -> tuple[Image.Image, tuple[str, ...]]:
     """The image, and a warning if the file lacks the chunk that ends it.
 
-    Pillow neither compares the checksums of chunks of pixels nor minds a stream that ends too early: it
-    leaves the rows that are missing black.
-
     Raises:
-        InvalidImage: a checksum is wrong, or rows are missing.
+        InvalidImage: a checksum of pixels is wrong, which Pillow does not look at.
     """
     controls = 0
     for kind, begin, end in _chunks(data):
@@ -96,11 +93,18 @@ def check_whole(image: Image.Image, data: bytes) -> tuple[Image.Image, tuple[str
             checksum = zlib.crc32(memoryview(data)[begin - 4 : end])
             if checksum.to_bytes(4, "big") != data[end : end + 4]:
                 raise InvalidImage("The PNG image is damaged: the checksum of its pixels is wrong.")
-    image.load()
-    if _ends_black(image) and _lacks_pixels(data):
-        raise InvalidImage("The PNG image is truncated: rows of its pixels are missing.")
     ended = any(kind == b"IEND" and end + 4 <= len(data) for kind, _, end in _chunks(data))
     return image, () if ended else (END_MISSING,)
+
+
+def check_rows(image: Image.Image, data: bytes) -> None:
+    """Rejects an image whose stream of pixels ends too early, of which Pillow leaves the missing rows black.
+
+    Raises:
+        InvalidImage: rows are missing.
+    """
+    if _ends_black(image) and _lacks_pixels(data):
+        raise InvalidImage("The PNG image is truncated: rows of its pixels are missing.")
 
 
 def _ends_black(image: Image.Image) -> bool:
@@ -165,5 +169,6 @@ PNG: Final = ImageFormat(
     count_frames=count_png_frames,
     prepared=shown_picture,
     decode=check_whole,
+    check_pixels=check_rows,
     code_points=read_cicp,
 )
