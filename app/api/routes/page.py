@@ -105,7 +105,7 @@ def _takes_gzip(encodings: str) -> bool:
 
 @cache
 def _files() -> dict[str, File]:
-    """Every file of the page by its path, read once. What is asked for is looked up here, so no other is served."""
+    """Every file of the page by its path, read once. Paths are looked up here, so no other file is served."""
     found = {}
     for path, entry in _entries(files("app").joinpath("web")):
         kind = entry.name.rpartition(".")[2]
