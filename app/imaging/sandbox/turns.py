@@ -24,7 +24,9 @@ _PAIR_SHARE: Final = 0.7
 _BULK_PATIENCE: Final = 0.9
 """The same for images of a batch, few of which are in line at a time."""
 
-_NEWEST: Final = 0.1  # weight of the newest image in the moving average of what images take
+_NEWEST: Final = 0.1  # weight of the newest image in the moving averages of what images take and wait
+_SHORTEST_S: Final = 1.0
+_MOST_LATE: Final = 4.0
 
 _OPENING: Final = Cost(0.002, 2e-9)  # of a file, by its bytes
 _PRIORS: Final[dict[WorkKind, Cost]] = {
@@ -65,6 +67,7 @@ class Turns:
         self._closed = False
         self.usual_s = 0.0
         self._owed_s: dict[Work, float] = {}  # for comparisons with the references that come before them
+        self._foresight = _Foresight()
         self._fits: dict[tuple[str, WorkKind], CostFit] = {}
 
     @property
@@ -89,6 +92,7 @@ class Turns:
             work.abandoned = True
             self._owed_s.pop(work, None)
             if work.turn is not None and self._line.remove(work.turn):
+                self._foresight.gave_up(work)
                 work.turn = None  # each holds the other, and the file
 
     def next(self) -> Work | None:
@@ -99,6 +103,7 @@ class Turns:
         with self._changed:
             while not self._closed:
                 if (turn := self._line.take(time.monotonic(), self._has_room)) is not None:
+                    self._foresight.began(turn.item)
                     return turn.item
                 self._changed.wait(_LOOK_S if len(self._line) else None)
         return None
@@ -131,7 +136,9 @@ class Turns:
             work.turn, work.working_bytes = turn, needed
             self._line.put(turn)
             goes = self._line.take_this(turn, time.monotonic(), self._has_room)
-            if not goes:
+            if goes:
+                self._foresight.began(work)
+            else:
                 self._changed.notify()
             return goes
 
@@ -143,17 +150,19 @@ class Turns:
         """
         now = time.monotonic()
         with self._changed:
-            wait_s = self._line.wait_s(turn, now)
-            ahead_s, own_s, share = wait_s, turn.cost_s, 1.0
-            if work.kind != "score":
-                ahead_s += sum(self._owed_s.values()) / self._line.large_slots(now)
+            wait_s, own_s, share = self._line.wait_s(turn, now), turn.cost_s, 1.0
+            if turn.large or work.kind != "score":  # comparisons go before them
+                wait_s += sum(self._owed_s.values()) / self._line.large_slots(now)
+            if turn.large:
+                work.expected = wait_s, now
+                wait_s *= self._foresight.factor
             if work.kind == "keep":
                 compared = self._cost(header, "compare")
                 self._owed_s[work] = compared.seconds(1, header.width * header.height)
                 own_s, share = own_s + self._owed_s[work], _PAIR_SHARE
         # One alone is always tried: what is expected may be wrong.
-        if ahead_s > 0:
-            _require(ahead_s + own_s - share * (work.deadline - now))
+        if wait_s > 0:
+            _require(wait_s + own_s - share * (work.deadline - now))
         if not turn.urgent:
             patience = _BULK_PATIENCE if work.asker.bulk else _PATIENCE
             _require(wait_s - patience * (work.deadline - work.asked))
@@ -200,6 +209,35 @@ class Turns:
         ratios = [_PRIORS[each].pixels_per_s / fit.cost.pixels_per_s for (_, each), fit in self._fits.items()]
         slowness = max(1.0, median(ratios)) if ratios and kind != "score" else 1.0
         return _PRIORS[kind].times(slowness)
+
+
+class _Foresight:
+    """How much longer large images wait than the line lets expect: what comes later may go before them, and
+    processors are shared with others.
+
+    Attributes:
+        factor: by which expected waits are multiplied; at least 1.
+    """
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+
+    def began(self, work: Work) -> None:
+        """An image is decoded from now on."""
+        if work.expected is not None:
+            self.factor += _NEWEST * (_lateness(work.expected) - self.factor)
+            work.expected = None
+
+    def gave_up(self, work: Work) -> None:
+        """Nobody waits for an image any more. If it should have begun before, that counts."""
+        if work.expected is not None and _lateness(work.expected) > self.factor:
+            self.began(work)
+
+
+def _lateness(expected: tuple[float, float]) -> float:
+    """The wait until now over the expected one, from 1 to 4; waits of less than a second say nothing."""
+    wait_s, since = expected
+    return min(max(1.0, (time.monotonic() - since) / max(wait_s, _SHORTEST_S)), _MOST_LATE)
 
 
 def _name(header: Header) -> str:

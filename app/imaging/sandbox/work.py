@@ -50,6 +50,7 @@ class Work:
         abandoned: whether no request waits for it any more.
         header: once it is known.
         turn: its place in line.
+        expected: seconds for which a large image is expected to wait from a moment on, and that moment.
         working_bytes: taken for it while it is decoded.
         context: of the request, for the log.
     """
@@ -63,6 +64,7 @@ class Work:
     abandoned: bool = False
     header: Header | None = None
     turn: "Turn[Work] | None" = None
+    expected: tuple[float, float] | None = None
     working_bytes: int = 0
     context: Context = field(default_factory=copy_context)
 

@@ -50,7 +50,7 @@ def batch(image: bytes, files: int, **headers: object) -> bytes:
 
 
 async def all_at_once(address: Address, requests: Iterable[bytes]) -> Counter[str]:
-    """The statuses of requests that are sent at once, each on a connection of its own, with their problems."""
+    """The statuses of requests that are sent at once, each on its own connection, and their problems."""
 
     async def one(request: bytes) -> str:
         connection = Connection(address)

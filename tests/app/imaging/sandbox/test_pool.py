@@ -395,7 +395,7 @@ def test_a_process_that_images_leave_without_memory_is_replaced_and_costs_nothin
             _same_as_here(_decode(decoders, data), data)
     assert sum(iter(partial(restarts.acquire, timeout=0), False)) == 2
     messages = [record.getMessage() for record in caplog.records if record.name == "iqa.decoding"]
-    assert messages == ["an image left a decoding process with too little memory, which is replaced"] * 2
+    assert messages == ["an image left a decoder with too little memory, which is replaced"] * 2
 
 
 def test_a_bug_is_no_fault_of_the_image(caplog: pytest.LogCaptureFixture) -> None:

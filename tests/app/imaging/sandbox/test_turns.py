@@ -2,6 +2,8 @@
 
 import sys
 import time
+from itertools import chain
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,8 +45,8 @@ def _decoded(turns: Turns, seconds: float, header: Header = _HEADER, *, keep: bo
     turns.leave(work)
 
 
-def _accepted(turns: Turns, *, keep: bool) -> int:
-    """How many come at once before one is told to come later."""
+def _accepted(turns: Turns, *, keep: bool) -> list[Work]:
+    """Those that come at once before one is told to come later."""
     opened: list[Work] = []
 
     def come() -> None:
@@ -54,13 +56,13 @@ def _accepted(turns: Turns, *, keep: bool) -> int:
     with pytest.raises(Overloaded) as refusal:
         come()
     assert 1 <= int(refusal.value.headers["Retry-After"]) <= 60
-    return len(opened)
+    return opened
 
 
 def test_a_reference_counts_with_the_comparison_that_follows() -> None:
     """50 million pixels take 1.5 s as a reference and 6 to be compared; there are 30 s, and two decoders."""
-    assert 3 <= _accepted(_turns(), keep=True) <= 5
-    assert _accepted(_turns(), keep=False) > 15
+    assert 3 <= len(_accepted(_turns(), keep=True)) <= 5
+    assert len(_accepted(_turns(), keep=False)) > 15
 
 
 def test_a_pair_that_was_given_up_owes_nothing() -> None:
@@ -81,4 +83,32 @@ def test_what_was_never_measured_is_expected_to_be_as_slow_as_the_rest() -> None
     turns = _turns()
     for _ in range(20):
         _decoded(turns, 0.1, _SMALL, keep=False)  # some four times as long as assumed
-    assert _accepted(turns, keep=True) == 1
+    assert len(_accepted(turns, keep=True)) == 1
+
+
+def test_waits_that_were_longer_than_expected_are_expected_to_be_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    late_s = 0.0
+    monkeypatch.setattr(
+        "app.imaging.sandbox.turns.time", SimpleNamespace(monotonic=lambda: time.monotonic() + late_s)
+    )
+    turns = _turns()
+    usual = len(_accepted(_turns(), keep=False))
+    opened = [_opened(turns, keep=False) for _ in range(15)]
+    late_s = 1000.0
+    _end_all(turns, opened)
+    late_s = 0.0
+    opened = _accepted(turns, keep=False)
+    assert 3 <= len(opened) <= usual / 2
+    _end_all(turns, opened)
+    for _ in range(30):  # none has to wait
+        _decoded(turns, 1.5, keep=False)
+    assert len(_accepted(turns, keep=False)) > usual / 2
+
+
+def _end_all(turns: Turns, opened: list[Work]) -> None:
+    """Two are being decoded, the others wait."""
+    for work in chain(opened[:2], (turns.next() for _ in opened[2:])):
+        assert work is not None
+        turns.end(work, 1.5, decoded=True)
