@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
+from app.api.routes import routers
 from app.inference.endpoint import Endpoint
 from app.main import create_app
 from app.settings import Settings
@@ -75,3 +77,8 @@ def test_one_line_is_logged_per_request(client: TestClient, caplog: pytest.LogCa
     )
     assert (second["status"], second["path"]) == (200, "/livez")
     assert "slug" not in second
+
+
+def test_what_is_asked_most_is_found_first() -> None:
+    paths = [route.path for router, _ in routers() for route in router.routes if isinstance(route, APIRoute)]
+    assert max(map(paths.index, ("/score", "/compare", "/score/batch"))) <= 5
