@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 _ROOT = Path(__file__).parents[1]
 _MOST_LINES = 400  # a module is one noun, seldom over 300 lines
 _MOST_LINES_OF_A_FUNCTION = 60
-_MOST_ENTRIES = 15  # modules in a folder, and folders in it
+_MOST_ENTRIES = 15  # modules in a folder, and folders in it; of the page, both together
 _FLOORS = (
     {"app.cli"},
     {"app.commands"},
@@ -37,6 +37,15 @@ _FLOORS = (
     {"models"},
 )
 """From the top of the house. Nothing imports what is above it."""
+_WEB = _ROOT / "app" / "web"
+_FLOORS_OF_THE_PAGE = (
+    {"."},
+    {"compare", "report", "rules", "set"},
+    {"photographs"},
+    {"service"},
+    {"display"},
+)
+"""The same for the page, by the folders of ``app/web``."""
 _DEVICE_NAMES = {"device", "cuda", "mps", "xpu", "accelerator"}
 _DEVICE_METHODS = {"cuda", "to_device", "pin_memory"}
 
@@ -54,6 +63,9 @@ def _modules(package: str) -> list[str]:
 
 _SERVICE = _modules("app")
 _SCIENCE = _modules("models")
+_OTHERS = _modules("docker") + _modules("tests")
+_SCRIPTS = sorted(path.relative_to(_WEB).as_posix() for path in _WEB.rglob("*.js"))
+_SCRIPT_NAME = re.compile(r"""["'`]([^"'`\s]+\.js)["'`]""")  # of an import, a type's import or a worker
 
 
 def _those(modules: list[str], fault: Callable[[str], object]) -> dict[str, object]:
@@ -202,15 +214,52 @@ def test_a_name_means_one_thing() -> None:
     assert set(_SAME_NAMES) <= set(doubled)
 
 
+def _scripts_named_in(script: str) -> set[str]:
+    """The scripts that one imports, or starts as a worker."""
+    text = (_WEB / script).read_text(encoding="utf-8")
+    folder = (_WEB / script).parent
+    found = ((folder / name).resolve() for name in _SCRIPT_NAME.findall(text))
+    return {path.relative_to(_WEB).as_posix() for path in found}
+
+
+def test_scripts_of_the_page_import_neither_upward_nor_in_a_circle() -> None:
+    floors = {folder: number for number, those in enumerate(_FLOORS_OF_THE_PAGE) for folder in those}
+    arrows = {script: _scripts_named_in(script) for script in _SCRIPTS}
+    assert set().union(*arrows.values()) == set(_SCRIPTS) - {"app.js"}  # each is there, and is used
+    folders = {script: str(Path(script).parent) for script in _SCRIPTS}
+    upward = {
+        script: those
+        for script, named in arrows.items()
+        if (those := {other for other in named if floors[folders[other]] < floors[folders[script]]})
+    }
+    assert upward == {}
+    assert _circles(arrows) == []
+    between: dict[str, set[str]] = {}
+    for script, named in arrows.items():
+        here = folders[script]
+        between.setdefault(here, set()).update({folders[other] for other in named} - {here})
+    assert _circles(between) == []
+
+
+_FULL_FOLDERS = {
+    "tests/app": "the mirror of app, and what the tests of a running service share",
+    "tests/benchmarks": "programs that documents call by their names",
+}
+"""Folders that hold more than others may, each with the reason."""
+
+
 def test_no_folder_holds_more_than_one_can_see() -> None:
-    folders = {(_ROOT / module).parent for module in _SERVICE + _SCIENCE}
+    folders = {(_ROOT / module).parent for module in _SERVICE + _SCIENCE + _OTHERS}
     full = {}
     for folder in folders:
         modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
         packages = [path for path in folder.iterdir() if any(path.glob("*.py"))]
         if max(len(modules), len(packages)) > _MOST_ENTRIES:
-            full[folder] = (len(modules), len(packages))
-    assert full == {}
+            full[folder.relative_to(_ROOT).as_posix()] = (len(modules), len(packages))
+    for folder in {_WEB, *(path.parent for path in _WEB.rglob("*"))}:
+        if (entries := len(list(folder.iterdir()))) > _MOST_ENTRIES:
+            full[folder.relative_to(_ROOT).as_posix()] = (entries, 0)
+    assert full.keys() == _FULL_FOLDERS.keys(), full
 
 
 def test_nothing_imports_what_only_tests_have() -> None:

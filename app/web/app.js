@@ -1,24 +1,24 @@
 // The page as a whole: the two views, what comes in, the work, and its progress.
 
-import { Compare } from "./compare.js";
-import { Detail } from "./detail.js";
-import { byId, el } from "./dom.js";
-import { markExample, setUpExamples } from "./examples.js";
-import { limitsText, refusal } from "./files.js";
-import { Gallery } from "./gallery.js";
-import { Groups } from "./groups.js";
-import { takeIn } from "./intake.js";
-import { setUpKey } from "./key.js";
-import { Photo } from "./photo.js";
-import { explained } from "./problems.js";
-import { Queue } from "./queue.js";
-import { Report } from "./report.js";
-import { Rules } from "./rules.js";
-import { getColumns, getModels, getPolicies, hasKey, score } from "./service.js";
-import { csv, json, save } from "./table.js";
-import { dropThumbnail, makeThumbnail } from "./thumbnails.js";
-import { policyTitle } from "./verdict.js";
-import { learn, modelName, plural, reading, standing, told } from "./words.js";
+import { Compare } from "./compare/compare.js";
+import { byId, el } from "./display/dom.js";
+import { policyTitle } from "./display/verdict.js";
+import { learn, modelName, plural, reading, standing, told } from "./display/words.js";
+import { markExample, setUpExamples } from "./photographs/examples.js";
+import { limitsText, refusal } from "./photographs/files.js";
+import { takeIn } from "./photographs/intake.js";
+import { Photo } from "./photographs/photo.js";
+import { csv, json, save } from "./photographs/table.js";
+import { dropThumbnail, makeThumbnail } from "./photographs/thumbnails.js";
+import { Detail } from "./report/detail.js";
+import { Report } from "./report/report.js";
+import { Rules } from "./rules/rules.js";
+import { setUpKey } from "./service/key.js";
+import { explained } from "./service/problems.js";
+import { Queue } from "./service/queue.js";
+import { getColumns, getModels, getPolicies, hasKey, score } from "./service/service.js";
+import { Gallery } from "./set/gallery.js";
+import { Groups } from "./set/groups.js";
 
 const SPOKEN_EVERY_MS = 10_000;
 

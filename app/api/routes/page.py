@@ -2,9 +2,11 @@
 
 import gzip
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header
@@ -69,13 +71,13 @@ async def page_columns(service: ServiceDep) -> Response:
     return JSONResponse([{"name": each.name, "kind": each.kind, "path": each.path} for each in found])
 
 
-@router.get("/web/{name}", include_in_schema=False)
+@router.get("/web/{path:path}", include_in_schema=False)
 async def page_file(
-    name: str, if_none_match: KnownTags = None, accept_encoding: Encodings = None
+    path: str, if_none_match: KnownTags = None, accept_encoding: Encodings = None
 ) -> Response:
-    """A file of the page."""
-    file = _files().get(name)
-    if file is None or name == _PAGE:
+    """A file of the page, by its path below ``app/web``."""
+    file = _files().get(path)
+    if file is None or path == _PAGE:
         raise NotFound("No route has this path.")
     return _answer(file, if_none_match, accept_encoding)
 
@@ -103,13 +105,22 @@ def _takes_gzip(encodings: str) -> bool:
 
 @cache
 def _files() -> dict[str, File]:
-    """Every file of the page by its name, read once; no other file is served."""
+    """Every file of the page by its path, read once. Paths are looked up here, so no other file is served."""
     found = {}
-    for entry in files("app").joinpath("web").iterdir():
+    for path, entry in _entries(files("app").joinpath("web")):
         kind = entry.name.rpartition(".")[2]
         if kind in _TYPES:
             content = entry.read_bytes()
             zipped = None if kind in _PACKED else gzip.compress(content, mtime=0)
             tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            found[entry.name] = File(content, zipped, _TYPES[kind], tag)
+            found[path] = File(content, zipped, _TYPES[kind], tag)
     return found
+
+
+def _entries(folder: Traversable, above: str = "") -> Iterator[tuple[str, Traversable]]:
+    """The files of a folder and of those in it, each with its path below the first."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _entries(entry, f"{above}{entry.name}/")
+        else:
+            yield above + entry.name, entry

@@ -2,8 +2,8 @@
 
 from functools import cache
 
-from tests.app.door import forms, pictures, pixels, requests, wholeness
 from tests.app.door.case import Case
+from tests.app.door.cases import forms, pictures, pixels, requests, wholeness
 
 
 @cache

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from app.imaging.formats.registry import supported_formats
+from tests.app.door.cases.pixels import as_stored
 from tests.app.door.making import exif
-from tests.app.door.pixels import as_stored
 from tests.app.door.profiles import display_p3, in_display_p3
 from tests.app.files import encoded
 from tests.app.running import running

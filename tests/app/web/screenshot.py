@@ -85,8 +85,8 @@ def take(page: Page) -> bytes:
 def digest() -> str:
     """Of all files of the page."""
     found = hashlib.sha256()
-    for path in sorted(_WEB.iterdir()):
-        found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(path for path in _WEB.rglob("*") if path.is_file()):
+        found.update(path.relative_to(_WEB).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return found.hexdigest()
 
 

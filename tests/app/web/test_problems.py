@@ -43,7 +43,7 @@ def locked(weights_environment: dict[str, str]) -> Iterator[httpx.Client]:
 def test_every_problem_of_the_contract_has_words_of_its_own(page: Page) -> None:
     said = page.evaluate(
         """async (slugs) => {
-            const { explained } = await import("./web/problems.js");
+            const { explained } = await import("./web/service/problems.js");
             const bare = { title: "its own", detail: "", fields: {}, retryAfter: null };
             return slugs.map((slug) => explained({ ...bare, slug }));
         }""",
@@ -71,7 +71,7 @@ def test_the_images_of_a_folder_are_told_by_what_the_service_takes(
 ) -> None:
     chosen = page.evaluate(
         """async (suffixes) => {
-            const { imagesOnly } = await import("./web/files.js");
+            const { imagesOnly } = await import("./web/photographs/files.js");
             const types = { "a.JPG": "", "b.heic": "", c: "image/png", "d.txt": "text/plain", "e.cfg": "" };
             const files = Object.entries(types).map(([name, type]) => new File(["x"], name, { type }));
             return imagesOnly(files, suffixes && { suffixes }).map((file) => file.name);
@@ -95,8 +95,8 @@ def test_why_a_format_is_not_read_is_shown_where_the_service_knows(
 ) -> None:
     said = page.evaluate(
         """async (fields) => {
-            const { explained } = await import("./web/problems.js");
-            const { Problem } = await import("./web/service.js");
+            const { explained } = await import("./web/service/problems.js");
+            const { Problem } = await import("./web/service/service.js");
             // The sentence may be worded in any way: it decides nothing.
             const detail = "HEIC. The body.";
             return explained(new Problem("unsupported-media-type", { detail, fields })).text;

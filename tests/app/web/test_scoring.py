@@ -94,7 +94,7 @@ def test_the_map_tints_what_lies_clearly_below_the_median_and_nothing_else(
     values[1:4, 1:4], values[1:4, 8:11], values[5:8, 5:8] = 0.75, 0.6, 0.2
     drawn, summary = page.evaluate(
         """async (answer) => {
-            const { drawMap, summary } = await import("./web/map.js");
+            const { drawMap, summary } = await import("./web/display/map.js");
             const canvas = document.createElement("canvas");
             drawMap(canvas, answer);
             const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);

@@ -55,7 +55,7 @@ def test_good_photographs_are_not_blamed_and_spoilt_ones_are(bundled: tuple[Page
         answer = client.post("/score", content=encoded(image, quality=92)).json()
         sentence, reading = page.evaluate(
             """async (answer) => {
-                const words = await import("./web/words.js");
+                const words = await import("./web/display/words.js");
                 return [words.sentence(answer), words.reading(answer.models[answer.model])];
             }""",
             answer,

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.system
 
 _SAY = """
 async (answers) => {
-    const words = await import("./web/words.js");
+    const words = await import("./web/display/words.js");
     return answers.map((answer) => [
         words.reading(answer), words.sentence(answer), words.standing(answer), words.cautions(answer),
     ]);

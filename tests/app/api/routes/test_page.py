@@ -3,7 +3,6 @@
 import gzip
 import re
 import tomllib
-from fnmatch import fnmatch
 from pathlib import Path
 
 import httpx
@@ -12,7 +11,12 @@ import pytest
 from tests.app.problems import is_problem
 
 _ROOT = Path(__file__).parents[4]
-_FILES = sorted(path for path in (_ROOT / "app" / "web").iterdir() if path.name != "index.html")
+_WEB = _ROOT / "app" / "web"
+_FILES = sorted(
+    path.relative_to(_WEB).as_posix()
+    for path in _WEB.rglob("*")
+    if path.is_file() and path.name != "index.html"
+)
 
 
 @pytest.mark.process
@@ -30,10 +34,10 @@ def test_the_page_allows_nothing_from_elsewhere(client: httpx.Client, path: str)
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("file", _FILES, ids=lambda file: file.name)
-def test_each_file_is_served_and_shipped(client: httpx.Client, file: Path) -> None:
-    response = client.get(f"/web/{file.name}")
-    assert response.content == file.read_bytes()
+@pytest.mark.parametrize("file", _FILES)
+def test_each_file_is_served_and_shipped(client: httpx.Client, file: str) -> None:
+    response = client.get(f"/web/{file}")
+    assert response.content == (_WEB / file).read_bytes()
     kinds = {
         ".js": "text/javascript",
         ".css": "text/css",
@@ -41,10 +45,10 @@ def test_each_file_is_served_and_shipped(client: httpx.Client, file: Path) -> No
         ".jpg": "image/jpeg",
         ".txt": "text/plain",
     }
-    assert response.headers["content-type"].partition(";")[0] == kinds[file.suffix]
+    assert response.headers["content-type"].partition(";")[0] == kinds[Path(file).suffix]
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     shipped = project["tool"]["setuptools"]["package-data"]["app"]
-    assert any(fnmatch(f"web/{file.name}", pattern) for pattern in shipped)
+    assert any(_WEB / file in _WEB.parent.glob(pattern) for pattern in shipped)
 
 
 @pytest.mark.process
@@ -74,7 +78,7 @@ def test_a_file_that_is_known_is_not_sent_again(client: httpx.Client, path: str)
 def test_a_file_is_zipped_for_clients_that_take_it(client: httpx.Client, accepted: str, zipped: bool) -> None:
     with client.stream("GET", "/web/app.js", headers={"Accept-Encoding": accepted}) as response:
         raw = b"".join(response.iter_raw())
-    content = (_ROOT / "app" / "web" / "app.js").read_bytes()
+    content = (_WEB / "app.js").read_bytes()
     assert response.headers["vary"] == "Accept-Encoding"
     assert response.headers.get("content-encoding") == ("gzip" if zipped else None)
     assert (gzip.decompress(raw) if zipped else raw) == content
@@ -86,16 +90,21 @@ def test_a_photograph_is_not_zipped(client: httpx.Client) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("name", ["index.html", "none.js", "..%2Fsettings.py", "%2e%2e/main.py", ""])
-def test_nothing_else_is_served(client: httpx.Client, name: str) -> None:
-    is_problem(client.get(f"/web/{name}"), 404, "not-found")
-
-
 @pytest.mark.parametrize(
-    "file", [file for file in _FILES if file.suffix == ".js"], ids=lambda file: file.name
+    "path",
+    [
+        *("index.html", "none.js", "", "set", "set/", "card.js", "set//card.js", "set/index.html"),
+        *("..%2Fsettings.py", "%2e%2e/main.py", "set/..%2Fapp.js", "set/%2e%2e/app.js", "/etc/passwd"),
+        *("set/..%2F..%2F..%2Fpyproject.toml", "%2Fetc%2Fpasswd", "set%5Ccard.js", "set/card.js%00"),
+    ],
 )
-def test_scripts_make_no_markup_and_can_be_held_in_the_head(file: Path) -> None:
-    text = file.read_text(encoding="utf-8")
+def test_nothing_else_is_served(client: httpx.Client, path: str) -> None:
+    is_problem(client.get(f"/web/{path}"), 404, "not-found")
+
+
+@pytest.mark.parametrize("file", [file for file in _FILES if file.endswith(".js")])
+def test_scripts_make_no_markup_and_can_be_held_in_the_head(file: str) -> None:
+    text = (_WEB / file).read_text(encoding="utf-8")
     assert (
         re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text)
         == []

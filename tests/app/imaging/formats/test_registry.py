@@ -105,4 +105,4 @@ def test_there_is_no_other_list_of_formats() -> None:
     assert {name for name in lists if not name.startswith("imaging/formats/")} <= {
         "commands/evaluate/plots.py"
     }
-    assert [path.name for path in (_APP / "web").glob("*.js") if "jfif" in path.read_text("utf-8")] == []
+    assert [path.name for path in (_APP / "web").rglob("*.js") if "jfif" in path.read_text("utf-8")] == []

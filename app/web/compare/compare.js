@@ -1,13 +1,13 @@
 // Two photographs held against each other, the original and a copy, behind a divider that can be moved.
 
+import { byId, el } from "../display/dom.js";
+import { bytes, capital, closeness, hundred } from "../display/words.js";
+import { example } from "../photographs/examples.js";
+import { refusal } from "../photographs/files.js";
+import { problemBlock, waitingText } from "../service/problems.js";
+import { Queue } from "../service/queue.js";
+import { compare } from "../service/service.js";
 import { comparison } from "./comparison.js";
-import { byId, el } from "./dom.js";
-import { example } from "./examples.js";
-import { refusal } from "./files.js";
-import { problemBlock, waitingText } from "./problems.js";
-import { Queue } from "./queue.js";
-import { compare } from "./service.js";
-import { bytes, capital, closeness, hundred } from "./words.js";
 
 const SIDES = { reference: "Original", distorted: "Copy" };
 

@@ -1,6 +1,6 @@
 // Where two pictures differ, as the service measured it, tinted over the copy.
 
-import { drawGrid } from "./tint.js";
+import { drawGrid } from "../display/tint.js";
 
 const CELL = 16; // pixels of the compared picture to a cell
 const NOTICED = 0.02; // a distance of colors that is just noticed side by side; less is clear

@@ -1,8 +1,8 @@
 // What lies behind a photograph's score, in full.
 
-import { dimensionBars, filled } from "./bars.js";
-import { el } from "./dom.js";
-import { DIMENSIONS, hundred, modelName, provenance } from "./words.js";
+import { dimensionBars, filled } from "../display/bars.js";
+import { el } from "../display/dom.js";
+import { DIMENSIONS, hundred, modelName, provenance } from "../display/words.js";
 
 /** What lies behind a score, to be unfolded: what was scored, every dimension and adjective, the answer as it came. */
 export function evidence(answer) {

@@ -1,14 +1,14 @@
 // Rules from one's own photographs: good ones, and bad ones if there are any, become the limits of a policy.
 
-import { byId, el, perFrame } from "./dom.js";
-import { droppedFiles, imagesOnly, refusal } from "./files.js";
+import { byId, el, perFrame } from "../display/dom.js";
+import { count, plural } from "../display/words.js";
+import { droppedFiles, imagesOnly, refusal } from "../photographs/files.js";
+import { Photo } from "../photographs/photo.js";
+import { dropThumbnail, makeThumbnail } from "../photographs/thumbnails.js";
+import { explained, problemBlock, waitingText } from "../service/problems.js";
+import { Queue } from "../service/queue.js";
+import { calibrate, score } from "../service/service.js";
 import { found } from "./found.js";
-import { Photo } from "./photo.js";
-import { explained, problemBlock, waitingText } from "./problems.js";
-import { Queue } from "./queue.js";
-import { calibrate, score } from "./service.js";
-import { dropThumbnail, makeThumbnail } from "./thumbnails.js";
-import { count, plural } from "./words.js";
 
 const KINDS = {
   good: { label: "Good photographs", hint: "Such as should pass: fifty or more, of the kind that you expect." },

@@ -1,10 +1,10 @@
 // What came of a comparison: how close the copy is, both pictures behind a divider, and what changed, and where.
 
-import { differenceBars } from "./bars.js";
+import { differenceBars } from "../display/bars.js";
+import { el } from "../display/dom.js";
+import { legend, opacitySlider } from "../display/tint.js";
+import { capital, cautions, closeness, hundred, modelName, percent, rank, reading, signed } from "../display/words.js";
 import { drawDifference } from "./difference.js";
-import { el } from "./dom.js";
-import { legend, opacitySlider } from "./tint.js";
-import { capital, cautions, closeness, hundred, modelName, percent, rank, reading, signed } from "./words.js";
 
 const SEEN = { reference: "The original", distorted: "The copy" };
 const MOST_CHANGES = 5;

@@ -1,6 +1,6 @@
 // The ways in: the buttons that choose, what is dropped anywhere on the page, and what is pasted.
 
-import { byId } from "./dom.js";
+import { byId } from "../display/dom.js";
 import { droppedFiles, imagesOnly } from "./files.js";
 
 /**

@@ -1,7 +1,7 @@
 // What is known of a photograph beside its quality: its file, at which size it was scored, and the answer's facts.
 
-import { el } from "./dom.js";
-import { bytes, capital, count, percent, scaling } from "./words.js";
+import { el } from "../display/dom.js";
+import { bytes, capital, count, percent, scaling } from "../display/words.js";
 
 const NAMES = {
   clipped_shadows: "Black shadows",

@@ -1,12 +1,12 @@
 // The set in groups of near duplicates and bursts: the one of each to keep, large, and why; the others beside it.
 
+import { byId, el, perFrame } from "../display/dom.js";
+import { bytes, count, plural } from "../display/words.js";
+import { csv, save } from "../photographs/table.js";
+import { problemBlock, waitingText } from "../service/problems.js";
+import { Queue } from "../service/queue.js";
+import { pick } from "../service/service.js";
 import { Card } from "./card.js";
-import { byId, el, perFrame } from "./dom.js";
-import { problemBlock, waitingText } from "./problems.js";
-import { Queue } from "./queue.js";
-import { pick } from "./service.js";
-import { csv, save } from "./table.js";
-import { bytes, count, plural } from "./words.js";
 
 const MOST = 64; // that the service compares at a time, whatever its settings are
 
@@ -23,7 +23,7 @@ const WORSE = {
   none: "As good; one is enough",
 };
 
-/** @type {import("./table.js").Column[]} */
+/** @type {import("../photographs/table.js").Column[]} */
 const COLUMNS = [
   { name: "file", kind: "text", path: [] },
   { name: "group", kind: "whole", path: ["group"] },

@@ -1,6 +1,6 @@
 // The dialog of one photograph of many: its report, and the way to the next.
 
-import { byId, el } from "./dom.js";
+import { byId, el } from "../display/dom.js";
 import { Report } from "./report.js";
 import { showMaps } from "./stage.js";
 

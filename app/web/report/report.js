@@ -1,13 +1,13 @@
 // The report of one photograph: the picture, large, and beside it how good it is, what is wrong, and how sure that is.
 
-import { deviatingBars, filled } from "./bars.js";
-import { el } from "./dom.js";
+import { deviatingBars, filled } from "../display/bars.js";
+import { el } from "../display/dom.js";
+import { outcomeMark, policyTitle, reasonsList } from "../display/verdict.js";
+import { capital, cautions, rank, reading, sentence, standing } from "../display/words.js";
+import { problemBlock, waitingText } from "../service/problems.js";
 import { evidence } from "./evidence.js";
 import { factRows } from "./facts.js";
-import { problemBlock, waitingText } from "./problems.js";
 import { Stage } from "./stage.js";
-import { outcomeMark, policyTitle, reasonsList } from "./verdict.js";
-import { capital, cautions, rank, reading, sentence, standing } from "./words.js";
 
 export class Report {
   #root;

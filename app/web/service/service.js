@@ -1,7 +1,7 @@
 // The service, asked over the same HTTP interface as by everybody else; nothing else of the page sends requests.
 
 // Relative to this file, so that the page works under any prefix, and under /v1.
-const BASE = new URL("..", import.meta.url);
+const BASE = new URL("../..", import.meta.url);
 const KEY_NAME = "iqa-key";
 const LONGEST_WAIT_MS = 120_000; // the service itself answers or refuses long before that
 const LONGEST_QUESTION_MS = 15_000; // for what needs no image work

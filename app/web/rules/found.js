@@ -1,9 +1,9 @@
 // The limits that were found: what to expect, the table, the pictures nearest to each, and the policy as a file.
 
-import { el } from "./dom.js";
-import { save } from "./table.js";
-import { outcomeMark } from "./verdict.js";
-import { DIMENSIONS, capital, count, percent } from "./words.js";
+import { el } from "../display/dom.js";
+import { outcomeMark } from "../display/verdict.js";
+import { DIMENSIONS, capital, count, percent } from "../display/words.js";
+import { save } from "../photographs/table.js";
 
 const EXPOSURES = { p99_luminance: "Brightest parts", clipped_highlights: "White highlights" };
 const MOST_PICTURES = 12;

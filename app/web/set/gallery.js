@@ -1,9 +1,9 @@
 // The set of photographs as it is shown: sorted, filtered, counted.
 
+import { byId, el, perFrame } from "../display/dom.js";
+import { OUTCOMES } from "../display/verdict.js";
+import { DIMENSIONS, plural, rank } from "../display/words.js";
 import { Card } from "./card.js";
-import { byId, el, perFrame } from "./dom.js";
-import { OUTCOMES } from "./verdict.js";
-import { DIMENSIONS, plural, rank } from "./words.js";
 
 const NEW_PER_FRAME = 24; // cards; many more at once would hold up the page
 const DIRECTIONS = { order: ["Newest first", "Oldest first"], name: ["Z to A", "A to Z"] };

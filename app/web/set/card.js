@@ -1,11 +1,11 @@
 // One photograph's tile in the set: its picture, and in short what the service said of it.
 
-import { deviatingBars } from "./bars.js";
-import { el, parts } from "./dom.js";
-import { drawMap } from "./map.js";
-import { problemBlock, waitingText } from "./problems.js";
-import { mainReasons, outcomeMark } from "./verdict.js";
-import { cautions, rank, reading, scaling, sentence } from "./words.js";
+import { deviatingBars } from "../display/bars.js";
+import { el, parts } from "../display/dom.js";
+import { drawMap } from "../display/map.js";
+import { mainReasons, outcomeMark } from "../display/verdict.js";
+import { cautions, rank, reading, scaling, sentence } from "../display/words.js";
+import { problemBlock, waitingText } from "../service/problems.js";
 
 const MAP_SIDE = 240; // pixels; the tile's picture is small
 const MOST_BARS = 2;

@@ -1,7 +1,7 @@
 // What each problem means to the person before the page, and what can be done about it.
 
-import { el } from "./dom.js";
-import { bytes, count } from "./words.js";
+import { el } from "../display/dom.js";
+import { bytes, count } from "../display/words.js";
 
 // By the slug of the service's contract: a title, and a function of the problem to what happened and what to do.
 // `again` is whether asking again can help without anything being changed.

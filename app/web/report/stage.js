@@ -1,9 +1,9 @@
 // A photograph, large: with the places of its faults marked, and the map of its quality over it on request.
 
-import { el } from "./dom.js";
-import { depth, drawMap, summary, valueAt } from "./map.js";
-import { legend, opacitySlider } from "./tint.js";
-import { capital, hundred } from "./words.js";
+import { el } from "../display/dom.js";
+import { depth, drawMap, summary, valueAt } from "../display/map.js";
+import { legend, opacitySlider } from "../display/tint.js";
+import { capital, hundred } from "../display/words.js";
 
 const WIDE = 1.3; // width to height, from which on a picture may fill the width
 

@@ -1,6 +1,6 @@
 // Examples for a first look: one good photograph, and what is made of it here, blurred, dark and compressed.
 
-import { byId, el } from "./dom.js";
+import { byId, el } from "../display/dom.js";
 
 const RADIUS = 4; // pixels; three passes of it are close to a Gaussian of sigma 4.5
 const PASSES = 3;
@@ -63,7 +63,7 @@ function nameOf(kind) {
 }
 
 async function make(kind) {
-  original ??= fetch(new URL("example.jpg", import.meta.url)).then((response) => response.blob());
+  original ??= fetch(new URL("../example.jpg", import.meta.url)).then((response) => response.blob());
   const { change, quality = 0.92 } = KINDS[kind];
   const blob = kind === "good" ? await original : await changed(await original, change, quality);
   return new File([blob], nameOf(kind), { type: "image/jpeg" });

@@ -1,7 +1,7 @@
 // Files from outside: chosen, dropped (whole folders too) and pasted, and what can be told of them before sending.
 
-import { Problem } from "./service.js";
-import { count, bytes } from "./words.js";
+import { count, bytes } from "../display/words.js";
+import { Problem } from "../service/service.js";
 
 const MOST_IN_FOLDERS = 5000;
 

@@ -1,6 +1,6 @@
 // The dialog that asks for a key, once for all requests that need one.
 
-import { byId } from "./dom.js";
+import { byId } from "../display/dom.js";
 import { enterKey, forgetKey, hasKey, onKeyNeeded } from "./service.js";
 
 const SENDABLE = /^[\x21-\x7e]+$/; // in a header; anything else is no key, and could not even be sent
