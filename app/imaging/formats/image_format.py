@@ -62,8 +62,8 @@ class ImageFormat:
         check: raises :class:`Unreadable` for an opened image that is not decoded here.
         decode: from the opened image, perhaps reduced, and the file: the image that is converted, and coded
             warnings about it. Where Pillow itself notices damage, this leaves the decoding to it.
-        check_pixels: raises for the image that was converted, and its file, where pixels are missing of which
-            Pillow says nothing. Not part of `decode`: what a file's samples are is told before they are loaded.
+        check_pixels: raises for the converted image, and its file, if pixels are missing of which Pillow says
+            nothing. Not part of `decode`: what the samples are is told before they are loaded.
         bytes_per_pixel: memory that decoding takes at most per pixel, as measured, until they are upright
             sRGB.
         reduced_bytes_per_pixel: the same for a file that is decoded at a reduced size; None where none is.
