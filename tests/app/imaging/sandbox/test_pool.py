@@ -5,6 +5,7 @@ import gc
 import hashlib
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from app.errors import (
     InternalError,
     InvalidImage,
     Overloaded,
+    ServiceError,
     SizeMismatch,
     UnsupportedMediaType,
     WorkerUnavailable,
@@ -365,6 +367,27 @@ def test_a_flood_of_memory_ends_at_the_process_own_limit() -> None:
         with pytest.raises(InvalidImage, match="more memory"):
             _decode(decoders, marked(encoded(CAT)))
         assert _pids(decoders) == before
+
+
+def test_what_was_decoded_before_changes_nothing(decoders: Decoders) -> None:
+    whole = [
+        encoded(CAT[:160, :200], format) for format in ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
+    ]
+    deep = Image.fromarray(CAT[:160, :200, 0].astype(np.uint16) * 257)
+    whole += [encoded(deep, "PNG"), turned(CAT[:160, :200], 6), encoded(Image.fromarray(CAT).convert("CMYK"))]
+    files = [*whole, *(data[: len(data) // 2] for data in whole), b"nothing"]
+
+    def outcome(data: bytes) -> tuple[object, ...]:
+        try:
+            fitted = _decode(decoders, data).result.fitted
+        except ServiceError as error:
+            return error.slug, error.detail
+        return fitted.provenance, fitted.warnings, fitted.facts, fitted.pixels["full"].tobytes()
+
+    first = [outcome(data) for data in files]
+    for seed in range(3):
+        for number in random.Random(seed).sample(range(len(files)), len(files)):
+            assert outcome(files[number]) == first[number]
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
