@@ -24,10 +24,13 @@ _POSSIBLE: Final[Mapping[FaultName, float]] = {
     "compression": 0.8,
 }
 """The faults that can have a place, and from which strength one is named that has."""
-_BY_ALL: Final = frozenset[FaultName]({"blur"})
-"""Those that all models must find so strong, not one of them: softness of a part is intended more often."""
+_BY_ALL: Final = frozenset[FaultName]({"blur", "compression"})
+"""Those that all models must find so strong, not one of them: softness of a part is intended more often, and
+what is built of rows has steps where blocks would have them."""
 _MUCH_NOISE: Final = 0.5
 """Strength from which sharpness may be that of noise."""
+_BLOCKY: Final = 0.9
+"""Strength of compression, by all models, that is believed where the pixels show blocks."""
 _CERTAIN: Final = 0.97
 """Strength of compression, by all models, that is believed where the pixels show no blocks.
 
@@ -93,7 +96,7 @@ def in_pixels(
         found["blur"] = "whole"
     ruined = any(certain(fault.name, _RUINED) for fault in FAULTS if fault.name != "compression")
     blocks = (
-        (regions.blocks and not (regions.grainy and "noise" in evident))
+        (regions.blocks and certain("compression", _BLOCKY) and not (regions.grainy and "noise" in evident))
         or (certain("compression", _CERTAIN) and not ruined)
         or (jpeg_quality or 100) <= _LOW_QUALITY
     )
