@@ -18,8 +18,9 @@ Whether anything is sharp, is told by edges: of the contrast of a cell, blur let
 a small share only, whatever is in the picture.
 
 The thresholds of parts were chosen on 60 pristine photographs of the training part with a half or the center
-blurred, made noisy, compressed or darkened, and untouched; those of sharp subjects, of where softness ends,
-of blocks and of grain on half of the held-out photographs, and their copies with blurred backgrounds.
+blurred, made noisy, compressed or darkened, and untouched; those of where softness ends and of fine grain on
+half of the held-out photographs; those of sharp subjects, of blocks and of coarse grain on 1,800 photographs
+of the training part, and on copies with blurred backgrounds, compressed, scaled and cropped.
 """
 
 import math
@@ -66,11 +67,14 @@ _OVER_NOISE: Final = 16.0
 """Least contrast in standard deviations of the picture's noise, whose steps are no edges."""
 _SUBJECT_SIDE: Final = 5
 _SUBJECT: Final = 3
-"""Fewest cells with a steep step across, and with one down, in a square of that side where something is sharp.
+"""Fewest cells with a steep step across, and with one down, in such a square where something is sharp.
 
-Both, since motion leaves the edges along it as they are; close together, since a stamp of the camera, sparks
-and grain are sharp here and there in pictures that are blurred.
+Both, since motion leaves the edges along it as they are; close together, since sparks and grain are sharp
+here and there in pictures that are blurred. Of photographs of the training part that people and bpclip find
+bad, and bpclip blurred, 29 % are taken to have a sharp subject; 40 % by a share of all cells.
 """
+_STAMPED: Final = (0.75, 0.33)
+"""From which share of the height on, and how far from both sides, cameras print their name or the date."""
 _SEPARATED: Final = 0.71
 """Area under ROC by which the softness of a part must tell its cells from those opposite."""
 _STRIP: Final = 3  # cells on each side of the middle, between which softness that is a fault jumps
@@ -96,7 +100,7 @@ _OUTER: Final = (0.38, 0.47)
 _GRAINY: Final = 2.2
 """Least badness, of noise, of four fifths of the cells of a picture with noise all over, or fine texture."""
 _COARSE_GRAIN: Final = 3.0
-"""Least mean response to the mask, of means of 2 x 2 pixels, of nine tenths of the cells of such a picture."""
+"""Least mean response to the mask, of means of 2 x 2 pixels, of nine tenths of such cells."""
 _EVEN: Final = 0.6
 """Least share of the median that it has there: texture is not everywhere alike."""
 _FINE: Final = 0.55
@@ -248,12 +252,12 @@ def _mask_response(cells: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _has_subject(cells: _Cells, grid: _Grid) -> bool:
-    """Whether sharp cells lie close together somewhere."""
-    across, down = (
-        sliding_window_view(steep.reshape(grid.rows, grid.columns), (_SUBJECT_SIDE, _SUBJECT_SIDE))
-        for steep in (cells.steep_across, cells.steep_down)
-    )
-    sharp = np.minimum(np.count_nonzero(across, axis=(2, 3)), np.count_nonzero(down, axis=(2, 3)))
+    """Whether sharp cells lie close together somewhere, but for the lower corners."""
+    steep = np.stack([cells.steep_across, cells.steep_down]).reshape(2, grid.rows, grid.columns)
+    lowest, width = round(_STAMPED[0] * grid.rows), round(_STAMPED[1] * grid.columns)
+    steep[:, lowest:, :width] = steep[:, lowest:, -width:] = False
+    squares = sliding_window_view(steep, (_SUBJECT_SIDE, _SUBJECT_SIDE), axis=(1, 2))
+    sharp = np.count_nonzero(squares, axis=(3, 4)).min(axis=0)
     return bool(sharp.max() >= _SUBJECT)
 
 

@@ -51,8 +51,8 @@ _OF_TINT: Final = 0.2
 _BLOCK: Final = 4
 _BLOCKS: Final = 2**12
 
-# Of 40 photographs with two fifths of their saturation 23 % have a twentieth so vivid, with a fifth none; with
-# three fifths of their contrast none has such a range of tones.
+# Of 40 photographs with two fifths of their saturation 23 % have a twentieth so vivid, with a fifth none; of
+# those with three fifths of their contrast none has such a range of tones.
 _VIVID: Final = 60
 _RANGE_OF_TONES: Final = 145
 _TWENTIETH: Final = 0.05

@@ -87,7 +87,7 @@ def in_pixels(
     if regions.cut_out and exposure.clipped_highlights < _CLIPPED_SUBJECT:
         ruled_out |= _OF_A_BACKGROUND
     ruled_out |= {name for name, plain in _OPPOSITE_SEEN.items() if getattr(regions, plain)}
-    if "dull" in ruled_out and any(map(_more_dull, words)):
+    if regions.vivid and any(map(_more_dull, words)):
         ruled_out |= {"oversaturated"}  # what looks like both is neither
     seen = [name for name, region in found.items() if region not in ("whole", "background")]
     seen += ["noise"] if regions.grainy and "noise" not in seen else []
@@ -102,7 +102,8 @@ def in_pixels(
     )
     unseen: set[FaultName] = set()
     # The edges of noise and of blocks are sharp, too, so where there is much of them nothing need be.
-    coarse = blocks or certain("compression", _CERTAIN) or regions.grainy or likely("noise", _MUCH_NOISE)
+    rough = regions.blocks or certain("compression", _CERTAIN) or regions.grainy
+    coarse = blocks or rough or likely("noise", _MUCH_NOISE)
     if regions.sharp_subject and found["blur"] == "whole" and not coarse:
         unseen.add("blur")  # it is intended
     if not blocks and "compression" not in evident:
