@@ -301,9 +301,7 @@ class Decoders:
         """The process, or None: then it is buried, before images that are not at fault find no memory."""
         if not decoder.worn:
             return decoder
-        self._tell(
-            work, "an image left a decoding process with too little memory, which is replaced", attempt
-        )
+        self._tell(work, "an image left a decoding process with too little memory, which is replaced", attempt)
         self._bury(decoder)
         self._on_restart()
         return None
