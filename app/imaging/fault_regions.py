@@ -27,7 +27,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -186,7 +186,7 @@ _BLOCKY: Final = _Criterion(0.4, 0.4, 0.3, rest=0.6)
 def find_regions(pixels: NDArray[np.uint8], native: NDArray[np.uint8] | None) -> FaultRegions:
     """Where the faults of a picture lie, if it has them.
 
-    It takes about 0.9 ms for 512 x 384 pixels.
+    It takes about 1.3 ms for 512 x 384 pixels.
 
     Args:
         pixels: ``(H, W, 3)`` uint8 sRGB, as a model sees them.
@@ -244,11 +244,12 @@ def _measured(pixels: NDArray[np.uint8], grid: _Grid) -> _Cells:
     return _Cells(blur, coarse > _TEXTURED, np.log(response + 0.5), coarse_grain, dark, *steep)
 
 
-def _mask_response(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+def _mask_response(cells: NDArray[np.floating[Any]]) -> _Values:
     """The mean response of each cell to the mask [1 -2 1; -2 4 -2; 1 -2 1]."""
     # It is a second difference of columns and of rows.
-    response: NDArray[np.float32] = np.abs(np.diff(np.diff(cells, 2, axis=2), 2, axis=1))
-    return response.reshape(len(cells), -1).mean(axis=1)
+    response = np.abs(np.diff(np.diff(cells, 2, axis=2), 2, axis=1)).reshape(len(cells), -1)
+    mean: _Values = response.mean(axis=1)
+    return mean
 
 
 def _has_subject(cells: _Cells, grid: _Grid) -> bool:

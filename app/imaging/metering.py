@@ -95,14 +95,16 @@ def strong_colors_and_contrast(pixels: NDArray[np.uint8]) -> tuple[bool, bool]:
     Args:
         pixels: ``(H, W, 3)`` uint8 sRGB.
     """
-    sums = _block_sums(pixels)
-    if not sums.size:
+    red, green, blue = map(np.ascontiguousarray, _block_sums(pixels))
+    if not red.size:
         return False, False
-    chroma, tones = np.sort(sums.max(axis=0) - sums.min(axis=0)), np.sort(sums.T @ np.array((2, 5, 1)) / 8)
-    edge = round(_TWENTIETH * (len(tones) - 1))
+    chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    low = round(_TWENTIETH * (red.size - 1))
+    high = red.size - 1 - low
+    tones = np.partition((2 * red + 5 * green + blue) >> 3, (low, high))
     return (
-        bool(chroma[-1 - edge] >= _VIVID * _BLOCK**2),
-        bool(tones[-1 - edge] - tones[edge] >= _RANGE_OF_TONES * _BLOCK**2),
+        bool(np.partition(chroma, high)[high] >= _VIVID * _BLOCK**2),
+        bool(tones[high] - tones[low] >= _RANGE_OF_TONES * _BLOCK**2),
     )
 
 
