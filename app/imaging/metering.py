@@ -51,6 +51,12 @@ _OF_TINT: Final = 0.2
 _BLOCK: Final = 4
 _BLOCKS: Final = 2**12
 
+# Of 40 photographs with two fifths of their saturation 23 % have a twentieth so vivid, with a fifth none; of
+# those with three fifths of their contrast none has such a range of tones.
+_VIVID: Final = 60
+_RANGE_OF_TONES: Final = 145
+_TWENTIETH: Final = 0.05
+
 _CODES: Final = np.arange(256) / 255
 _LINEAR: Final = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4)
 _PARTS: Final = [np.round(_SCALE * weight * _LINEAR).astype(np.uint16) for weight in (0.2126, 0.7152, 0.0722)]
@@ -78,6 +84,28 @@ def is_monochrome(pixels: NDArray[np.uint8]) -> bool:
         mean = np.interp(place - 0.5, present, sums[present] / count[present])
         colored |= np.abs(difference - mean) > _COLORED * _BLOCK**2 + _OF_TINT * np.abs(mean)
     return bool(np.count_nonzero(colored) <= _MOST_COLORED * colored.size)
+
+
+def strong_colors_and_contrast(pixels: NDArray[np.uint8]) -> tuple[bool, bool]:
+    """Whether a picture is not dull, as a twentieth of it is vivid; and whether it is not low in contrast.
+
+    A vivid block of pixels has 60 levels between its strongest and its weakest channel. Contrast is not low
+    where 145 levels lie between the twentieth of the blocks that is darkest and that which is brightest.
+
+    Args:
+        pixels: ``(H, W, 3)`` uint8 sRGB.
+    """
+    red, green, blue = map(np.ascontiguousarray, _block_sums(pixels))
+    if not red.size:
+        return False, False
+    chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    low = round(_TWENTIETH * (red.size - 1))
+    high = red.size - 1 - low
+    tones = np.partition((2 * red + 5 * green + blue) >> 3, (low, high))
+    return (
+        bool(np.partition(chroma, high)[high] >= _VIVID * _BLOCK**2),
+        bool(tones[high] - tones[low] >= _RANGE_OF_TONES * _BLOCK**2),
+    )
 
 
 def _block_sums(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:

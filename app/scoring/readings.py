@@ -24,20 +24,27 @@ _POSSIBLE: Final[Mapping[FaultName, float]] = {
     "compression": 0.8,
 }
 """The faults that can have a place, and from which strength one is named that has."""
-_BY_ALL: Final = frozenset[FaultName]({"blur"})
-"""Those that all models must find so strong, not one of them: softness of a part is intended more often."""
+_BY_ALL: Final = frozenset[FaultName]({"blur", "compression"})
+"""Those that all models must find so strong, not one of them: softness of a part is intended more often, and
+what is built of rows has steps where blocks would have them."""
 _MUCH_NOISE: Final = 0.5
 """Strength from which sharpness may be that of noise."""
+_BLOCKY: Final = 0.9
+"""Strength of compression, by all models, that is believed where the pixels show blocks."""
 _CERTAIN: Final = 0.97
 """Strength of compression, by all models, that is believed where the pixels show no blocks.
 
 That happens where a picture was compressed before it was scaled or cropped, and with other codecs than JPEG.
 """
+_RUINED: Final = 0.6
+"""Strength of another fault, by all models, from which they take what that fault left for blocks."""
 _SURE: Final = 0.9
 """Strength from which one model is sure of a fault, so that another does not praise the opposite."""
 _OF_A_BACKGROUND: Final[frozenset[FaultName]] = frozenset({"overexposed", "dull"})
 """What models find in a white background."""
 _CLIPPED_SUBJECT: Final = 0.05
+_OPPOSITE_SEEN: Final[Mapping[FaultName, str]] = {"dull": "vivid", "low-contrast": "contrasty"}
+"""Faults that pictures do not have of which the other measure is true."""
 _LOW_QUALITY: Final = 60
 """JPEG's quality up to which its blocks are there, whether they show all over or not."""
 
@@ -79,20 +86,34 @@ def in_pixels(
     ruled_out = frozenset(name for name in exposure.excluded if found.get(name, "whole") == "whole")
     if regions.cut_out and exposure.clipped_highlights < _CLIPPED_SUBJECT:
         ruled_out |= _OF_A_BACKGROUND
+    ruled_out |= {name for name, plain in _OPPOSITE_SEEN.items() if getattr(regions, plain)}
+    if regions.vivid and any(map(_more_dull, words)):
+        ruled_out |= {"oversaturated"}  # what looks like both is neither
     seen = [name for name, region in found.items() if region not in ("whole", "background")]
     seen += ["noise"] if regions.grainy and "noise" not in seen else []
     evident = [name for name in seen if (certain if name in _BY_ALL else likely)(name, _POSSIBLE[name])]
     if "blur" not in evident:
         found["blur"] = "whole"
-    blocks = regions.blocks or certain("compression", _CERTAIN) or (jpeg_quality or 100) <= _LOW_QUALITY
+    ruined = any(certain(fault.name, _RUINED) for fault in FAULTS if fault.name != "compression")
+    blocks = (
+        (regions.blocks and certain("compression", _BLOCKY) and not (regions.grainy and "noise" in evident))
+        or (certain("compression", _CERTAIN) and not ruined)
+        or (jpeg_quality or 100) <= _LOW_QUALITY
+    )
     unseen: set[FaultName] = set()
     # The edges of noise and of blocks are sharp, too, so where there is much of them nothing need be.
-    if regions.sharp_subject and found["blur"] == "whole" and not blocks and not likely("noise", _MUCH_NOISE):
+    rough = regions.blocks or certain("compression", _CERTAIN) or regions.grainy
+    coarse = blocks or rough or likely("noise", _MUCH_NOISE)
+    if regions.sharp_subject and found["blur"] == "whole" and not coarse:
         unseen.add("blur")  # it is intended
     if not blocks and "compression" not in evident:
         unseen.add("compression")  # what looks like it is blur, noise or darkness
     doubted = [name for name in _POSSIBLE if likely(name, _SURE)]
     return PixelEvidence(found, evident, ruled_out | unseen, doubted)
+
+
+def _more_dull(words: Mapping[str, float]) -> bool:
+    return _BY_NAME["dull"].strength(words) > _BY_NAME["oversaturated"].strength(words)
 
 
 def in_words(

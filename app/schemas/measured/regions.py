@@ -22,8 +22,11 @@ class FaultRegions:
             of the rest may be intended.
         cut_out: whether the picture is a subject on a white background, which is no fault of exposure or
             color.
-        blocks: whether the borders of JPEG's blocks show all over the picture at the size of its file.
+        blocks: whether the borders of JPEG's blocks are to be seen all over the picture at the size of its
+            file.
         grainy: whether nearly nothing in the picture is free of noise or of texture as fine.
+        vivid: whether a part of the picture has strong colors, so that it is not dull.
+        contrasty: whether its tones range so far that its contrast is not low.
     """
 
     blur: Region = "whole"
@@ -34,6 +37,8 @@ class FaultRegions:
     cut_out: bool = False
     blocks: bool = False
     grainy: bool = False
+    vivid: bool = False
+    contrasty: bool = False
 
 
 NO_REGIONS: Final = FaultRegions()

@@ -30,9 +30,9 @@ def darkened(photo: Pixels) -> Pixels:
     return (255 * (0.08 * (photo / 255) ** 2.2) ** (1 / 2.2)).astype(np.uint8)
 
 
-def compressed(photo: Pixels) -> Pixels:
+def compressed(photo: Pixels, quality: int = 6) -> Pixels:
     data = io.BytesIO()
-    Image.fromarray(photo).save(data, "JPEG", quality=6)
+    Image.fromarray(photo).save(data, "JPEG", quality=quality)
     return np.asarray(Image.open(data))
 
 
@@ -123,6 +123,36 @@ def test_blocks_and_grain_all_over_are_seen(name: str) -> None:
     assert blocky.blocks
     assert grainy.grainy
     assert not find_regions(compressed(photo)[:, 3:], compressed(photo)[:, 3:]).blocks
+
+
+@pytest.mark.parametrize("name", ["china", "coffee", "flower"])
+def test_coarse_grain_is_seen_and_is_not_blocks(name: str) -> None:
+    """As a camera leaves it that takes a photograph in the dark, smooths and scales it."""
+    dark = (0.3 * blurred(named()[name], 1)).astype(float)
+    grain = np.random.default_rng(1).normal(0, 12, (*dark.shape[:2], 1))
+    grain = blurred(np.clip(128 + 2 * grain, 0, 255).astype(np.uint8)[..., 0], 1)[..., None] - 128.0
+    taken = np.clip(dark + grain, 0, 255).astype(np.uint8)
+    found = find_regions(compressed(taken, 75), compressed(taken, 75))
+    assert (found.grainy, found.blocks) == (True, False)
+    smooth = compressed(dark.astype(np.uint8), 75)
+    assert not find_regions(smooth, smooth).grainy
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stamp_on_a_blurred_photograph_is_no_subject(name: str) -> None:
+    soft = blurred(named()[name], 3).copy()
+    soft[-60:-44, 20:44] = soft[-30:-22, 20:40] = 255
+    assert not find_regions(soft, None).sharp_subject
+
+
+def test_strong_colors_and_contrast_are_seen() -> None:
+    photo = named()["coffee"]
+    gray = photo.mean(axis=2, keepdims=True)
+    faded = (gray + 0.2 * (photo - gray)).astype(np.uint8)
+    flat = (100 + 0.3 * (photo - 100.0)).astype(np.uint8)
+    found = [find_regions(each, each) for each in (photo, faded, flat)]
+    assert [each.vivid for each in found] == [True, False, False]
+    assert [each.contrasty for each in found] == [True, True, False]
 
 
 def test_blocks_are_looked_for_only_where_they_would_lie() -> None:

@@ -147,6 +147,12 @@ def test_compression_is_named_where_pixels_show_blocks_or_all_models_are_certain
     assert messages(FaultRegions(compression="top"), result(0.6, blocky=0.7)) == []
     assert messages(FaultRegions(), certain) == messages(FaultRegions(), certain, certain) == ["blocky"]
     assert messages(FaultRegions(), certain, blocky) == []
+    # What is built of rows has steps, too; and what is ruined otherwise looks blocky to models.
+    assert messages(FaultRegions(blocks=True), blocky, result(0.6, blocky=0.8)) == []
+    assert messages(FaultRegions(compression="top"), blocky, result(0.6, blocky=0.7)) == []
+    dark = {"blocky": 0.98, "dark": 0.9, "underexposed": 0.9}
+    assert messages(FaultRegions(), result(0.6, **dark)) == ["underexposed"]
+    assert messages(FaultRegions(), result(0.6, **dark), certain) == ["blocky", "underexposed"]
 
     def of_file(quality: int | None) -> bool:
         return "compression" not in readings.in_pixels(FaultRegions(), MIDDLING, [blocky], quality).excluded
@@ -159,6 +165,16 @@ def test_noise_all_over_is_evident_where_a_model_thinks_it_possible() -> None:
     assert messages(FaultRegions(), doubtful) == []
     assert messages(FaultRegions(grainy=True), doubtful) == ["slightly noisy"]
     assert messages(FaultRegions(grainy=True), result(0.6)) == []
+    both = result(0.6, blocky=0.9, noisy=0.25, grainy=0.25, speckled=0.25)
+    assert messages(FaultRegions(grainy=True, blocks=True), both) == ["slightly noisy"]
+
+
+def test_what_is_vivid_is_not_dull_and_what_has_contrast_is_not_flat() -> None:
+    pale = result(0.6, dull=0.9, faded=0.9, oversaturated=0.8, flat=0.9, washed_out=0.9, murky=0.9)
+    assert messages(FaultRegions(), pale) == ["low in contrast", "dull in color"]
+    assert messages(FaultRegions(vivid=True), pale) == ["low in contrast"]  # nor is it oversaturated
+    assert messages(FaultRegions(contrasty=True), pale) == ["dull in color"]
+    assert messages(FaultRegions(vivid=True), result(0.6, oversaturated=0.9)) == ["oversaturated"]
 
 
 def models(*percentiles: float | None) -> dict[str, Any]:

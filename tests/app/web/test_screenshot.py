@@ -66,13 +66,7 @@ def test_good_photographs_are_not_blamed_and_spoilt_ones_are(bundled: tuple[Page
     for name, photo in photos.items():
         sentence, reading = says(photo)
         assert reading in ("Good", "Excellent"), name
-        if name == "chelsea":
-            assert sentence == "Slightly dull in color."  # a brown cat before gray
-        else:
-            assert not re.search("blur|soft|noisy|exposed|low in|dull|over", sentence.lower()), (
-                name,
-                sentence,
-            )
+        assert not re.search("blur|soft|noisy|exposed|low in|dull|over", sentence.lower()), (name, sentence)
     for name in ("astronaut", "chelsea", "china"):
         sentence, reading = says(photos[name].filter(ImageFilter.GaussianBlur(3)))
         assert sentence.startswith("Blurry"), (name, sentence)

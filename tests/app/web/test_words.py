@@ -77,8 +77,8 @@ def test_a_disagreement_is_a_caution(page: Page) -> None:
 def calibrated_url(
     weights_environment: dict[str, str], weights_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A service whose BPCLIP calls everything oversaturated."""
-    always = {"oversaturated": Thresholds(slight=0.0, strong=0.0)}
+    """A service whose BPCLIP calls everything noisy."""
+    always = {"noise": Thresholds(slight=0.0, strong=0.0)}
     folder = tmp_path_factory.mktemp("calibrated")
     path = calibrated(weights_folder / "bpclip.safetensors", "bpclip", folder, faults=always)
     with running(weights_environment | {"IQA_BPCLIP_WEIGHTS": str(path)}) as (_, client):
@@ -92,7 +92,7 @@ def test_photographs_are_described_by_the_calibration_of_the_weights(
         drop(page, photographs)
         await_counts(page, "3 of 3 scored")
         for name in photographs:
-            expect(card(page, name).locator("[data-part=sentence]")).to_have_text("Oversaturated.")
+            expect(card(page, name).locator("[data-part=sentence]")).to_have_text("Noisy.")
             expect(card(page, name).locator("[data-part=reading]")).to_have_text(
                 re.compile("^(Fair|Poor|Bad)$")
             )
