@@ -19,8 +19,10 @@ _LOOK_S: Final = 0.25
 """How often a thread looks again at a line in which none may go: memory is given back silently."""
 _PATIENCE: Final = 0.5
 """Longest wait, as a part of the time in which an image must begin."""
+_SHARE: Final = 0.9
+"""Part of its time in which an image must be decoded by what is expected, and by how late others were."""
 _PAIR_SHARE: Final = 0.7
-"""Part of its time in which a pair must be decoded and compared by what is expected."""
+"""The same of a pair, which must be compared, too."""
 _BULK_PATIENCE: Final = 0.9
 """The same for images of a batch, few of which are in line at a time."""
 
@@ -150,19 +152,20 @@ class Turns:
         """
         now = time.monotonic()
         with self._changed:
-            wait_s, own_s, share = self._line.wait_s(turn, now), turn.cost_s, 1.0
+            wait_s, own_s, share = self._line.wait_s(turn, now), turn.cost_s, _SHARE
             if turn.large or work.kind != "score":  # comparisons go before them
                 wait_s += sum(self._owed_s.values()) / self._line.large_slots(now)
+            late_s = wait_s
             if turn.large:
                 work.expected = wait_s, now
-                wait_s *= self._foresight.factor
+                late_s *= self._foresight.factor
             if work.kind == "keep":
                 compared = self._cost(header, "compare")
                 self._owed_s[work] = compared.seconds(1, header.width * header.height)
                 own_s, share = own_s + self._owed_s[work], _PAIR_SHARE
         # One alone is always tried: what is expected may be wrong.
         if wait_s > 0:
-            _require(wait_s + own_s - share * (work.deadline - now))
+            _require(late_s + own_s - share * (work.deadline - now))
         if not turn.urgent:
             patience = _BULK_PATIENCE if work.asker.bulk else _PATIENCE
             _require(wait_s - patience * (work.deadline - work.asked))

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -367,6 +368,19 @@ def test_a_flood_of_memory_ends_at_the_process_own_limit() -> None:
         with pytest.raises(InvalidImage, match="more memory"):
             _decode(decoders, marked(encoded(CAT)))
         assert _pids(decoders) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of other processes are Linux's")
+def test_the_limit_of_processor_time_is_set_by_the_clock_that_the_kernel_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used_s = 5000.0
+    clocks = {0: used_s, 2: 0.9 * used_s}  # all time by ticks; all time, precisely
+    monkeypatch.setattr("app.imaging.sandbox.process.time.clock_gettime", lambda clock: clocks[clock & 7])
+    with _opened(timeout_s=20.0) as decoders:
+        _decode(decoders, encoded(CAT))
+        soft, _ = resource.prlimit(_pids(decoders)[0], resource.RLIMIT_CPU)
+    assert soft - used_s >= 20
 
 
 def test_what_was_decoded_before_changes_nothing(decoders: Decoders) -> None:
