@@ -56,7 +56,7 @@ class LoopTurns:
         self._turning = False
 
     def parse(self, caller: Hashable, step: Callable[[], None], *, first: bool = False) -> None:
-        """Parses what has arrived of a caller, now or in a later turn; `first` of all that is the caller's."""
+        """Parses what has arrived of a caller, now or in a later turn; `first` of what is the caller's."""
         self._turn_on()
         if not self._busy:
             self._take((step, 0.0))

@@ -83,6 +83,18 @@ def test_what_has_been_parsed_goes_before_what_has_not() -> None:
     asyncio.run(told())
 
 
+def test_what_ends_a_request_goes_before_new_ones() -> None:
+    async def told() -> None:
+        turns, done = LoopTurns(), list[str]()
+        turns.parse("a", partial(_busy, done, "long"))
+        turns.parse("a", partial(done.append, "head"))
+        turns.parse("a", partial(done.append, "body"), first=True)
+        await _all_done(done, 3)
+        assert done == ["long", "body", "head"]
+
+    asyncio.run(told())
+
+
 def test_requests_begun_count_though_they_run_later() -> None:
     async def told() -> None:
         turns, done = LoopTurns(), list[str]()
@@ -283,5 +295,23 @@ def test_a_client_that_has_left_is_not_begun_with() -> None:
         for _ in range(10):
             await asyncio.sleep(0)
         assert world.app.begun == []
+
+    asyncio.run(told())
+
+
+def test_the_rest_of_a_body_does_not_wait_for_further_heads() -> None:
+    async def told() -> None:
+        world = _World()
+        sending, _ = world.connect()
+        others = [world.connect()[0] for _ in range(3)]
+        sending.data_received(_POST + b"Content-Length: 10\r\n\r\n12345")
+        await world.until(lambda: world.app.begun)
+        world.use_up()
+        for number, other in enumerate(others):
+            other.data_received(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number)
+        sending.data_received(b"67890")
+        await world.until(lambda: len(world.app.begun) > 1)
+        assert world.app.bodies == [b"1234567890"]
+        await world.until(lambda: len(world.app.bodies) == 4)
 
     asyncio.run(told())
