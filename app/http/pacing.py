@@ -24,12 +24,8 @@ _MOST_PROBES: Final = 8
 """So many probes a turn go before everything else; further ones take their turn."""
 _PROBES: Final = tuple(b"GET %b " % path for path in (b"/livez", b"/readyz", b"/v1/livez", b"/v1/readyz"))
 _LONGEST_PROBE: Final = 1024
-_PIECE: Final = 2 * 1024
-"""Bytes that are parsed in a step, but for bodies of known length: a few heads, or thousands of chunks.
-
-All requests of a step begin before the next step. With 16 KiB, whose address a hundred others shared that
-pipelined requests waited for seconds.
-"""
+_PIECE: Final = 16 * 1024
+"""Bytes that are parsed in a step, but for bodies of known length: they can be thousands of chunks."""
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
 _Step = tuple[Callable[[], None], float]
