@@ -38,8 +38,8 @@ That happens where a picture was compressed before it was scaled or cropped, and
 """
 _RUINED: Final = 0.6
 """Strength of another fault, by all models, from which they take what that fault left for blocks."""
-_SURE: Final = 0.9
-"""Strength from which one model is sure of a fault, so that another does not praise the opposite."""
+_DOUBT: Final = 0.5
+"""Strength from which a fault is likelier than not to one model; no other praises the opposite then."""
 _OF_A_BACKGROUND: Final[frozenset[FaultName]] = frozenset({"overexposed", "dull"})
 """What models find in a white background."""
 _CLIPPED_SUBJECT: Final = 0.05
@@ -108,7 +108,7 @@ def in_pixels(
         unseen.add("blur")  # it is intended
     if not blocks and "compression" not in evident:
         unseen.add("compression")  # what looks like it is blur, noise or darkness
-    doubted = [name for name in _POSSIBLE if likely(name, _SURE)]
+    doubted = [name for name in _POSSIBLE if likely(name, _DOUBT)]
     return PixelEvidence(found, evident, ruled_out | unseen, doubted)
 
 

@@ -79,12 +79,13 @@ def test_a_white_background_is_no_fault() -> None:
     assert readings.in_words(pale[0], CALIBRATED, seen=seen)["faults"] == []
 
 
-def test_what_another_model_is_sure_of_is_not_praised() -> None:
+def test_what_another_model_doubts_is_not_praised() -> None:
     soft = dict.fromkeys(SOFT, 0.95)
     for models, summary in (
         ([result(0.6), result(0.6, **soft)], "Clean, with good contrast."),
         ([result(0.6), result(0.6, **SOFT)], "Clean, with good contrast."),
-        ([result(0.6), result(0.6, **dict.fromkeys(SOFT, 0.8))], "Sharp and clean, with good contrast."),
+        ([result(0.6), result(0.6, **dict.fromkeys(SOFT, 0.6))], "Clean, with good contrast."),
+        ([result(0.6), result(0.6, **dict.fromkeys(SOFT, 0.4))], "Sharp and clean, with good contrast."),
     ):
         seen = readings.in_pixels(FaultRegions(), MIDDLING, models)
         assert readings.in_words(models[0], CALIBRATED, seen=seen)["summary"] == summary
