@@ -95,6 +95,9 @@ class Guest(Protocol):
     def leave(self) -> None:
         """Ends an idle connection."""
 
+    def has_sent(self) -> bool:
+        """Whether a request of an idle connection has arrived that was not read yet."""
+
     def leave_slow(self) -> None:
         """Ends a connection whose body is slow."""
 
@@ -133,7 +136,7 @@ class Door:
         Otherwise a few silent clients could keep all others out for as long as the process waits for them, or
         for as long as they take turns.
         """
-        longest = next(iter(self.idle), None)
+        longest = next((guest for guest in islice(self.idle, _MOST_LOOKS) if not guest.has_sent()), None)
         if longest is None:
             return self.end_slow(now) or self._end_slowest(now)
         del self.idle[longest]

@@ -1,7 +1,8 @@
-"""File descriptors: how many a process may open, and how many of them may be clients' connections."""
+"""File descriptors: how many may be open, how many of them connections, and what has arrived by one."""
 
 import contextlib
 import resource
+import select
 from typing import Final
 
 _WANTED: Final = 8192
@@ -10,6 +11,7 @@ _MOST_CONNECTIONS: Final = 4096
 that are accepted at once, before the first of them can be closed."""
 _OWN: Final = 256
 """What the process opens beside them: pipes and sockets of workers and decoders, files, the log."""
+_LEFT: Final = getattr(select, "POLLRDHUP", select.POLLHUP)  # the first is Linux's
 
 
 def raise_limit(connections: int | None) -> int:
@@ -39,3 +41,10 @@ def most_connections(wanted: int | None, limit: int) -> int:
     """
     room = max(16, (limit - _OWN) * 3 // 4)
     return min(room, _MOST_CONNECTIONS if wanted is None else wanted)
+
+
+def has_unread(descriptor: int) -> bool:
+    """Whether something can be read from a socket whose peer has not closed it."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN | _LEFT)
+    return any(event & select.POLLIN and not event & _LEFT for _, event in poll.poll(0))

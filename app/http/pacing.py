@@ -16,6 +16,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from app.http.file_descriptors import has_unread
+
 _TURN_S: Final = 0.004
 """What is parsed and begun in a turn takes so much of a processor's time, and one step more."""
 _REQUEST_S: Final = 0.001
@@ -141,6 +143,11 @@ class PacedConnection(HttpToolsProtocol):
     def behind(self) -> bool:
         """Whether there is something to parse that the client has sent."""
         return bool(self._unparsed)
+
+    def has_sent(self) -> bool:
+        """Whether something of the client has arrived that was not read yet; that it left does not count."""
+        socket = self.transport.get_extra_info("socket")
+        return socket is not None and not self.transport.is_closing() and has_unread(socket.fileno())
 
     def data_received(self, data: bytes) -> None:
         if self.deaf:

@@ -20,6 +20,7 @@ function sections(answer) {
   const names = Object.keys(answer.models).sort(
     (one, other) => Number(other === answer.model) - Number(one === answer.model),
   );
+  const worded = names.filter((name) => answer.models[name].adjectives.length > 0);
   return [
     el(
       "section",
@@ -33,13 +34,13 @@ function sections(answer) {
         answer.warnings.map((text) => el("li", { class: "small", text })),
       ),
     ),
-    el(
+    worded.length > 0 && el(
       "section",
       {},
       el("h3", { text: "Dimensions" }),
       el("ul", { class: "bars" }, dimensionBars(answer)),
     ),
-    el(
+    worded.length > 0 && el(
       "section",
       {},
       el("h3", { text: "Adjectives" }),
@@ -50,7 +51,7 @@ function sections(answer) {
       el(
         "div",
         { class: "tables" },
-        Object.entries(DIMENSIONS).map(([dimension, label]) => pairsTable(answer, names, dimension, label)),
+        Object.entries(DIMENSIONS).map(([dimension, label]) => pairsTable(answer, worded, dimension, label)),
       ),
     ),
     prompts(answer),

@@ -35,8 +35,31 @@ class Caller:
         self.left = True
         self.account.close()
 
+    def has_sent(self) -> bool:
+        raise AssertionError("It is not idle.")
+
     def held_up(self) -> bool:
         return self.held
+
+
+class Idler:
+    """A connection without a request, as far as the service has read."""
+
+    def __init__(self, door: Door, *, sent: bool) -> None:
+        self.left, self.sent = False, sent
+        door.idle[self] = None
+
+    def leave(self) -> None:
+        self.left = True
+
+    def leave_slow(self) -> None:
+        raise AssertionError("It has no body.")
+
+    def has_sent(self) -> bool:
+        return self.sent
+
+    def held_up(self) -> bool:
+        return False
 
 
 class World:
@@ -98,6 +121,15 @@ def test_the_slowest_body_so_far_makes_room_for_a_connection(world: World) -> No
         assert expected.left
     assert not world.door.make_room(0.3)
     assert not any(caller.left for caller in (steady, held, new))
+
+
+def test_whose_request_has_just_come_is_not_idle(world: World) -> None:
+    asking, idle, slow = Idler(world.door, sent=True), Idler(world.door, sent=False), world.caller("a")
+    assert world.door.make_room(5.0)
+    assert (asking.left, idle.left, slow.left) == (False, True, False)
+    assert world.door.make_room(5.0)
+    assert (asking.left, slow.left) == (False, True)
+    assert not world.door.make_room(5.0)
 
 
 def test_the_largest_slow_body_gives_way(world: World) -> None:

@@ -1,10 +1,11 @@
 """How many connections a process may have, by the descriptors that it may open."""
 
 import resource
+import socket
 
 import pytest
 
-from app.http.file_descriptors import most_connections, raise_limit
+from app.http.file_descriptors import has_unread, most_connections, raise_limit
 
 
 @pytest.mark.parametrize(
@@ -60,3 +61,14 @@ def test_the_limit_is_raised_as_far_as_it_may(
     assert system.hard == hard
     if connections is not None:
         assert most_connections(connections, limit) == connections
+
+
+def test_what_has_arrived_is_seen_without_reading_it() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert not has_unread(ours.fileno())
+        theirs.sendall(b"x")
+        assert has_unread(ours.fileno())
+        assert ours.recv(2) == b"x"
+        theirs.close()
+        assert not has_unread(ours.fileno())  # it has only left
