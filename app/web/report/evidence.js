@@ -34,29 +34,38 @@ function sections(answer) {
         answer.warnings.map((text) => el("li", { class: "small", text })),
       ),
     ),
-    worded.length > 0 && el(
-      "section",
-      {},
-      el("h3", { text: "Dimensions" }),
-      el("ul", { class: "bars" }, dimensionBars(answer)),
-    ),
-    worded.length > 0 && el(
-      "section",
-      {},
-      el("h3", { text: "Adjectives" }),
-      el("p", {
-        class: "small",
-        text: "100 where the first word of a pair describes the photograph, 0 where the second does.",
-      }),
-      el(
-        "div",
-        { class: "tables" },
-        Object.entries(DIMENSIONS).map(([dimension, label]) => pairsTable(answer, worded, dimension, label)),
-      ),
-    ),
+    answer.dimensions === null ? null : dimensions(answer),
+    worded.length === 0 ? null : adjectives(answer, worded),
     prompts(answer),
     raw(answer),
   ].filter(Boolean);
+}
+
+function dimensions(answer) {
+  return el(
+    "section",
+    {},
+    el("h3", { text: "Dimensions" }),
+    el("ul", { class: "bars" }, dimensionBars(answer)),
+  );
+}
+
+/** The adjectives by each of the named models, which have some. */
+function adjectives(answer, names) {
+  return el(
+    "section",
+    {},
+    el("h3", { text: "Adjectives" }),
+    el("p", {
+      class: "small",
+      text: "100 where the first word of a pair describes the photograph, 0 where the second does.",
+    }),
+    el(
+      "div",
+      { class: "tables" },
+      Object.entries(DIMENSIONS).map(([dimension, label]) => pairsTable(answer, names, dimension, label)),
+    ),
+  );
 }
 
 function pairsTable(answer, names, dimension, label) {

@@ -286,6 +286,26 @@ def test_the_details_of_a_photograph(scored: Page, answers: Answers) -> None:
     expect(scored.get_by_role("dialog")).to_have_count(0)
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_the_measurements_of_a_model_without_adjectives(
+    page: Page, photographs: dict[str, bytes], answers: Answers, beside: bool
+) -> None:
+    answer = answers["coffee.jpg"]
+    (name, worded), *_ = answer["models"].items()
+    plain = worded | {"score": 0.387, "adjectives": [], "dimensions": None, "prompt_pairs": []}
+    if beside:
+        said = answer | {"models": {**answer["models"], "mean-brightness": plain}}
+    else:
+        said = answer | {"models": {name: plain}, "model": name, "dimensions": None, "adjectives": []}
+    page.route("**/score?*", lambda route: route.fulfill(json=said))
+    drop(page, {"coffee.jpg": photographs["coffee.jpg"]})
+    await_counts(page, "1 of 1 scored")
+    solo(page).locator(".everything summary").first.click()
+    expect(solo(page).locator(".everything li", has_text="0.387 of 1.")).to_be_visible()
+    expect(solo(page).get_by_role("heading", name="Adjectives")).to_have_count(int(beside))
+    expect(solo(page).get_by_role("heading", name="Dimensions")).to_have_count(int(beside))
+
+
 def test_a_format_that_the_browser_cannot_show_is_scored_all_the_same(page: Page) -> None:
     drop(page, {"rocket.tif": encoded(named()["rocket"][:200, :300], "TIFF")})
     await_counts(page, "1 of 1 scored")
