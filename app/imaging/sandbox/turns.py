@@ -19,16 +19,16 @@ _LOOK_S: Final = 0.25
 """How often a thread looks again at a line in which none may go: memory is given back silently."""
 _PATIENCE: Final = 0.5
 """Longest wait, as a part of the time in which an image must begin."""
+_BULK_PATIENCE: Final = 0.9
+"""The same for images of a batch, few of which are in line at a time."""
 _SHARE: Final = 0.9
 """Part of its time in which an image must be decoded by what is expected, and by how late others were."""
 _PAIR_SHARE: Final = 0.7
 """The same of a pair, which must be compared, too."""
-_BULK_PATIENCE: Final = 0.9
-"""The same for images of a batch, few of which are in line at a time."""
 
 _NEWEST: Final = 0.1  # weight of the newest image in the moving averages of what images take and wait
-_SHORTEST_S: Final = 1.0
-_MOST_LATE: Final = 4.0
+_SHORTEST_S: Final = 1.0  # an expected wait, below which one says nothing about others
+_MOST_LATE: Final = 4.0  # times the expected wait; one very late image must not keep out all others
 
 _OPENING: Final = Cost(0.002, 2e-9)  # of a file, by its bytes
 _PRIORS: Final[dict[WorkKind, Cost]] = {
@@ -238,7 +238,7 @@ class _Foresight:
 
 
 def _lateness(expected: tuple[float, float]) -> float:
-    """The wait until now over the expected one, from 1 to 4; waits of less than a second say nothing."""
+    """The wait until now over the expected one, within bounds."""
     wait_s, since = expected
     return min(max(1.0, (time.monotonic() - since) / max(wait_s, _SHORTEST_S)), _MOST_LATE)
 

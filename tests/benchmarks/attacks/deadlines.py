@@ -6,7 +6,6 @@ deadline at the latest, the lines of a batch too. Figures: how long after the de
 """
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -14,7 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.app.running import Server, running
-from tests.benchmarks.attacks.hostile import batch, form, large_image, lines_of, unique
+from tests.benchmarks.attacks.hostile import (
+    batch,
+    form,
+    large_image,
+    lines_of,
+    status_of_line,
+    unique,
+)
 from tests.benchmarks.chaos.clients import Address, Connection, Lost, address_of, post
 from tests.benchmarks.chaos.processes import decoders_of, stopped
 from tests.benchmarks.chaos.story import Environment, Story, arguments, counted, play_chosen
@@ -169,7 +175,7 @@ async def _lines(address: Address, image: bytes, timeout: dict[str, object]) -> 
     began = time.monotonic()
     lines = await lines_of(address, batch(image, _FILES, **timeout))
     seconds = time.monotonic() - began
-    return [_End(str(json.loads(line).get("status", 200)), seconds) for line in lines]
+    return [_End(status_of_line(line)[:3], seconds) for line in lines]
 
 
 def main() -> int:

@@ -28,6 +28,7 @@ from tests.benchmarks.attacks.hostile import (
     lines_of,
     memory_bytes,
     pair,
+    status_of_line,
     unique,
 )
 from tests.benchmarks.chaos.bystanders import Bystander, bystander, photograph, probe
@@ -127,7 +128,7 @@ def _attacks(address: Address, sides: tuple[int, int]) -> dict[str, _Attack]:
 
     async def batches() -> Counter[str]:
         lines = await lines_of(address, batch(large, 32))
-        return Counter(map(_status, lines))
+        return Counter(map(status_of_line, lines))
 
     async def thumbnails() -> Counter[str]:
         return await all_at_once(address, [post(unique(thumbnail)) for _ in range(30)])
@@ -144,13 +145,6 @@ def _attacks(address: Address, sides: tuple[int, int]) -> dict[str, _Attack]:
         ),
         "listings": lambda: all_at_once(address, [get("/metrics"), get("/openapi.json"), get("/models")]),
     }
-
-
-def _status(line: bytes) -> str:
-    """Of a line of a batch, with its problem."""
-    said = json.loads(line)
-    slug = said.get("type", "").removeprefix("/problems/")
-    return f"{said.get('status', 200)} {slug}".rstrip()
 
 
 async def _together(count: int, one: Callable[[], Awaitable[None]]) -> Counter[str]:

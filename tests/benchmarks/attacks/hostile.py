@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ from PIL import Image
 
 from tests.app.files import encoded
 from tests.app.running import Server
-from tests.benchmarks.chaos.clients import Address, Connection, Lost, post
+from tests.benchmarks.chaos.clients import Address, Connection, Lost, post, slug_of
 
 _BOUNDARY = "a-boundary-of-the-stories"
 _UNIQUE_BYTES = 8
@@ -76,6 +77,12 @@ async def lines_of(address: Address, request: bytes) -> list[bytes]:
     finally:
         writer.transport.abort()
     return [line[line.index(b"{") :] for line in answer.splitlines() if line.startswith(b'{"index"')]
+
+
+def status_of_line(line: bytes) -> str:
+    """The status of a line of a batch's answer, with its problem."""
+    said = json.loads(line)
+    return f"{said['status']} {slug_of(said)}" if "status" in said else "200"
 
 
 def memory_bytes(server: Server) -> int:

@@ -4,11 +4,17 @@ A good client beside them must be answered each time. Figures: how long it waits
 """
 
 import asyncio
-import json
 import sys
 import time
 
-from tests.benchmarks.attacks.hostile import all_at_once, batch, large_image, lines_of, unique
+from tests.benchmarks.attacks.hostile import (
+    all_at_once,
+    batch,
+    large_image,
+    lines_of,
+    status_of_line,
+    unique,
+)
 from tests.benchmarks.attacks.pairs import Watch
 from tests.benchmarks.chaos.bystanders import bystander, photograph
 from tests.benchmarks.chaos.clients import Address, address_of, post
@@ -54,7 +60,7 @@ async def _all(address: Address, large: bytes, batches: int, singles: int, files
         asyncio.gather(*(lines_of(address, batch(large, files)) for _ in range(batches))),
         all_at_once(address, [post(unique(large)) for _ in range(singles)]),
     )
-    of_batches = [str(json.loads(line).get("status", 200)) for each in lines for line in each]
+    of_batches = [status_of_line(line) for each in lines for line in each]
     return [*of_batches, *statuses.elements()]
 
 

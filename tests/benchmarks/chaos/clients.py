@@ -40,7 +40,11 @@ class Answer:
         """Of the problem; empty where it is none."""
         if self.headers.get("content-type") != "application/problem+json":
             return ""
-        return str(json.loads(self.body)["type"]).removeprefix("/problems/")
+        return slug_of(json.loads(self.body))
+
+
+def slug_of(problem: Mapping[str, Any]) -> str:
+    return str(problem["type"]).removeprefix("/problems/")
 
 
 def address_of(url: Any) -> Address:
