@@ -255,6 +255,7 @@ def test_an_extra_that_does_not_exist_ends_the_build() -> None:
         _needed("no-such-extra")
 
 
+@pytest.mark.slow
 def test_of_openvino_there_remains_what_computes_on_a_cpu() -> None:
     spec = importlib.util.find_spec("openvino")
     assert spec is not None

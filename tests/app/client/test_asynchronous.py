@@ -391,6 +391,7 @@ _ANYTHING = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_ANYTHING, max_size=60), st.integers(1, 12), st.integers(1, 3))
 def test_whatever_the_service_does_each_image_comes_back_once(

@@ -459,6 +459,7 @@ def test_where_all_are_being_answered_a_newcomer_is_refused() -> None:
             assert _until(client, b"held").startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.slow
 def test_a_slow_body_gives_way_to_a_newcomer() -> None:
     with running(ConnectionLimits(most=2, head_s=60, body_s=60)) as server, contextlib.ExitStack() as stack:
         slow = [stack.enter_context(server.connect()) for _ in range(2)]

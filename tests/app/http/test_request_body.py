@@ -306,6 +306,7 @@ def test_a_body_must_come_at_a_least_rate(monkeypatch: pytest.MonkeyPatch) -> No
             asyncio.run(asyncio.wait_for(read(chunks), 5))
 
 
+@pytest.mark.slow
 def test_a_batch_has_its_time_again_for_each_files_worth() -> None:
     hasty = BodyBounds(max_bytes=100, timeout_s=0.2)
 

@@ -102,6 +102,7 @@ cases = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(batches=st.lists(cases, min_size=1, max_size=3))
 def test_scores_are_the_same_with_what_is_kept_and_without(

@@ -239,6 +239,7 @@ def test_a_later_start_knows_that_half_is_too_coarse(monkeypatch: pytest.MonkeyP
     assert Engine(bundled, dtype="bfloat16", runtime="openvino").dtype_name == "bfloat16"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_image_of_one_cell_may_be_the_first(threads: int) -> None:
     photo = named()["chelsea"]

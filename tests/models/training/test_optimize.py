@@ -9,6 +9,7 @@ from models.training.optimize import CHECKPOINT, TrainingError, one_cycle, train
 from tests.models.training.small_heads import Cells, losses, short, small_qualiclip
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_where_an_unbroken_one_does(cells: Cells, tmp_path: Path) -> None:
     unbroken = train(small_qualiclip(cells), short(4), tmp_path / "a", quiet=True)
     interrupted = small_qualiclip(cells)
